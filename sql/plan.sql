@@ -1,0 +1,33 @@
+-- Planning and pushing.
+
+CREATE FUNCTION tracksync.net_changes(name text,
+    OUT link text, OUT op text, OUT key jsonb, OUT old jsonb, OUT new jsonb, OUT changed text[]) RETURNS SETOF record
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_net_changes';
+COMMENT ON FUNCTION tracksync.net_changes(text) IS
+'what became of each key since the link''s last push: INSERT, UPDATE or DELETE, in key order';
+
+CREATE FUNCTION tracksync.plan(name text,
+    OUT step int, OUT priority int, OUT kind text, OUT link text, OUT target text, OUT rows bigint, OUT destructive boolean,
+    OUT description text, OUT sql text) RETURNS SETOF record
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_plan';
+COMMENT ON FUNCTION tracksync.plan(text) IS 'the steps that a push would run, in order; changes nothing';
+
+CREATE FUNCTION tracksync.plan_fingerprint(name text) RETURNS text
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_plan_fingerprint';
+COMMENT ON FUNCTION tracksync.plan_fingerprint(text) IS
+'a fingerprint of the plan with all its values, for push(name, expect => …)';
+
+CREATE FUNCTION tracksync.push(name text, expect text = NULL, dry_run boolean = false,
+    OUT step int, OUT priority int, OUT kind text, OUT link text, OUT target text, OUT rows bigint, OUT elapsed interval,
+    OUT description text) RETURNS SETOF record
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_push';
+COMMENT ON FUNCTION tracksync.push(text, text, boolean) IS
+'brings the target up to date, all or nothing, and returns the steps as done. expect: the fingerprint of the plan reviewed. dry_run: executes everything, then rolls it back';
+
+CREATE FUNCTION tracksync.link_pending(name text, OUT pending bigint, OUT oldest_pending timestamptz) RETURNS SETOF record
+  LANGUAGE c ROWS 1 AS 'MODULE_PATHNAME', 'tracksync_link_pending';
+COMMENT ON FUNCTION tracksync.link_pending(text) IS 'internal: for the view status';
+
+CREATE FUNCTION tracksync.version() RETURNS text
+  LANGUAGE sql STABLE AS $$ SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'tracksync' $$;
+COMMENT ON FUNCTION tracksync.version() IS 'the version of the extension installed in this database';

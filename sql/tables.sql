@@ -1,0 +1,102 @@
+-- The extension's own tables. Nobody but its owner has a right on them; functions and views decide who sees what.
+
+CREATE SEQUENCE tracksync.log_number;
+
+CREATE TABLE tracksync.table_shape (
+  shape       int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  source      regclass NOT NULL,
+  seen        timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- one element per attribute number; a name of '' stands for a column without stored values
+  names       text[] NOT NULL,
+  types       oid[] NOT NULL,
+  typmods     int[] NOT NULL,
+  collations  oid[] NOT NULL,
+  lens        smallint[] NOT NULL,
+  byvals      boolean[] NOT NULL
+);
+CREATE INDEX table_shape_source ON tracksync.table_shape (source, shape);
+COMMENT ON TABLE tracksync.table_shape IS 'the columns a tracked table had; old row images in its log name one of these';
+
+CREATE TABLE tracksync.tracked_table (
+  source      regclass PRIMARY KEY,
+  log         regclass NOT NULL,
+  seq         regclass NOT NULL,
+  keys        smallint[] NOT NULL,
+  images      text NOT NULL CHECK (images IN ('changed', 'none')),
+  ignored     smallint[] NOT NULL,
+  explicitly  boolean NOT NULL,
+  shape       int NOT NULL,
+  tracked_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE tracksync.tracked_table IS 'the tracked tables, their logs, keys (attribute numbers) and options';
+
+CREATE TABLE tracksync.link (
+  name             text PRIMARY KEY,
+  owner            regrole NOT NULL,
+  source           regclass NOT NULL,
+  target_schema    text NOT NULL,
+  target_name      text NOT NULL,
+  target           regclass,                  -- NULL until it exists
+  create_target    boolean NOT NULL,
+  source_attnums   smallint[] NOT NULL,       -- the mapping: attribute number of the source …
+  target_columns   text[] NOT NULL,           -- … to column of the target
+  columns          jsonb,                     -- as given
+  initial          text NOT NULL CHECK (initial IN ('copy', 'mirror', 'none')),
+  on_conflict      text NOT NULL,
+  on_error         text NOT NULL CHECK (on_error IN ('abort', 'quarantine')),
+  schema_policy    text NOT NULL CHECK (schema_policy IN ('apply', 'additive', 'ignore', 'error')),
+  detect           text NOT NULL CHECK (detect IN ('log', 'diff')),
+  state            text NOT NULL CHECK (state IN ('initial', 'active', 'resync')),
+  position         pg_snapshot NOT NULL,      -- the transactions shipped, and …
+  own_txid         xid8,                      -- … of the transaction that pushed its own changes …
+  own_seq          bigint NOT NULL DEFAULT 0, -- … those up to here
+  storage          text NOT NULL,             -- the source's files at the last push
+  shape            int NOT NULL,              -- and its columns
+  system_identity  text NOT NULL,             -- the server and database the position is of
+  created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+  last_push        timestamptz,
+  last_rows        bigint,
+  last_elapsed     interval
+) WITH (fillfactor = 50);
+CREATE INDEX link_source ON tracksync.link (source);
+COMMENT ON TABLE tracksync.link IS 'the links: source, target, mapping, policies and position';
+
+CREATE TABLE tracksync.push_record (
+  id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  link      text NOT NULL,
+  started   timestamptz NOT NULL,
+  elapsed   interval NOT NULL,
+  deletes   bigint NOT NULL,
+  updates   bigint NOT NULL,
+  inserts   bigint NOT NULL,
+  outcome   text NOT NULL,
+  error     text
+);
+COMMENT ON TABLE tracksync.push_record IS 'one row per push and link';
+
+CREATE TABLE tracksync.conflict_record (
+  id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  link        text NOT NULL,
+  at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+  kind        text NOT NULL,
+  key         jsonb NOT NULL,
+  source      jsonb,
+  target      jsonb,
+  resolution  text NOT NULL
+);
+CREATE INDEX conflict_record_link ON tracksync.conflict_record (link);
+COMMENT ON TABLE tracksync.conflict_record IS 'the conflicts that a push met and resolved';
+
+-- A row per tracked unlogged table: a crash empties it together with them.
+CREATE UNLOGGED TABLE tracksync_log.survivor (source oid PRIMARY KEY);
+COMMENT ON TABLE tracksync_log.survivor IS 'tracked unlogged tables that were not emptied by a crash since';
+
+SELECT pg_extension_config_dump('tracksync.log_number', '');
+SELECT pg_extension_config_dump('tracksync.table_shape', '');
+SELECT pg_extension_config_dump('tracksync.table_shape_shape_seq', '');
+SELECT pg_extension_config_dump('tracksync.tracked_table', '');
+SELECT pg_extension_config_dump('tracksync.link', '');
+SELECT pg_extension_config_dump('tracksync.push_record', '');
+SELECT pg_extension_config_dump('tracksync.push_record_id_seq', '');
+SELECT pg_extension_config_dump('tracksync.conflict_record', '');
+SELECT pg_extension_config_dump('tracksync.conflict_record_id_seq', '');

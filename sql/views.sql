@@ -1,0 +1,33 @@
+-- What users look at: each sees the links of the roles he is a member of.
+
+CREATE VIEW tracksync.status WITH (security_barrier) AS
+SELECT l.name, l.name AS link, l.source::regclass AS source,
+       pg_catalog.quote_ident(l.target_schema) || '.' || pg_catalog.quote_ident(l.target_name) AS target,
+       NULL::name AS server, l.state, p.pending, p.oldest_pending,
+       (SELECT pg_catalog.pg_total_relation_size(c.oid) FROM tracksync.tracked_table t
+          JOIN pg_catalog.pg_class c ON c.oid = t.log WHERE t.source = l.source) AS log_bytes,
+       l.last_push, l.last_rows, l.last_elapsed,
+       0::bigint AS quarantined,
+       (SELECT pg_catalog.count(*) FROM tracksync.conflict_record r WHERE r.link = l.name) AS conflicts
+FROM tracksync.link l, LATERAL tracksync.link_pending(l.name) p
+WHERE pg_catalog.pg_has_role(l.owner::oid, 'USAGE');
+COMMENT ON VIEW tracksync.status IS 'the links: what is pending, how large the log is, when the last push was';
+
+CREATE VIEW tracksync.push_history WITH (security_barrier) AS
+SELECT r.id, r.link, r.started, r.elapsed, r.deletes, r.updates, r.inserts, r.outcome, r.error
+FROM tracksync.push_record r JOIN tracksync.link l ON l.name = r.link
+WHERE pg_catalog.pg_has_role(l.owner::oid, 'USAGE');
+COMMENT ON VIEW tracksync.push_history IS 'one row per push and link that was committed; a failed push leaves none, it rolls back everything';
+
+CREATE VIEW tracksync.conflict WITH (security_barrier) AS
+SELECT r.id, r.link, r.at, r.kind, r.key, r.source, r.target, r.resolution
+FROM tracksync.conflict_record r JOIN tracksync.link l ON l.name = r.link
+WHERE pg_catalog.pg_has_role(l.owner::oid, 'USAGE');
+COMMENT ON VIEW tracksync.conflict IS 'conflicts that a push met and resolved';
+
+CREATE VIEW tracksync.operation AS
+SELECT txid, source, session_user_name AS session_user, application_name, context, started, logged, commands,
+       inserts, updates, deletes, truncates
+FROM tracksync.operations();
+COMMENT ON VIEW tracksync.operation IS
+'who changed which tracked table, when, why and how much: a row per transaction and table, as long as the log is kept';

@@ -1,0 +1,109 @@
+/* args.c: arguments, and opening links. */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "api/args.h"
+#include "capture/buffer.h"
+
+List *
+ts_names_arg(FunctionCallInfo fcinfo, int n)
+{
+	List	   *names = NIL;
+	Datum	   *elems;
+	bool	   *nulls;
+	int			count;
+
+	if (PG_ARGISNULL(n))
+		return NIL;
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(n), TEXTOID, -1, false, TYPALIGN_INT, &elems, &nulls, &count);
+	for (int i = 0; i < count; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("a column's name must not be NULL"),
+					 errhint("Leave it out of the list.")));
+		names = lappend(names, TextDatumGetCString(elems[i]));
+	}
+	return names;
+}
+
+/*
+ * Under a snapshot that is older than the lock on the source, a TRUNCATE or rewrite in between would show an empty or new
+ * table as if it had always been so.
+ */
+static void
+check_storage(TsOpened *opened)
+{
+	char	   *then = ts_source_storage(opened->link->source);
+	char	   *now;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	now = ts_source_storage(opened->link->source);
+	PopActiveSnapshot();
+	if (strcmp(then, now) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not read table %s: it was truncated or rewritten after this transaction's snapshot",
+						get_rel_name(opened->link->source)),
+				 errhint("Try again in a new transaction.")));
+}
+
+void
+ts_open_link(TsOpened *opened, const char *name, bool push)
+{
+	TsLink	   *link;
+
+	ts_buffer_flush();
+	opened->context = CurrentMemoryContext;
+	/* locks first, then the snapshot: see check_storage */
+	link = ts_link_load(name, push);
+	opened->source = relation_open(link->source, AccessShareLock);
+	if (opened->source->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		(void) find_all_inheritors(link->source, AccessShareLock, NULL);
+	if (OidIsValid(link->target))
+		LockRelationOid(link->target, push ? RowExclusiveLock : AccessShareLock);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	opened->snapshot = RegisterSnapshot(GetActiveSnapshot());
+	if (!push)
+		link = ts_link_load(name, false);
+	if (IsolationUsesXactSnapshot())
+	{
+		opened->link = link;
+		check_storage(opened);
+	}
+	opened->link = link;
+	/* a target made since by hand, when the first push was to create it */
+	if (!OidIsValid(link->target))
+		link->target = get_relname_relid(link->target_name, get_namespace_oid(link->target_schema, true));
+	opened->target = OidIsValid(link->target) ? relation_open(link->target, push ? RowExclusiveLock : AccessShareLock) : NULL;
+	ts_link_resolve(link, opened->source, opened->target);
+	ts_link_check_rights(link, opened->source, opened->target);
+	ts_become(&opened->identity, link->owner, GetUserId() != link->owner, ts_role_search_path(link->owner));
+	SPI_connect();
+}
+
+void
+ts_close_link(TsOpened *opened)
+{
+	SPI_finish();
+	ts_unbecome(&opened->identity);
+	UnregisterSnapshot(opened->snapshot);
+	PopActiveSnapshot();
+	if (opened->target)
+		relation_close(opened->target, NoLock);
+	relation_close(opened->source, NoLock);
+}

@@ -1,0 +1,546 @@
+/*
+ * changes.c: SQL function changes: every event of a table, in order, with the row before and after it.
+ *
+ * The log holds old values only. The rows are rebuilt backwards, key by key: from the live row, undoing one event after the
+ * other. A key's events are held in memory meanwhile; keys and the result are sorted by tuplesort.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/guc.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplesort.h"
+
+#include "api/args.h"
+#include "api/rights.h"
+#include "base/quote.h"
+#include "base/srf.h"
+#include "capture/buffer.h"
+#include "capture/operation.h"
+#include "log/image.h"
+#include "log/logtable.h"
+#include "netchange/probe.h"
+#include "netchange/scan.h"
+
+PG_FUNCTION_INFO_V1(tracksync_changes);
+
+/* What a row was at a moment, per attribute of the source: values may be of a type the column no longer has. */
+typedef struct RowState
+{
+	bool		exists;
+	bool	   *known;
+	Oid		   *types;
+	Datum	   *values;
+	bool	   *nulls;
+} RowState;
+
+typedef struct Event
+{
+	uint64		txid;
+	int64		seq;
+	char		op;
+	TsImage		image;
+	CommandId	order;			/* within the transaction */
+} Event;
+
+typedef struct Who
+{
+	uint64		txid;			/* hash key */
+	TsOperation op;
+} Who;
+
+typedef struct Reader
+{
+	Relation	source;
+	TupleDesc	desc;
+	TsTracked  *tracked;
+	bool	   *readable;		/* per attribute */
+	bool		hidden;			/* row-level security: only live rows that the reader sees */
+	SPIPlanPtr	sees;			/* SELECT FROM source WHERE key = $1 …, as the reader */
+	TsProbe    *probe;
+	HTAB	   *who;
+	Tuplesortstate *out;
+	TsResult	result;
+	TupleTableSlot *outslot;
+	MemoryContext key_context;	/* of one key's events */
+} Reader;
+
+static RowState
+new_state(int natts)
+{
+	RowState	state = {0};
+
+	state.known = palloc0(sizeof(bool) * (natts + 1));
+	state.types = palloc0(sizeof(Oid) * (natts + 1));
+	state.values = palloc0(sizeof(Datum) * (natts + 1));
+	state.nulls = palloc0(sizeof(bool) * (natts + 1));
+	return state;
+}
+
+static void
+set_value(RowState *state, int i, Oid type, Datum value, bool isnull)
+{
+	state->known[i] = get_typisdefined(type);
+	state->types[i] = type;
+	state->values[i] = value;
+	state->nulls[i] = isnull;
+}
+
+/* The known and readable columns as jsonb, under today's names; false if there are none. */
+static bool
+state_to_jsonb(Reader *r, const RowState *state, bool key_only, Datum *result)
+{
+	int			natts = r->desc->natts;
+	char	  **names = palloc0(sizeof(char *) * (natts + 1));
+	bool	   *include = palloc0(sizeof(bool) * (natts + 1));
+	bool		any = false;
+
+	for (int i = 0; i < natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(r->desc, i);
+		bool		is_key = false;
+
+		names[i] = NameStr(att->attname);
+		for (int k = 0; k < r->tracked->nkeys; k++)
+			is_key |= r->tracked->keys[k] == i + 1;
+		include[i] = !att->attisdropped && state->known[i] && r->readable[i] && (is_key || !key_only);
+		any |= include[i];
+	}
+	if (any)
+		*result = ts_to_jsonb(natts, names, state->types, state->values, state->nulls, include);
+	return any;
+}
+
+static Datum
+changed_columns(Reader *r, const TsImage *image)
+{
+	Datum	   *names = palloc(sizeof(Datum) * (r->desc->natts + 1));
+	int			n = 0;
+
+	for (int i = 0; i < r->desc->natts && i < image->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(r->desc, i);
+
+		if (image->changed[i] && !att->attisdropped && r->readable[i])
+			names[n++] = CStringGetTextDatum(NameStr(att->attname));
+	}
+	return PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+static const char *
+op_name(char op)
+{
+	switch (op)
+	{
+		case TS_OP_INSERT:
+			return "INSERT";
+		case TS_OP_UPDATE:
+			return "UPDATE";
+		case TS_OP_DELETE:
+			return "DELETE";
+		case TS_OP_TRUNCATE:
+			return "TRUNCATE";
+		default:
+			return "GAP";
+	}
+}
+
+/* One row of the result, to be sorted by seq. key, before, after: NULL = none. */
+static void
+put_event(Reader *r, uint64 txid, int64 seq, char op, const RowState *key, const RowState *before, const RowState *after,
+		  const TsImage *image)
+{
+	Datum		values[10];
+	bool		nulls[10] = {false};
+	TsOperation now;
+	const TsOperation *op_of;
+	bool		found;
+	Who		   *who = hash_search(r->who, &txid, HASH_FIND, &found);
+
+	if (found)
+		op_of = &who->op;
+	else
+	{
+		ts_operation_current(&now);
+		op_of = &now;
+	}
+	values[0] = Int64GetDatum(seq);
+	values[1] = UInt64GetDatum(txid);
+	values[2] = CStringGetTextDatum(op_name(op));
+	nulls[3] = key == NULL || !state_to_jsonb(r, key, true, &values[3]);
+	nulls[4] = before == NULL || !state_to_jsonb(r, before, false, &values[4]);
+	nulls[5] = after == NULL || !state_to_jsonb(r, after, false, &values[5]);
+	nulls[6] = op != TS_OP_UPDATE || image == NULL || image->shape == NULL;
+	if (!nulls[6])
+		values[6] = changed_columns(r, image);
+	values[7] = Int64GetDatum(op_of->logged);
+	values[8] = DirectFunctionCall1(namein, CStringGetDatum(op_of->user));
+	nulls[9] = op_of->context == NULL || op_of->context[0] == '\0';
+	if (!nulls[9])
+		values[9] = CStringGetTextDatum(op_of->context);
+	ExecClearTuple(r->outslot);
+	ExecForceStoreHeapTuple(heap_form_tuple(r->result.desc, values, nulls), r->outslot, false);
+	tuplesort_puttupleslot(r->out, r->outslot);
+	ExecClearTuple(r->outslot);
+}
+
+/* Takes the row back over one event. */
+static void
+undo(Reader *r, const Event *e, RowState *state)
+{
+	switch (e->op)
+	{
+		case TS_OP_INSERT:
+			state->exists = false;
+			memset(state->known, 0, r->desc->natts);
+			return;
+		case TS_OP_DELETE:
+			state->exists = true;
+			memset(state->known, 0, r->desc->natts);
+			break;
+		default:
+			break;
+	}
+	if (e->image.shape == NULL)
+		return;
+	for (int i = 0; i < r->desc->natts && i < e->image.natts; i++)
+	{
+		if (!e->image.changed[i])
+			continue;
+		state->known[i] = false;
+		if (e->image.flags & TS_IMAGE_VALUES)
+			set_value(state, i, e->image.shape->atts[i].type, e->image.values[i], e->image.nulls[i]);
+	}
+}
+
+static RowState
+copy_state(const RowState *from, int natts)
+{
+	RowState	to = new_state(natts);
+
+	to.exists = from->exists;
+	memcpy(to.known, from->known, sizeof(bool) * natts);
+	memcpy(to.types, from->types, sizeof(Oid) * natts);
+	memcpy(to.values, from->values, sizeof(Datum) * natts);
+	memcpy(to.nulls, from->nulls, sizeof(bool) * natts);
+	return to;
+}
+
+/* Puts events that carry a command id where they belong in their transaction: a stable insertion sort. */
+static void
+order_events(Event *events, int n)
+{
+	CommandId	highest = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		Event		e = events[i];
+		int			j = i;
+
+		if (i > 0 && events[i - 1].txid != e.txid)
+			highest = 0;
+		e.order = (e.image.flags & TS_IMAGE_CID) ? e.image.cid : highest;
+		highest = Max(highest, e.order);
+		while (j > 0 && events[j - 1].txid == e.txid && events[j - 1].order > e.order)
+		{
+			events[j] = events[j - 1];
+			j--;
+		}
+		events[j] = e;
+	}
+}
+
+static bool
+reader_sees(Reader *r, const Datum *keys)
+{
+	bool		sees;
+
+	if (!r->hidden)
+		return true;
+	if (SPI_execute_snapshot(r->sees, (Datum *) keys, NULL, GetActiveSnapshot(), InvalidSnapshot, true, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look up a row");
+	sees = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	return sees;
+}
+
+/* All events of one key. The state after the last event is the live row. */
+static void
+put_key(Reader *r, const Datum *keys, Event *events, int n)
+{
+	int			natts = r->desc->natts;
+	RowState	state = new_state(natts);
+	RowState	key = new_state(natts);
+	TupleTableSlot *live = ts_probe_row(r->probe, keys);
+
+	if (!reader_sees(r, keys))
+		return;
+	for (int k = 0; k < r->tracked->nkeys; k++)
+	{
+		int			i = r->tracked->keys[k] - 1;
+
+		set_value(&key, i, getBaseType(TupleDescAttr(r->desc, i)->atttypid), keys[k], false);
+	}
+	if (live != NULL)
+	{
+		state.exists = true;
+		slot_getallattrs(live);
+		for (int i = 0; i < natts; i++)
+			if (!TupleDescAttr(r->desc, i)->attisdropped)
+				set_value(&state, i, TupleDescAttr(r->desc, i)->atttypid, live->tts_values[i], live->tts_isnull[i]);
+	}
+	order_events(events, n);
+	for (int i = n - 1; i >= 0; i--)
+	{
+		RowState	after = copy_state(&state, natts);
+		bool		last = i == n - 1;
+
+		undo(r, &events[i], &state);
+		/* what a row was before may have been hidden from this reader */
+		put_event(r, events[i].txid, events[i].seq, events[i].op, &key, state.exists && !r->hidden ? &state : NULL,
+				  after.exists && (!r->hidden || last) ? &after : NULL, &events[i].image);
+	}
+}
+
+static void
+note_operation(Reader *r, TupleTableSlot *slot)
+{
+	bool		isnull,
+				found;
+	uint64		txid = ts_slot_txid(slot);
+	Who		   *who = hash_search(r->who, &txid, HASH_ENTER, &found);
+
+	ts_operation_read(slot_getattr(slot, TS_LOG_IMAGE(r->tracked->nkeys), &isnull), &who->op);
+}
+
+static Tuplesortstate *
+begin_key_sort(Reader *r, TupleDesc logdesc)
+{
+	int			n = r->tracked->nkeys + 1;
+	AttrNumber *attnums = palloc(sizeof(AttrNumber) * n);
+	Oid		   *operators = palloc(sizeof(Oid) * n);
+	Oid		   *collations = palloc0(sizeof(Oid) * n);
+	bool	   *nullsfirst = palloc0(sizeof(bool) * n);
+	const TsKeyIndex *index = ts_probe_index(r->probe);
+
+	for (int i = 0; i < n - 1; i++)
+	{
+		attnums[i] = TS_LOG_FIRST_KEY + i;
+		operators[i] = index->columns[i].lt_op;
+		collations[i] = index->columns[i].collation;
+	}
+	attnums[n - 1] = TS_LOG_SEQ;
+	operators[n - 1] = Int8LessOperator;
+	return tuplesort_begin_heap(logdesc, n, attnums, operators, collations, nullsfirst, work_mem, NULL, 0);
+}
+
+static Event
+read_event(Reader *r, TupleTableSlot *slot)
+{
+	Event		e = {.txid = ts_slot_txid(slot), .seq = ts_slot_seq(slot), .op = ts_slot_op(slot)};
+	bool		isnull;
+	Datum		image = slot_getattr(slot, TS_LOG_IMAGE(r->tracked->nkeys), &isnull);
+
+	if (!isnull)
+		ts_image_read(image, &e.image);
+	return e;
+}
+
+/* Walks the sorted events, a key at a time. */
+static void
+put_keys(Reader *r, Tuplesortstate *sort, TupleTableSlot *slot)
+{
+	int			nkeys = r->tracked->nkeys;
+	FmgrInfo   *eq = palloc0(sizeof(FmgrInfo) * nkeys);
+	const TsKeyIndex *index = ts_probe_index(r->probe);
+	bool		more = tuplesort_gettupleslot(sort, true, false, slot, NULL);
+
+	for (int k = 0; k < nkeys; k++)
+		fmgr_info(get_opcode(index->columns[k].eq_op), &eq[k]);
+	while (more)
+	{
+		MemoryContext old = MemoryContextSwitchTo(r->key_context);
+		Datum	   *keys = palloc(sizeof(Datum) * nkeys);
+		Event	   *events = palloc(sizeof(Event) * 8);
+		int			n = 0,
+					size = 8;
+		bool		same = true;
+
+		CHECK_FOR_INTERRUPTS();
+		for (int k = 0; k < nkeys; k++)
+		{
+			Form_pg_attribute att = TupleDescAttr(slot->tts_tupleDescriptor, TS_LOG_FIRST_KEY - 1 + k);
+			bool		isnull;
+
+			keys[k] = datumCopy(slot_getattr(slot, TS_LOG_FIRST_KEY + k, &isnull), att->attbyval, att->attlen);
+		}
+		while (more && same)
+		{
+			if (n == size)
+				events = repalloc_huge(events, sizeof(Event) * (size *= 2));
+			events[n++] = read_event(r, slot);
+			more = tuplesort_gettupleslot(sort, true, false, slot, NULL);
+			for (int k = 0; more && same && k < nkeys; k++)
+			{
+				bool		isnull;
+
+				same = DatumGetBool(FunctionCall2Coll(&eq[k], index->columns[k].collation,
+													  slot_getattr(slot, TS_LOG_FIRST_KEY + k, &isnull), keys[k]));
+			}
+		}
+		put_key(r, keys, events, n);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(r->key_context);
+	}
+}
+
+/* The position that "since" names; NULL: the oldest event retained. */
+static TsPosition *
+since_position(Oid source, const char *since)
+{
+	TsLink	   *link = since ? ts_link_load_any(since) : NULL;
+
+	if (since == NULL)
+		return NULL;
+	if (link == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("link \"%s\" does not exist", since),
+				 errhint("Name a link of the table, or leave \"since\" out.")));
+	if (link->source != source)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("table \"%s\" is not the source of link \"%s\"", get_rel_name(source), since),
+				 errhint("Name a link of the table, or leave \"since\" out.")));
+	return link->position;
+}
+
+static void
+prepare_sees(Reader *r)
+{
+	StringInfoData sql;
+	Oid		   *types = palloc(sizeof(Oid) * r->tracked->nkeys);
+	const TsKeyIndex *index = ts_probe_index(r->probe);
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT FROM %s s WHERE ", ts_quote_relation(RelationGetRelid(r->source)));
+	for (int k = 0; k < r->tracked->nkeys; k++)
+	{
+		Form_pg_attribute att = TupleDescAttr(r->desc, r->tracked->keys[k] - 1);
+
+		types[k] = getBaseType(att->atttypid);
+		appendStringInfoString(&sql, k ? " AND " : "");
+		ts_append_column(&sql, "s", NameStr(att->attname));
+		appendStringInfo(&sql, " %s $%d", ts_quote_operator(index->columns[k].eq_op), k + 1);
+	}
+	r->sees = SPI_prepare(sql.data, r->tracked->nkeys, types);
+	if (r->sees == NULL)
+		elog(ERROR, "could not prepare: %s", sql.data);
+}
+
+static void
+begin_reader(Reader *r, Oid source, Snapshot snapshot)
+{
+	static AttrNumber attnums[] = {1};
+	static Oid	operators[] = {Int8LessOperator};
+	static Oid	collations[] = {InvalidOid};
+	static bool nullsfirst[] = {false};
+	HASHCTL		ctl = {.keysize = sizeof(uint64), .entrysize = sizeof(Who)};
+
+	r->source = relation_open(source, AccessShareLock);
+	if (r->source->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+		(void) find_all_inheritors(source, AccessShareLock, NULL);
+	r->desc = RelationGetDescr(r->source);
+	r->probe = ts_probe_begin(r->source, r->tracked, snapshot);
+	ctl.hcxt = CurrentMemoryContext;
+	r->who = hash_create("tracksync operations", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	r->out = tuplesort_begin_heap(r->result.desc, 1, attnums, operators, collations, nullsfirst, work_mem, NULL, 0);
+	r->outslot = MakeSingleTupleTableSlot(r->result.desc, &TTSOpsHeapTuple);
+	r->key_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync key", ALLOCSET_DEFAULT_SIZES);
+	if (r->hidden)
+		prepare_sees(r);
+}
+
+static void
+read_log(Reader *r, Snapshot snapshot, const TsPosition *position)
+{
+	TsLogScan  *scan = ts_log_scan_begin(r->tracked->log, snapshot, position);
+	TupleDesc	logdesc = CreateTupleDescCopy(ts_log_scan_desc(scan));
+	Tuplesortstate *sort = begin_key_sort(r, logdesc);
+	Tuplesortstate *whole = begin_key_sort(r, logdesc);
+	TupleTableSlot *sorted = MakeSingleTupleTableSlot(logdesc, &TTSOpsMinimalTuple);
+	TupleTableSlot *slot;
+
+	while ((slot = ts_log_scan_next(scan, true)) != NULL)
+	{
+		char		op = ts_slot_op(slot);
+
+		if (op == TS_OP_OPERATION)
+			note_operation(r, slot);
+		else
+			tuplesort_puttupleslot(op == TS_OP_TRUNCATE || op == TS_OP_GAP ? whole : sort, slot);
+	}
+	ts_log_scan_end(scan);
+	tuplesort_performsort(sort);
+	tuplesort_performsort(whole);
+	put_keys(r, sort, sorted);
+	while (tuplesort_gettupleslot(whole, true, false, sorted, NULL))
+		put_event(r, ts_slot_txid(sorted), ts_slot_seq(sorted), ts_slot_op(sorted), NULL, NULL, NULL, NULL);
+	tuplesort_end(sort);
+	tuplesort_end(whole);
+}
+
+/* changes(source, since) */
+Datum
+tracksync_changes(PG_FUNCTION_ARGS)
+{
+	Reader		r = {0};
+	Oid			source;
+	Snapshot	snapshot;
+	TsPosition *position;
+	TsIdentity	identity;
+
+	ts_need_arg(fcinfo, 0, "source");
+	source = PG_GETARG_OID(0);
+	if (get_rel_name(source) == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", source)));
+	r.readable = ts_readable_columns(source);
+	r.tracked = ts_tracked_need(source);
+	r.hidden = ts_rows_hidden(source);
+	r.result = ts_result_begin(fcinfo);
+	ts_buffer_flush();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	snapshot = RegisterSnapshot(GetActiveSnapshot());
+	position = since_position(source, ts_text_arg(fcinfo, 1));
+	ts_become(&identity, GetUserId(), false, NULL);
+	/* the reader's own view of the rows is wanted, not an error */
+	if (r.hidden)
+		(void) set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	SPI_connect();
+	begin_reader(&r, source, snapshot);
+	read_log(&r, snapshot, position);
+	tuplesort_performsort(r.out);
+	while (tuplesort_gettupleslot(r.out, true, false, r.outslot, NULL))
+		tuplestore_puttupleslot(r.result.store, r.outslot);
+	tuplesort_end(r.out);
+	ts_probe_end(r.probe);
+	SPI_finish();
+	ts_unbecome(&identity);
+	UnregisterSnapshot(snapshot);
+	PopActiveSnapshot();
+	relation_close(r.source, NoLock);
+	PG_RETURN_NULL();
+}

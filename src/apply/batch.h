@@ -1,0 +1,35 @@
+/*
+ * batch.h: writing one step's rows to a target, a batch at a time.
+ */
+#ifndef TS_BATCH_H
+#define TS_BATCH_H
+
+#include "apply/conflict.h"
+#include "apply/target.h"
+#include "plan/plan.h"
+
+typedef struct TsWriter
+{
+	TsLink	   *link;
+	TsTarget   *target;
+	bool		text_keys;
+	TsConflicts conflicts;
+	List	   *statements;		/* TsStatement with its mask, built so far */
+	MemoryContext context;		/* lives as long as the writer */
+	MemoryContext batch_context;
+	/* where it is, for the context of an error */
+	const char *step;			/* kind; NULL outside of steps */
+	int			priority;
+	char	   *first_key;		/* of the batch, JSON */
+	char	   *last_key;
+	int			batch_size;
+	int64		batch;			/* how many batches were begun */
+	/* find the failing row: from this batch on, one row at a time; -1 = never */
+	int64		single_from;
+} TsWriter;
+
+extern TsWriter *ts_writer_begin(TsLink *link, TsTarget *target, bool text_keys, int64 single_from);
+/* Writes a data step; returns the rows that were brought about, those that were there already included. */
+extern int64 ts_writer_step(TsWriter *writer, TsStep *step);
+
+#endif

@@ -1,0 +1,153 @@
+/*
+ * local.c: a target in this database.
+ *
+ * All data statements run inside one AFTER-trigger query level, as the server's own foreign key triggers run theirs: foreign
+ * keys and AFTER triggers come once, when the level ends, whatever the order of the steps (design 7).
+ */
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/plancache.h"
+#include "utils/snapmgr.h"
+
+#include "apply/target.h"
+#include "base/compat.h"
+
+typedef struct LocalTarget
+{
+	TsTarget	base;
+	List	   *prepared;		/* SPIPlanPtr */
+} LocalTarget;
+
+static void
+local_begin(TsTarget *target)
+{
+	AfterTriggerBeginQuery();
+}
+
+/*
+ * Keys come as arrays whose length the planner does not see, in key order: a nested loop into the key's index is the plan
+ * wanted, however small or new the table's statistics say it is. The settings are in force for the planning only.
+ */
+static void
+plan_now(SPIPlanPtr plan)
+{
+	static const char *const off[] = {"enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_bitmapscan"};
+	int			level = NewGUCNestLevel();
+	CachedPlan *cached;
+
+	for (int i = 0; i < lengthof(off); i++)
+		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	cached = SPI_plan_get_cached_plan(plan);
+	if (cached != NULL)
+		ts_release_cached_plan(cached);
+	PopActiveSnapshot();
+	AtEOXact_GUC(true, level);
+}
+
+static SPIPlanPtr
+prepare(LocalTarget *target, TsStatement *stmt)
+{
+	Oid		   *types = palloc(sizeof(Oid) * (stmt->nparams + 1));
+	SPIPlanPtr	plan;
+
+	for (int i = 0; i < stmt->nparams; i++)
+		types[i] = get_array_type(stmt->params[i].element);
+	plan = SPI_prepare_cursor(stmt->sql, stmt->nparams, types, CURSOR_OPT_GENERIC_PLAN);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare: %s", stmt->sql);
+	SPI_keepplan(plan);
+	target->prepared = lappend(target->prepared, plan);
+	stmt->prepared = plan;
+	plan_now(plan);
+	return plan;
+}
+
+static void
+return_rows(TsRowFunction row, void *arg)
+{
+	int			n = SPI_tuptable->tupdesc->natts;
+	char	  **values = palloc(sizeof(char *) * n);
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		for (int j = 0; j < n; j++)
+			values[j] = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, j + 1);
+		row(arg, n, values);
+	}
+}
+
+static uint64
+local_execute(TsTarget *base, TsStatement *stmt, Datum *arrays, TsRowFunction row, void *arg)
+{
+	SPIPlanPtr	plan = stmt->prepared ? stmt->prepared : prepare((LocalTarget *) base, stmt);
+	int			rc = SPI_execute_snapshot(plan, arrays, NULL, InvalidSnapshot, InvalidSnapshot, false, false, 0);
+	uint64		n = SPI_processed;
+
+	if (rc < 0)
+		elog(ERROR, "unexpected result %s of: %s", SPI_result_code_string(rc), stmt->sql);
+	if (SPI_tuptable != NULL)
+	{
+		if (row)
+			return_rows(row, arg);
+		SPI_freetuptable(SPI_tuptable);
+	}
+	return n;
+}
+
+static void
+local_run(TsTarget *base, const char *sql)
+{
+	int			rc = SPI_execute(sql, false, 0);
+
+	if (rc < 0)
+		elog(ERROR, "unexpected result %s of: %s", SPI_result_code_string(rc), sql);
+}
+
+static void
+local_finish(TsTarget *base)
+{
+	EState	   *estate = CreateExecutorState();
+
+	/* the triggers need the statements' work to be visible, and a snapshot of their own */
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	AfterTriggerEndQuery(estate);
+	PopActiveSnapshot();
+	ts_close_result_relations(estate);
+	ExecResetTupleTable(estate->es_tupleTable, false);
+	FreeExecutorState(estate);
+}
+
+static void
+local_reset(TsTarget *base)
+{
+	LocalTarget *target = (LocalTarget *) base;
+	ListCell   *lc;
+
+	foreach(lc, target->prepared)
+		SPI_freeplan(lfirst(lc));
+	target->prepared = NIL;
+}
+
+TsTarget *
+ts_local_target(void)
+{
+	static const TsTargetOps ops = {
+		.begin = local_begin,
+		.execute = local_execute,
+		.run = local_run,
+		.finish = local_finish,
+		.reset = local_reset,
+	};
+	LocalTarget *target = palloc0(sizeof(LocalTarget));
+
+	target->base.ops = &ops;
+	return &target->base;
+}

@@ -1,0 +1,305 @@
+/*
+ * push.c: running a plan.
+ *
+ * The data steps run in one subtransaction. If a batch fails they are rolled back and run once more, this time row by row from
+ * the failing batch on: either the failing row names itself in the error, or the push succeeds after all.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "apply/batch.h"
+#include "apply/push.h"
+#include "base/catalog.h"
+#include "base/quote.h"
+#include "log/shape.h"
+
+/* Adds link, step, table and key to an error. */
+static void
+add_context(void *arg)
+{
+	TsWriter   *writer = arg;
+
+	if (writer->step == NULL)
+		errcontext("push of link \"%s\" to table %s, at the end, when constraints are checked and triggers fire",
+				   writer->link->name, ts_link_target(writer->link));
+	else if (writer->first_key == NULL)
+		errcontext("push of link \"%s\", step %d (%s), table %s", writer->link->name, writer->priority, writer->step,
+				   ts_link_target(writer->link));
+	else if (writer->batch_size == 1)
+		errcontext("push of link \"%s\", step %d (%s), table %s, key %s", writer->link->name, writer->priority,
+				   writer->step, ts_link_target(writer->link), writer->first_key);
+	else
+		errcontext("push of link \"%s\", step %d (%s), table %s, keys %s to %s", writer->link->name, writer->priority,
+				   writer->step, ts_link_target(writer->link), writer->first_key, writer->last_key);
+}
+
+/* The statement that lets deferrable constraints on the target be checked when the data steps end; NULL if there are none. */
+static char *
+constraints_statement(const TsLink *link, bool immediate)
+{
+	static const Oid types[] = {OIDOID, BOOLOID};
+	Datum		values[] = {ObjectIdGetDatum(link->target), BoolGetDatum(!immediate)};
+	MemoryContext context = CurrentMemoryContext;
+	TsCatalog	cat;
+	char	   *names;
+
+	ts_catalog_enter(&cat);
+	ts_sql("SELECT string_agg(DISTINCT format('%I.%I', n.nspname, c.conname), ', ') FROM pg_constraint c "
+		   "JOIN pg_namespace n ON n.oid = c.connamespace "
+		   "WHERE c.condeferrable AND (c.conrelid IN (SELECT $1 UNION SELECT relid FROM pg_partition_tree($1::regclass)) "
+		   "OR c.confrelid = $1) AND (NOT $2 OR (c.condeferred "
+		   "AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.connamespace = c.connamespace AND o.conname = c.conname "
+		   "AND NOT o.condeferrable)))", SPI_OK_SELECT, 2, types, values, NULL);
+	names = ts_keep(context, ts_sql_text(0, 1));
+	ts_catalog_leave(&cat);
+	return names == NULL ? NULL : psprintf("SET CONSTRAINTS %s %s", names, immediate ? "IMMEDIATE" : "DEFERRED");
+}
+
+static void
+create_target(TsPlan *plan, TsTarget *target, Relation source)
+{
+	TsLink	   *link = plan->link;
+	Relation	rel;
+
+	for (int i = 0; i < plan->nsteps; i++)
+		if (plan->steps[i].priority == TS_PRIORITY_CREATE_TABLE)
+		{
+			target->ops->run(target, plan->steps[i].sql);
+			link->target = get_relname_relid(link->target_name, get_namespace_oid(link->target_schema, false));
+			rel = table_open(link->target, RowExclusiveLock);
+			ts_link_resolve(link, source, rel);
+			table_close(rel, NoLock);
+		}
+}
+
+static bool
+is_data_step(const TsStep *step)
+{
+	switch (step->priority)
+	{
+		case TS_PRIORITY_DELETE:
+		case TS_PRIORITY_UPDATE:
+		case TS_PRIORITY_INSERT:
+			return true;
+		case TS_PRIORITY_CREATE_TABLE:
+		case TS_PRIORITY_SEQUENCE:
+			return false;
+	}
+	return false;
+}
+
+/* All data steps, and the checks at their end. */
+static void
+run_steps(TsPushed *pushed, TsWriter *writer, Relation source)
+{
+	TsPlan	   *plan = pushed->plan;
+	TsTarget   *target = writer->target;
+	TimestampTz started = GetCurrentTimestamp();
+
+	writer->step = "create_table";
+	create_target(plan, target, source);
+	writer->step = NULL;
+	target->ops->begin(target);
+	for (int i = 0; i < plan->nsteps; i++)
+	{
+		TsDone	   *done = &pushed->done[i];
+
+		done->step = &plan->steps[i];
+		done->rows = plan->steps[i].rows;
+		if (is_data_step(&plan->steps[i]))
+			done->rows = ts_writer_step(writer, &plan->steps[i]);
+		done->microseconds = GetCurrentTimestamp() - started;
+		started = GetCurrentTimestamp();
+	}
+	ts_conflict_raise(&writer->conflicts, plan->link);
+	target->ops->finish(target);
+	target->ops->reset(target);
+}
+
+/* Is it worth finding out which row it was? Not after a cancel, a time-out, a lost lock or a full disk. */
+static bool
+worth_locating(const TsWriter *writer, int sqlstate)
+{
+	static const int classes[] = {
+		MAKE_SQLSTATE('5', '7', '0', '0', '0'), MAKE_SQLSTATE('5', '3', '0', '0', '0'),
+		MAKE_SQLSTATE('5', '5', '0', '0', '0'), MAKE_SQLSTATE('4', '0', '0', '0', '0'),
+		MAKE_SQLSTATE('5', '8', '0', '0', '0'), MAKE_SQLSTATE('X', 'X', '0', '0', '0'),
+	};
+
+	for (int i = 0; i < lengthof(classes); i++)
+		if (ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_TO_CATEGORY(classes[i]))
+			return false;
+	return writer->first_key != NULL && writer->batch_size > 1 && writer->single_from < 0;
+}
+
+/* One attempt, in a subtransaction. Returns the batch to be taken apart, or -1 if the attempt succeeded. */
+static int64
+attempt(TsPushed *pushed, TsWriter *writer, Relation source, bool dry_run)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorContextCallback callback = {.callback = add_context, .arg = writer, .previous = error_context_stack};
+	volatile int64 failed = -1;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		error_context_stack = &callback;
+		run_steps(pushed, writer, source);
+		error_context_stack = callback.previous;
+		if (dry_run)
+			RollbackAndReleaseCurrentSubTransaction();
+		else
+			ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		error_context_stack = callback.previous;
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		writer->target->ops->reset(writer->target);
+		if (!worth_locating(writer, error->sqlerrcode))
+			ReThrowError(error);
+		failed = writer->batch - 1;
+	}
+	PG_END_TRY();
+	return failed;
+}
+
+TsPushed *
+ts_push_run(TsPlan *plan, Relation source, bool dry_run)
+{
+	TsPushed   *pushed = palloc0(sizeof(TsPushed));
+	TimestampTz started = GetCurrentTimestamp();
+	TsLink	   *link = plan->link;
+	Oid			created = link->target;
+	char	   *immediate = OidIsValid(link->target) ? constraints_statement(link, true) : NULL;
+	char	   *deferred = OidIsValid(link->target) ? constraints_statement(link, false) : NULL;
+	TsTarget   *target = ts_local_target();
+	int64		failed = -1;
+
+	pushed->plan = plan;
+	pushed->n = plan->nsteps;
+	pushed->done = palloc0(sizeof(TsDone) * (plan->nsteps + 1));
+	if (immediate)
+		target->ops->run(target, immediate);
+	do
+	{
+		TsWriter   *writer = ts_writer_begin(link, target, plan->text_keys, failed);
+
+		link->target = created;
+		failed = attempt(pushed, writer, source, dry_run);
+	} while (failed >= 0);
+	if (deferred)
+		target->ops->run(target, deferred);
+	if (dry_run)
+		link->target = created;
+	pushed->microseconds = GetCurrentTimestamp() - started;
+	return pushed;
+}
+
+static int64
+rows_of(const TsPushed *pushed, TsPriority priority)
+{
+	int64		rows = 0;
+
+	for (int i = 0; i < pushed->n; i++)
+		if (pushed->done[i].step->priority == priority)
+			rows += pushed->done[i].rows;
+	return rows;
+}
+
+static void
+write_position(const TsPushed *pushed, int64 rows)
+{
+	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, OIDOID, INT8OID, INT8OID, INT4OID};
+	const TsPlan *plan = pushed->plan;
+	Datum		values[10];
+
+	values[0] = CStringGetTextDatum(plan->link->name);
+	values[1] = CStringGetTextDatum(plan->position);
+	values[2] = CStringGetTextDatum(psprintf(UINT64_FORMAT, plan->own_seq ? ts_own_txid() : 0));
+	values[3] = Int64GetDatum(plan->own_seq);
+	values[4] = CStringGetTextDatum(plan->storage);
+	values[5] = CStringGetTextDatum(ts_system_identity());
+	values[6] = ObjectIdGetDatum(plan->link->target);
+	values[7] = Int64GetDatum(rows);
+	values[8] = Int64GetDatum(pushed->microseconds);
+	values[9] = Int32GetDatum(ts_shape_of(plan->link->source));
+	ts_sql("UPDATE tracksync.link SET state = 'active', position = $2::pg_snapshot, own_txid = nullif($3, '0')::xid8, own_seq = $4, "
+		   "storage = $5, system_identity = $6, target = $7, create_target = false, last_push = clock_timestamp(), last_rows = $8, "
+		   "last_elapsed = $9 * interval '1 microsecond', shape = $10 WHERE name = $1", SPI_OK_UPDATE, 10, types, values, NULL);
+}
+
+void
+ts_push_record(const TsPushed *pushed, bool dry_run)
+{
+	static const Oid types[] = {TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID, OIDOID};
+	const TsLink *link = pushed->plan->link;
+	Datum		values[7];
+	int64		deletes = rows_of(pushed, TS_PRIORITY_DELETE),
+				updates = rows_of(pushed, TS_PRIORITY_UPDATE),
+				inserts = rows_of(pushed, TS_PRIORITY_INSERT);
+	TsCatalog	cat;
+
+	ts_catalog_enter(&cat);
+	values[0] = CStringGetTextDatum(link->name);
+	values[1] = Int64GetDatum(pushed->microseconds);
+	values[2] = Int64GetDatum(deletes);
+	values[3] = Int64GetDatum(updates);
+	values[4] = Int64GetDatum(inserts);
+	values[5] = CStringGetTextDatum(dry_run ? "dry run" : "done");
+	values[6] = ObjectIdGetDatum(link->source);
+	ts_sql("INSERT INTO tracksync.push_record (link, started, elapsed, deletes, updates, inserts, outcome) "
+		   "SELECT $1, clock_timestamp() - $2 * interval '1 microsecond', $2 * interval '1 microsecond', $3, $4, $5, $6",
+		   SPI_OK_INSERT, 7, types, values, NULL);
+	if (!dry_run)
+	{
+		write_position(pushed, deletes + updates + inserts);
+		/* the crash that emptied an unlogged source is mended */
+		ts_sql("INSERT INTO tracksync_log.survivor (source) SELECT $7::oid FROM pg_class WHERE oid = $7 AND relpersistence = 'u' "
+			   "AND NOT EXISTS (SELECT FROM tracksync_log.survivor s WHERE s.source = $7)", SPI_OK_INSERT, 7, types, values, NULL);
+	}
+	ts_catalog_leave(&cat);
+}
+
+void
+ts_push_sequences(const TsPushed *pushed)
+{
+	for (int i = 0; i < pushed->n; i++)
+	{
+		const TsStep *step = pushed->done[i].step;
+
+		if (step->priority != TS_PRIORITY_SEQUENCE)
+			continue;
+		/* the plan's check once more: a sequence never goes back */
+		if (SPI_execute(psprintf("SELECT pg_catalog.setval(%s, " INT64_FORMAT ") FROM %s WHERE last_value < " INT64_FORMAT
+								 " OR (last_value = " INT64_FORMAT " AND NOT is_called)",
+								 quote_literal_cstr(ts_quote_relation(step->sequence)), step->value,
+								 ts_quote_relation(step->sequence), step->value, step->value), false, 0) < 0)
+			elog(ERROR, "could not advance sequence %s", ts_quote_relation(step->sequence));
+	}
+}

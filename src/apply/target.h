@@ -1,0 +1,36 @@
+/*
+ * target.h: where a push writes. The one interface between the steps and a target; a local table is one, a remote one will be.
+ */
+#ifndef TS_TARGET_H
+#define TS_TARGET_H
+
+#include "plan/statement.h"
+
+typedef struct TsTarget TsTarget;
+
+/* A row of a query's result, as text; ncolumns as the statement's text has them. */
+typedef void (*TsRowFunction) (void *arg, int ncolumns, char *const *values);
+
+typedef struct TsTargetOps
+{
+	/* starts the writing: from here to finish constraints are checked no more often than they must be */
+	void		(*begin) (TsTarget *target);
+	/* runs a statement with one array per parameter; returns the rows written or read; row may be NULL */
+	uint64		(*execute) (TsTarget *target, TsStatement *stmt, Datum *arrays, TsRowFunction row, void *arg);
+	/* runs a statement without parameters (DDL) */
+	void		(*run) (TsTarget *target, const char *sql);
+	/* checks what was put off; an error here fails the push */
+	void		(*finish) (TsTarget *target);
+	/* forgets prepared statements; to be called after finish, and before a new begin after an error */
+	void		(*reset) (TsTarget *target);
+} TsTargetOps;
+
+struct TsTarget
+{
+	const TsTargetOps *ops;
+};
+
+/* A table of this database, written to as the current user. Needs an SPI connection. */
+extern TsTarget *ts_local_target(void);
+
+#endif

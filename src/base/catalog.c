@@ -1,0 +1,160 @@
+/* catalog.c: SQL on the extension's own tables, and taking on a role. */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "base/catalog.h"
+
+/* What must not depend on the session when values become text and text becomes values. */
+static const struct
+{
+	const char *name;
+	const char *value;
+}			pinned[] =
+{
+	{"search_path", "pg_catalog, pg_temp"},
+	{"DateStyle", "ISO, MDY"},
+	{"IntervalStyle", "postgres"},
+	{"extra_float_digits", "1"},
+	{"bytea_output", "hex"},
+	{"xmloption", "content"},
+	{"xmlbinary", "base64"},
+	{"quote_all_identifiers", "off"},
+	{"array_nulls", "on"},
+	{"row_security", "off"},
+	{"default_table_access_method", "heap"},
+	{"default_tablespace", ""},
+};
+
+void
+ts_become(TsIdentity *saved, Oid role, bool restricted, const char *search_path)
+{
+	GetUserIdAndSecContext(&saved->user, &saved->context);
+	saved->guc_level = NewGUCNestLevel();
+	for (int i = 0; i < lengthof(pinned); i++)
+		(void) set_config_option(pinned[i].name, pinned[i].value, PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	if (search_path != NULL)
+		(void) set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	SetUserIdAndSecContext(role, saved->context | SECURITY_LOCAL_USERID_CHANGE |
+						   (restricted ? SECURITY_RESTRICTED_OPERATION : 0));
+}
+
+void
+ts_unbecome(const TsIdentity *saved)
+{
+	SetUserIdAndSecContext(saved->user, saved->context);
+	AtEOXact_GUC(true, saved->guc_level);
+}
+
+/* The owner of the extension: a superuser, as the control file asks for. */
+Oid
+ts_extension_owner(void)
+{
+	Oid			extension = get_extension_oid("tracksync", false);
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tup;
+	Oid			owner = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(extension));
+	scan = systable_beginscan(rel, ExtensionOidIndexId, true, NULL, 1, &key);
+	tup = systable_getnext(scan);
+	if (HeapTupleIsValid(tup))
+		owner = ((Form_pg_extension) GETSTRUCT(tup))->extowner;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	if (!OidIsValid(owner))
+		elog(ERROR, "extension \"tracksync\" has no owner");
+	return owner;
+}
+
+void
+ts_catalog_enter(TsCatalog *cat)
+{
+	ts_become(&cat->identity, ts_extension_owner(), false, NULL);
+	SPI_connect();
+}
+
+void
+ts_catalog_leave(TsCatalog *cat)
+{
+	SPI_finish();
+	ts_unbecome(&cat->identity);
+}
+
+static uint64
+run(const char *sql, int expect, int nargs, const Oid *types, const Datum *values, const char *nulls, bool reading)
+{
+	int			rc = SPI_execute_with_args(sql, nargs, (Oid *) types, (Datum *) values, nulls, reading, 0);
+
+	if (rc != expect)
+		elog(ERROR, "unexpected result %s of: %s", SPI_result_code_string(rc), sql);
+	return SPI_processed;
+}
+
+uint64
+ts_sql(const char *sql, int expect, int nargs, const Oid *types, const Datum *values, const char *nulls)
+{
+	return run(sql, expect, nargs, types, values, nulls, false);
+}
+
+uint64
+ts_sql_reading(const char *sql, int nargs, const Oid *types, const Datum *values, const char *nulls)
+{
+	return run(sql, SPI_OK_SELECT, nargs, types, values, nulls, true);
+}
+
+Datum
+ts_sql_value(uint64 row, int column, bool *isnull)
+{
+	Assert(row < SPI_processed);
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+char *
+ts_sql_text(uint64 row, int column)
+{
+	Assert(row < SPI_processed);
+	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
+}
+
+char *
+ts_keep(MemoryContext context, const char *text)
+{
+	return text == NULL ? NULL : MemoryContextStrdup(context, text);
+}
+
+char *
+ts_role_search_path(Oid role)
+{
+	static const Oid types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(role)};
+	MemoryContext context = CurrentMemoryContext;
+	char	   *path = NULL;
+	TsCatalog	cat;
+
+	ts_catalog_enter(&cat);
+	if (ts_sql("SELECT substr(c, 13) FROM pg_db_role_setting s, unnest(s.setconfig) c, pg_database d "
+			   "WHERE c LIKE 'search_path=%' AND d.datname = current_database() AND s.setdatabase IN (0, d.oid) "
+			   "AND s.setrole IN (0, $1) ORDER BY s.setrole = 0, s.setdatabase = 0 LIMIT 1", SPI_OK_SELECT, 1, types, values, NULL) == 1)
+		path = ts_keep(context, ts_sql_text(0, 1));
+	ts_catalog_leave(&cat);
+	return path ? path : pstrdup("\"$user\", public");
+}

@@ -1,0 +1,53 @@
+/*
+ * catalog.h: SQL on the extension's own tables, whoever the caller is.
+ *
+ * Between ts_catalog_enter and ts_catalog_leave statements run as the extension's owner, with search_path pinned to
+ * pg_catalog, under SPI. Calls may be nested. After an error the (sub)transaction's end restores everything.
+ */
+#ifndef TS_CATALOG_H
+#define TS_CATALOG_H
+
+#include "executor/spi.h"
+#include "utils/snapshot.h"
+
+typedef struct TsIdentity
+{
+	Oid			user;
+	int			context;
+	int			guc_level;
+} TsIdentity;
+
+/*
+ * Take on a role: all settings that change how values read or write are pinned, and search_path, to pg_catalog or the path
+ * given. Statements of ours qualify every name; the path is for the triggers of a target.
+ */
+extern void ts_become(TsIdentity *saved, Oid role, bool restricted, const char *search_path);
+extern void ts_unbecome(const TsIdentity *saved);
+
+typedef struct TsCatalog
+{
+	TsIdentity	identity;
+} TsCatalog;
+
+/* The search_path that a role has by ALTER ROLE or ALTER DATABASE, else the server's default: never the caller's. */
+extern char *ts_role_search_path(Oid role);
+
+extern Oid	ts_extension_owner(void);
+extern void ts_catalog_enter(TsCatalog *cat);
+extern void ts_catalog_leave(TsCatalog *cat);
+
+/*
+ * Runs a statement with parameters; expect is the SPI result code wanted (SPI_OK_SELECT, …). Returns the number of rows.
+ * A "reading" call sees the active snapshot and what this transaction wrote before; others see the newest state.
+ */
+extern uint64 ts_sql(const char *sql, int expect, int nargs, const Oid *types, const Datum *values, const char *nulls);
+extern uint64 ts_sql_reading(const char *sql, int nargs, const Oid *types, const Datum *values, const char *nulls);
+
+/* Column (from 1) of a row (from 0) of the last result; text results are in the caller's context of SPI (freed by leave). */
+extern Datum ts_sql_value(uint64 row, int column, bool *isnull);
+extern char *ts_sql_text(uint64 row, int column);
+
+/* Copies a text into a context that outlives SPI; NULL stays NULL. */
+extern char *ts_keep(MemoryContext context, const char *text);
+
+#endif

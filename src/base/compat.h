@@ -1,0 +1,58 @@
+/*
+ * compat.h: the differences between PostgreSQL 13 and 18, in one place.
+ *
+ * Each shim has the newest server's signature and says since when it is needed no more.
+ */
+#ifndef TS_COMPAT_H
+#define TS_COMPAT_H
+
+#include "access/genam.h"
+#include "catalog/pg_class.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/execnodes.h"
+#include "utils/acl.h"
+#include "utils/plancache.h"
+#include "utils/resowner.h"
+#include "utils/tuplesort.h"
+
+/* PostgreSQL 16: one ownership check for all classes. */
+#if PG_VERSION_NUM < 160000
+#define ts_owns_relation(relid, roleid) pg_class_ownercheck((relid), (roleid))
+#else
+#define ts_owns_relation(relid, roleid) object_ownercheck(RelationRelationId, (relid), (roleid))
+#endif
+
+/* PostgreSQL 16: one privilege check for all classes but relations. */
+#if PG_VERSION_NUM < 160000
+#define ts_namespace_aclcheck(nspid, roleid, mode) pg_namespace_aclcheck((nspid), (roleid), (mode))
+#else
+#include "catalog/pg_namespace.h"
+#define ts_namespace_aclcheck(nspid, roleid, mode) object_aclcheck(NamespaceRelationId, (nspid), (roleid), (mode))
+#endif
+
+/* PostgreSQL 18: index scans take an instrumentation structure. */
+#if PG_VERSION_NUM < 180000
+#define ts_index_beginscan(heap, index, snapshot, nkeys) index_beginscan((heap), (index), (snapshot), (nkeys), 0)
+#else
+#define ts_index_beginscan(heap, index, snapshot, nkeys) index_beginscan((heap), (index), (snapshot), NULL, (nkeys), 0)
+#endif
+
+/* PostgreSQL 14: the relations that triggers opened are closed with the result relations. */
+#if PG_VERSION_NUM < 140000
+#define ts_close_result_relations(estate) ExecCleanUpTriggerState(estate)
+#define ts_release_cached_plan(plan) ReleaseCachedPlan((plan), true)
+#else
+#define ts_close_result_relations(estate) ExecCloseResultRelations(estate)
+#define ts_release_cached_plan(plan) ReleaseCachedPlan((plan), CurrentResourceOwner)
+#endif
+
+/* PostgreSQL 18: virtual generated columns have no stored value. */
+#if PG_VERSION_NUM < 180000
+#define ts_is_virtual(att) false
+#else
+#define ts_is_virtual(att) ((att)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+#endif
+
+
+#endif

@@ -1,0 +1,19 @@
+/* settings.h: the extension's settings (GUCs). */
+#ifndef TS_SETTINGS_H
+#define TS_SETTINGS_H
+
+/* tracksync.buffer_rows: how many events a transaction holds in memory before it writes them to the log. */
+extern int	ts_buffer_rows;
+/* tracksync.batch_rows: how many rows one statement of a push takes. */
+extern int	ts_batch_rows;
+/* tracksync.context: a free text kept with each transaction's changes. */
+extern char *ts_context;
+
+/* Bytes of row data after which a batch ends, however few its rows: an array value may not pass 1 GB. */
+#define TS_BATCH_BYTES (8 * 1024 * 1024)
+/* How many sequence numbers one nextval() of a log's sequence stands for; also the most rows of one multi-insert. */
+#define TS_SEQ_BLOCK 1024
+
+extern void ts_settings_init(void);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * operation.h: who changed a table, why and how much: one record per transaction and tracked table.
+ *
+ * The record is the image of an O row in the table's log; operation.c has its format.
+ */
+#ifndef TS_OPERATION_H
+#define TS_OPERATION_H
+
+#include "tcop/cmdtag.h"
+
+/* What a transaction did to one table, gathered event by event. */
+typedef struct TsOperationCount
+{
+	int64		inserts;
+	int64		updates;
+	int64		deletes;
+	int64		truncates;
+	uint64		tags;			/* which of the known command tags took part */
+} TsOperationCount;
+
+extern void ts_operation_count(TsOperationCount *count, char op);
+extern void ts_operation_add(TsOperationCount *sum, const TsOperationCount *more);
+extern bool ts_operation_is_empty(const TsOperationCount *count);
+/* The O row's image for the running transaction, in the current context. */
+extern struct varlena *ts_operation_build(const TsOperationCount *count);
+
+typedef struct TsOperation
+{
+	char	   *user;
+	char	   *application;
+	char	   *context;		/* NULL if none was set */
+	int64		started;		/* timestamptz */
+	int64		logged;			/* timestamptz: shortly before the commit */
+	TsOperationCount count;
+} TsOperation;
+
+extern void ts_operation_read(Datum image, TsOperation *result);
+/* What the running transaction's own record would say now. */
+extern void ts_operation_current(TsOperation *result);
+/* The command tags as an array of text. */
+extern Datum ts_operation_commands(uint64 tags);
+
+#endif

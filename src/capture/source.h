@@ -1,0 +1,61 @@
+/*
+ * source.h: what the capture trigger must know of the relation that fired it; cached for the session.
+ *
+ * An entry is rebuilt at the next event after the relation, its tracked root or the root's log changed (relcache
+ * invalidation; track() sends one when it alters options).
+ */
+#ifndef TS_SOURCE_H
+#define TS_SOURCE_H
+
+#include "executor/tuptable.h"
+#include "fmgr.h"
+#include "utils/relcache.h"
+
+/* A change log as the writer sees it; one per session and log, never freed. */
+typedef struct TsLog
+{
+	Oid			logid;			/* hash key */
+	Oid			seqid;
+	Oid			source;
+	int			nkeys;
+	TupleDesc	desc;
+	TupleTableSlot **slots;		/* permanent: making them anew at each flush costs more than the insert */
+	int			nslots;
+	uint64		generation;		/* of the transaction that set the next field */
+	CommandId	highest;		/* the latest command that made an event */
+} TsLog;
+
+typedef struct TsSource
+{
+	Oid			relid;			/* hash key: the relation the trigger fires on, a leaf or the root */
+	bool		valid;
+	bool		tracked;
+	Oid			root;			/* the tracked table */
+	TsLog	   *log;
+	bool		images;
+	int			nkeys;
+	AttrNumber *keys;			/* in the firing relation's numbers */
+	FmgrInfo   *key_eq;			/* the key index's own equality */
+	Oid		   *key_collation;
+	TupleDesc	rootdesc;		/* a copy of the tracked table's row */
+	AttrNumber *attmap;			/* root attnum - 1 → the firing relation's attnum, 0 = none */
+	bool	   *ignored;		/* root attnum - 1 */
+	bool	   *is_key;			/* root attnum - 1 */
+	Datum	   *values;			/* scratch, per root attribute: the old row, */
+	bool	   *nulls;
+	bool	   *changed;		/* and what the UPDATE changed */
+	int32		shape;			/* 0 = not looked up yet */
+	bool		shape_is_new;	/* written by the running transaction: forget it if that fails */
+	MemoryContext context;
+} TsSource;
+
+/* The entry of a relation, valid and ready to use; NULL if neither it nor an ancestor is tracked. */
+extern TsSource *ts_source_lookup(Relation rel);
+/* The number of the root's shape, written down if new. */
+extern int32 ts_source_shape(TsSource *source);
+/* A (sub)transaction failed: shapes it wrote are gone. */
+extern void ts_source_forget_new_shapes(void);
+/* A transaction committed: its shapes stay. */
+extern void ts_source_keep_new_shapes(void);
+
+#endif

@@ -1,0 +1,320 @@
+/*
+ * track.c: starting and ending the tracking of a table.
+ *
+ * The row trigger is made on the tracked table; PostgreSQL clones it to partitions, also to those attached later. Truncate
+ * triggers are not cloned: each partition that exists gets one of its own, and an event trigger sees to later ones.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/catalog.h"
+#include "catalog/partition.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "base/quote.h"
+#include "capture/buffer.h"
+#include "capture/track.h"
+#include "log/logtable.h"
+#include "log/shape.h"
+#include "log/tracked.h"
+
+#define ROW_TRIGGER "00_tracksync_row"
+#define TRUNCATE_TRIGGER "00_tracksync_truncate"
+
+static void
+check_kind(Relation rel)
+{
+	char		kind = rel->rd_rel->relkind;
+	const char *name = RelationGetRelationName(rel);
+
+	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a table", name),
+				 errdetail("Only tables and partitioned tables can be tracked."),
+				 errhint("Track the tables that \"%s\" is made from.", name)));
+	if (rel->rd_rel->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is a temporary table", name),
+				 errdetail("A temporary table's changes are seen by one session only."),
+				 errhint("Use an ordinary or an unlogged table.")));
+	if (IsCatalogRelation(rel) || RelationGetRelid(rel) < FirstNormalObjectId)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is a system catalog", name),
+				 errhint("Track a user's table.")));
+	if (strcmp(get_namespace_name(RelationGetNamespace(rel)), TS_LOG_SCHEMA) == 0 ||
+		strcmp(get_namespace_name(RelationGetNamespace(rel)), "tracksync") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" belongs to tracksync itself", name),
+				 errhint("Track a user's table.")));
+}
+
+/* A table and a partition of it cannot both be tracked: one event would be logged twice. */
+static void
+check_family(Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+	Oid			root = ts_tracked_root(relid);
+	ListCell   *lc;
+
+	if (OidIsValid(root) && root != relid)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("\"%s\" is a partition of tracked table \"%s\"", RelationGetRelationName(rel), get_rel_name(root)),
+				 errhint("Use the partitioned table as source.")));
+	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return;
+	foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
+		if (lfirst_oid(lc) != relid && ts_tracked_load(lfirst_oid(lc)) != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("partition \"%s\" of \"%s\" is tracked already", get_rel_name(lfirst_oid(lc)), RelationGetRelationName(rel)),
+					 errhint("Untrack the partition first.")));
+}
+
+static List *
+family(Oid relid)
+{
+	if (get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE)
+		return find_all_inheritors(relid, AccessShareLock, NULL);
+	return list_make1_oid(relid);
+}
+
+/* Rows written in replica role are changes too. */
+static void
+enable_always(Oid relid, const char *name)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "ALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER %s", ts_quote_relation(relid), quote_identifier(name));
+	ts_sql(sql.data, SPI_OK_UTILITY, 0, NULL, NULL, NULL);
+}
+
+static void
+make_trigger(Oid relid, const char *name, const char *when, const char *level, const char *function)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	/* CREATE TRIGGER name AFTER … ON table FOR EACH … EXECUTE FUNCTION tracksync.f() */
+	appendStringInfo(&sql, "CREATE TRIGGER %s AFTER %s ON %s FOR EACH %s EXECUTE FUNCTION tracksync.%s()",
+					 quote_identifier(name), when, ts_quote_relation(relid), level, function);
+	ts_sql(sql.data, SPI_OK_UTILITY, 0, NULL, NULL, NULL);
+}
+
+void
+ts_track_partitions(Oid root)
+{
+	ListCell   *lc;
+
+	foreach(lc, family(root))
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
+			continue;
+		enable_always(relid, ROW_TRIGGER);
+		if (OidIsValid(get_trigger_oid(relid, TRUNCATE_TRIGGER, true)))
+			continue;
+		make_trigger(relid, TRUNCATE_TRIGGER, "TRUNCATE", "STATEMENT", "capture_truncate");
+		enable_always(relid, TRUNCATE_TRIGGER);
+	}
+}
+
+static void
+make_triggers(Oid relid)
+{
+	make_trigger(relid, ROW_TRIGGER, "INSERT OR UPDATE OR DELETE", "ROW", "capture_row");
+	ts_track_partitions(relid);
+}
+
+static void
+drop_trigger(Oid relid, const char *name)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "DROP TRIGGER IF EXISTS %s ON %s", quote_identifier(name), ts_quote_relation(relid));
+	ts_sql(sql.data, SPI_OK_UTILITY, 0, NULL, NULL, NULL);
+}
+
+static Datum
+attnum_array(int n, const AttrNumber *attnums)
+{
+	Datum	   *elems = palloc(sizeof(Datum) * (n + 1));
+
+	for (int i = 0; i < n; i++)
+		elems[i] = Int16GetDatum(attnums[i]);
+	return PointerGetDatum(construct_array(elems, n, INT2OID, 2, true, TYPALIGN_SHORT));
+}
+
+static AttrNumber *
+resolve_columns(Relation rel, List *names, int *n)
+{
+	AttrNumber *attnums = palloc(sizeof(AttrNumber) * (list_length(names) + 1));
+	ListCell   *lc;
+
+	*n = 0;
+	foreach(lc, names)
+	{
+		AttrNumber	attnum = get_attnum(RelationGetRelid(rel), lfirst(lc));
+
+		if (attnum <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" of table \"%s\" does not exist", (char *) lfirst(lc), RelationGetRelationName(rel)),
+					 errhint("Name columns of the source table.")));
+		attnums[(*n)++] = attnum;
+	}
+	return attnums;
+}
+
+static void
+insert_tracked(Relation rel, const TsKeyIndex *key, Datum ignored, const TsTrackOptions *options)
+{
+	static const Oid types[] = {OIDOID, OIDOID, OIDOID, INT2ARRAYOID, TEXTOID, INT2ARRAYOID, BOOLOID, INT4OID, BOOLOID};
+	AttrNumber *keys = palloc(sizeof(AttrNumber) * key->nkeys);
+	Datum		values[9];
+	Oid			logid,
+				seqid;
+	bool		created;
+	TsCatalog	cat;
+
+	for (int i = 0; i < key->nkeys; i++)
+		keys[i] = key->columns[i].attnum;
+	values[7] = Int32GetDatum(ts_shape_register(rel, &created));
+	ts_catalog_enter(&cat);
+	ts_logtable_create(rel, key->nkeys, keys, &logid, &seqid);
+	values[0] = ObjectIdGetDatum(RelationGetRelid(rel));
+	values[1] = ObjectIdGetDatum(logid);
+	values[2] = ObjectIdGetDatum(seqid);
+	values[3] = attnum_array(key->nkeys, keys);
+	values[4] = CStringGetTextDatum(options->images ? options->images : "changed");
+	values[5] = ignored;
+	values[6] = BoolGetDatum(options->explicitly);
+	values[8] = BoolGetDatum(rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED);
+	ts_sql("INSERT INTO tracksync.tracked_table (source, log, seq, keys, images, ignored, explicitly, shape) "
+		   "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", SPI_OK_INSERT, 8, types, values, NULL);
+	/* a crash empties unlogged tables without an event: this row goes with it */
+	ts_sql("INSERT INTO tracksync_log.survivor (source) SELECT $1 WHERE $9", SPI_OK_INSERT, 9, types, values, NULL);
+	make_triggers(RelationGetRelid(rel));
+	ts_catalog_leave(&cat);
+}
+
+static void
+alter_tracked(Relation rel, const TsTracked *tracked, Datum ignored, const TsTrackOptions *options)
+{
+	static const Oid types[] = {OIDOID, TEXTOID, INT2ARRAYOID, BOOLOID};
+	Datum		values[4];
+	char		nulls[5] = "    ";
+	TsCatalog	cat;
+	ListCell   *lc;
+
+	if (options->has_key)
+	{
+		TsKeyIndex *key = ts_key_resolve(rel, options->key, true);
+		bool		same = key->nkeys == tracked->nkeys;
+
+		for (int i = 0; same && i < key->nkeys; i++)
+			same = key->columns[i].attnum == tracked->keys[i];
+		if (!same)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("table \"%s\" is tracked with another key", RelationGetRelationName(rel)),
+					 errhint("Untrack it first to change the key.")));
+	}
+	values[0] = ObjectIdGetDatum(RelationGetRelid(rel));
+	values[1] = options->images ? CStringGetTextDatum(options->images) : (Datum) 0;
+	nulls[1] = options->images ? ' ' : 'n';
+	values[2] = ignored;
+	nulls[2] = options->has_ignore ? ' ' : 'n';
+	values[3] = BoolGetDatum(options->explicitly);
+	ts_catalog_enter(&cat);
+	ts_sql("UPDATE tracksync.tracked_table SET images = coalesce($2, images), ignored = coalesce($3, ignored), "
+		   "explicitly = explicitly OR $4 WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 4, types, values, nulls);
+	ts_catalog_leave(&cat);
+	foreach(lc, family(RelationGetRelid(rel)))
+		CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
+}
+
+void
+ts_check_trackable(Oid source)
+{
+	Relation	rel = relation_open(source, AccessShareLock);
+
+	check_kind(rel);
+	relation_close(rel, NoLock);
+}
+
+void
+ts_track(Oid source, const TsTrackOptions *options)
+{
+	Relation	rel;
+	TsTracked  *tracked;
+	AttrNumber *ignored;
+	int			nignored;
+
+	if (options->images && strcmp(options->images, "changed") != 0 && strcmp(options->images, "none") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for images: \"%s\"", options->images),
+				 errhint("Use 'changed' or 'none'.")));
+	/* writers that are under way are waited for: from here on no change goes past the trigger */
+	rel = relation_open(source, AccessShareLock);
+	check_kind(rel);
+	if (!ts_owns_relation(source, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(rel->rd_rel->relkind), RelationGetRelationName(rel));
+	LockRelationOid(source, ShareRowExclusiveLock);
+	ts_buffer_flush();
+	tracked = ts_tracked_load(source);
+	ignored = resolve_columns(rel, options->ignore, &nignored);
+	if (tracked != NULL)
+		alter_tracked(rel, tracked, attnum_array(nignored, ignored), options);
+	else
+	{
+		check_family(rel);
+		insert_tracked(rel, ts_key_resolve(rel, options->key, options->has_key), attnum_array(nignored, ignored), options);
+	}
+	relation_close(rel, NoLock);
+}
+
+void
+ts_untrack(Oid source)
+{
+	static const Oid types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(source)};
+	TsTracked  *tracked = ts_tracked_need(source);
+	TsCatalog	cat;
+	ListCell   *lc;
+
+	LockRelationOid(source, ShareRowExclusiveLock);
+	ts_catalog_enter(&cat);
+	drop_trigger(source, ROW_TRIGGER);
+	foreach(lc, family(source))
+		if (get_rel_relkind(lfirst_oid(lc)) != RELKIND_FOREIGN_TABLE)
+			drop_trigger(lfirst_oid(lc), TRUNCATE_TRIGGER);
+	ts_sql("DELETE FROM tracksync.tracked_table WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_DELETE, 1, types, values, NULL);
+	ts_sql("DELETE FROM tracksync_log.survivor WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_DELETE, 1, types, values, NULL);
+	CommandCounterIncrement();
+	ts_logtable_drop(tracked->log);
+	ts_catalog_leave(&cat);
+	foreach(lc, family(source))
+		CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
+}

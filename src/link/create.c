@@ -1,0 +1,536 @@
+/* create.c: making, altering and dropping links. */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "parser/parse_func.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/varlena.h"
+
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "base/quote.h"
+#include "capture/buffer.h"
+#include "capture/track.h"
+#include "link/create.h"
+#include "link/link.h"
+#include "log/shape.h"
+#include "netchange/scan.h"
+
+static void
+check_choice(const char *option, const char *value, const char *const *choices, const char *hint)
+{
+	if (value == NULL)
+		return;
+	for (int i = 0; choices[i] != NULL; i++)
+		if (strcmp(value, choices[i]) == 0)
+			return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for %s: \"%s\"", option, value),
+			 errhint("%s", hint)));
+}
+
+static void
+not_yet(const char *what, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("%s not supported yet", what),
+			 errhint("%s", hint)));
+}
+
+static void
+check_conflict_policy(const char *policy)
+{
+	static const char *const later[] = {"target_wins", "merge", NULL};
+	List	   *names;
+
+	if (policy == NULL || strcmp(policy, "error") == 0 || strcmp(policy, "source_wins") == 0)
+		return;
+	for (int i = 0; later[i] != NULL; i++)
+		if (strcmp(policy, later[i]) == 0)
+			not_yet(psprintf("on_conflict => '%s' is", policy), "Use 'error' or 'source_wins'.");
+	if (SplitIdentifierString(pstrdup(policy), '.', &names) && names != NIL)
+	{
+		FuncCandidateList found;
+		List	   *values = NIL;
+		ListCell   *lc;
+
+		foreach(lc, names)
+			values = lappend(values, makeString(lfirst(lc)));
+#if PG_VERSION_NUM >= 140000
+		found = FuncnameGetCandidates(values, -1, NIL, false, false, false, true);
+#else
+		found = FuncnameGetCandidates(values, -1, NIL, false, false, true);
+#endif
+		if (found != NULL)
+			not_yet("a function as conflict policy is", "Use 'error' or 'source_wins'.");
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for on_conflict: \"%s\"", policy),
+			 errhint("Use 'error' or 'source_wins'.")));
+}
+
+static void
+check_options(const TsLinkOptions *o)
+{
+	static const char *const initials[] = {"copy", "mirror", "none", NULL};
+	static const char *const on_errors[] = {"abort", "quarantine", NULL};
+	static const char *const policies[] = {"apply", "additive", "ignore", "error", NULL};
+	static const char *const detects[] = {"log", "diff", NULL};
+
+	check_choice("initial", o->initial, initials, "Use 'copy', 'mirror' or 'none'.");
+	check_choice("on_error", o->on_error, on_errors, "Use 'abort' or 'quarantine'.");
+	check_choice("schema_policy", o->schema_policy, policies, "Use 'apply', 'additive', 'ignore' or 'error'.");
+	check_choice("detect", o->detect, detects, "Use 'log' or 'diff'.");
+	check_conflict_policy(o->on_conflict);
+	if (o->on_error && strcmp(o->on_error, "quarantine") == 0)
+		not_yet("on_error => 'quarantine' is", "Use 'abort'.");
+	if (o->detect && strcmp(o->detect, "diff") == 0)
+		not_yet("detect => 'diff' is", "Use 'log'.");
+	if (o->server)
+		not_yet("a target on another server is", "Leave \"server\" out.");
+	if (o->filter)
+		not_yet("a row filter is", "Leave \"filter\" out.");
+}
+
+/* Splits the target's name; its schema is looked up if the name has none. */
+static void
+resolve_target_name(const char *text, TsLink *link)
+{
+	RangeVar   *name = makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(text)));
+
+	if (name->catalogname && strcmp(name->catalogname, get_database_name(MyDatabaseId)) != 0)
+		not_yet("a target in another database is", "Name a table of this database.");
+	link->target_name = name->relname;
+	link->target = RangeVarGetRelid(name, NoLock, true);
+	if (name->schemaname)
+		link->target_schema = name->schemaname;
+	else if (OidIsValid(link->target))
+		link->target_schema = get_namespace_name(get_rel_namespace(link->target));
+	else
+		link->target_schema = get_namespace_name(RangeVarGetCreationNamespace(name));
+	if (OidIsValid(link->target) &&
+		(strcmp(link->target_schema, "tracksync") == 0 || strcmp(link->target_schema, "tracksync_log") == 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" belongs to tracksync itself", link->target_name),
+				 errhint("Name a user's table as target.")));
+}
+
+/* The topmost partitioned table above a relation: writing to the one is writing to the other. */
+static Oid
+top_of(Oid relid)
+{
+	return get_rel_relispartition(relid) ? llast_oid(get_partition_ancestors(relid)) : relid;
+}
+
+/* Data that goes round in a circle within one transaction would never come to rest. */
+static void
+check_cycle(const TsLink *link)
+{
+	static const Oid types[] = {OIDOID, OIDOID};
+	Oid			from = top_of(link->source);
+	Oid			to = OidIsValid(link->target) ? top_of(link->target) : InvalidOid;
+	Datum		values[] = {ObjectIdGetDatum(from), ObjectIdGetDatum(to)};
+	TsCatalog	cat;
+	bool		cycle;
+
+	if (from == to)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("source and target of link \"%s\" are the same table", link->name),
+				 errhint("Name another table as target.")));
+	if (!OidIsValid(to))
+		return;
+	ts_catalog_enter(&cat);
+	cycle = ts_sql("WITH RECURSIVE top AS (SELECT name, coalesce(pg_partition_root(source)::oid, source::oid) AS s, "
+				   "coalesce(pg_partition_root(target)::oid, target::oid) AS t FROM tracksync.link WHERE target IS NOT NULL), "
+				   "reach(relid) AS (SELECT $2 UNION SELECT t FROM top JOIN reach ON s = relid) "
+				   "SELECT FROM reach WHERE relid = $1", SPI_OK_SELECT, 2, types, values, NULL) > 0;
+	ts_catalog_leave(&cat);
+	if (cycle)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+				 errmsg("link \"%s\" would close a cycle of links", link->name),
+				 errdetail("Changes of table %s already come from table %s.", ts_quote_relation(link->source), ts_link_target(link)),
+				 errhint("Sync in one direction only.")));
+}
+
+/* {"target column": "source column", …} */
+static void
+map_named_columns(TsLink *link, Relation source, Jsonb *columns)
+{
+	JsonbIterator *it = JsonbIteratorInit(&columns->root);
+	JsonbValue	v;
+	JsonbIteratorToken token;
+	char	   *key = NULL;
+
+	if (!JB_ROOT_IS_OBJECT(columns))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("columns must be a JSON object"),
+				 errhint("For example: {\"target column\": \"source column\"}.")));
+	link->columns = palloc0(sizeof(TsColumn) * (JB_ROOT_COUNT(columns) + 1));
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			key = pnstrdup(v.val.string.val, v.val.string.len);
+		if (token != WJB_VALUE)
+			continue;
+		if (v.type != jbvString)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("the source of column \"%s\" must be a string", key),
+					 errhint("For example: {\"target column\": \"source column\"}.")));
+		link->columns[link->ncolumns].target_name = key;
+		link->columns[link->ncolumns].attnum = get_attnum(RelationGetRelid(source), pnstrdup(v.val.string.val, v.val.string.len));
+		if (link->columns[link->ncolumns].attnum <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" of table \"%s\" does not exist", pnstrdup(v.val.string.val, v.val.string.len),
+							RelationGetRelationName(source)),
+					 errhint("Expressions are not supported yet; name a column of the source.")));
+		link->ncolumns++;
+	}
+}
+
+/* Every column that both sides have, by name; without a target every column. A generated column is not written. */
+static void
+map_common_columns(TsLink *link, Relation source, Relation target)
+{
+	TupleDesc	desc = RelationGetDescr(source);
+
+	link->columns = palloc0(sizeof(TsColumn) * (desc->natts + 1));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		AttrNumber	there;
+
+		if (att->attisdropped || ts_is_virtual(att))
+			continue;
+		if (target != NULL)
+		{
+			there = get_attnum(RelationGetRelid(target), NameStr(att->attname));
+			if (there <= 0 || TupleDescAttr(RelationGetDescr(target), there - 1)->attgenerated)
+				continue;
+		}
+		link->columns[link->ncolumns].attnum = i + 1;
+		link->columns[link->ncolumns].target_name = pstrdup(NameStr(att->attname));
+		link->ncolumns++;
+	}
+}
+
+/* What the source's tracking is or would be, for resolving the link before anything is changed. */
+static TsTracked *
+expected_tracking(Relation source, const TsLinkOptions *options)
+{
+	TsTracked  *tracked = ts_tracked_load(RelationGetRelid(source));
+	TsKeyIndex *key;
+
+	if (tracked != NULL)
+		return tracked;
+	key = ts_key_resolve(source, options->key, options->has_key);
+	tracked = palloc0(sizeof(TsTracked));
+	tracked->source = RelationGetRelid(source);
+	tracked->nkeys = key->nkeys;
+	tracked->keys = palloc(sizeof(AttrNumber) * key->nkeys);
+	for (int i = 0; i < key->nkeys; i++)
+		tracked->keys[i] = key->columns[i].attnum;
+	return tracked;
+}
+
+static void
+track_source(Oid source, const TsLinkOptions *options)
+{
+	TsTrackOptions track = {.has_key = options->has_key, .key = options->key};
+
+	if (ts_tracked_load(source) == NULL || options->has_key)
+		ts_track(source, &track);
+	/* a log being pruned and a new link's position must not pass each other */
+	else
+	{
+		static const Oid types[] = {OIDOID};
+		Datum		values[] = {ObjectIdGetDatum(source)};
+		TsCatalog	cat;
+
+		ts_catalog_enter(&cat);
+		ts_sql("SELECT FROM tracksync.tracked_table WHERE source OPERATOR(pg_catalog.=) $1 FOR UPDATE", SPI_OK_SELECT, 1, types,
+			   values, NULL);
+		ts_catalog_leave(&cat);
+	}
+}
+
+static Datum
+column_arrays(const TsLink *link, Datum *names)
+{
+	Datum	   *attnums = palloc(sizeof(Datum) * (link->ncolumns + 1));
+	Datum	   *texts = palloc(sizeof(Datum) * (link->ncolumns + 1));
+
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		attnums[i] = Int16GetDatum(link->columns[i].attnum);
+		texts[i] = CStringGetTextDatum(link->columns[i].target_name);
+	}
+	*names = PointerGetDatum(construct_array(texts, link->ncolumns, TEXTOID, -1, false, TYPALIGN_INT));
+	return PointerGetDatum(construct_array(attnums, link->ncolumns, INT2OID, 2, true, TYPALIGN_SHORT));
+}
+
+static const char *
+or_default(const char *value, const char *otherwise)
+{
+	return value ? value : otherwise;
+}
+
+static void
+insert_link(const TsLink *link, const TsLinkOptions *o)
+{
+	static const Oid types[] = {TEXTOID, OIDOID, OIDOID, TEXTOID, TEXTOID, OIDOID, BOOLOID, INT2ARRAYOID, TEXTARRAYOID,
+		TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, JSONBOID, TEXTOID, INT4OID};
+	const char *initial = or_default(o->initial, "copy");
+	Snapshot	snapshot = GetTransactionSnapshot();
+	TsTracked  *tracked = ts_tracked_need(link->source);
+	TsPending	pending;
+	Datum		values[22];
+	char		nulls[23] = "                      ";
+	TsCatalog	cat;
+
+	/* from here on, what commits is a change; what this transaction did so far is not */
+	PushActiveSnapshot(snapshot);
+	snapshot = GetActiveSnapshot();
+	pending = ts_log_pending(tracked->log, snapshot, NULL, false);
+	values[0] = CStringGetTextDatum(link->name);
+	values[1] = ObjectIdGetDatum(GetUserId());
+	values[2] = ObjectIdGetDatum(link->source);
+	values[3] = CStringGetTextDatum(link->target_schema);
+	values[4] = CStringGetTextDatum(link->target_name);
+	values[5] = ObjectIdGetDatum(link->target);
+	nulls[5] = OidIsValid(link->target) ? ' ' : 'n';
+	values[6] = BoolGetDatum(link->create_target);
+	values[7] = column_arrays(link, &values[8]);
+	values[9] = CStringGetTextDatum(initial);
+	values[10] = CStringGetTextDatum(or_default(o->on_conflict, "error"));
+	values[11] = CStringGetTextDatum(or_default(o->on_error, "abort"));
+	values[12] = CStringGetTextDatum(or_default(o->schema_policy, "apply"));
+	values[13] = CStringGetTextDatum(or_default(o->detect, "log"));
+	values[14] = CStringGetTextDatum(strcmp(initial, "none") == 0 ? "active" : "initial");
+	values[15] = CStringGetTextDatum(ts_position_of_snapshot());
+	values[16] = CStringGetTextDatum(psprintf(UINT64_FORMAT, pending.last_seq ? ts_own_txid() : 0));
+	values[17] = Int64GetDatum(pending.last_seq);
+	values[18] = CStringGetTextDatum(ts_source_storage(link->source));
+	values[19] = JsonbPGetDatum(o->columns);
+	nulls[19] = o->columns ? ' ' : 'n';
+	values[20] = CStringGetTextDatum(ts_system_identity());
+	values[21] = Int32GetDatum(ts_shape_of(link->source));
+	PopActiveSnapshot();
+	ts_catalog_enter(&cat);
+	if (ts_sql("INSERT INTO tracksync.link (name, owner, source, target_schema, target_name, target, create_target, source_attnums, "
+			   "target_columns, initial, on_conflict, on_error, schema_policy, detect, state, position, own_txid, own_seq, storage, "
+			   "columns, system_identity, shape) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
+			   "$16::pg_snapshot, nullif($17, '0')::xid8, $18, $19, $20, $21, $22) ON CONFLICT (name) DO NOTHING",
+			   SPI_OK_INSERT, 22, types, values, nulls) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("link \"%s\" already exists", link->name),
+				 errhint("Choose another name, or drop the link with tracksync.drop_link.")));
+	ts_catalog_leave(&cat);
+}
+
+/* Maps and checks the link against both relations, which stay locked until the transaction ends. */
+static void
+map_link(TsLink *link, const TsLinkOptions *options, const TsTracked *tracked)
+{
+	Relation	source = relation_open(link->source, AccessShareLock);
+	Relation	target = OidIsValid(link->target) ? relation_open(link->target, AccessShareLock) : NULL;
+
+	link->tracked = (TsTracked *) (tracked ? tracked : expected_tracking(source, options));
+	if (options->columns)
+		map_named_columns(link, source, options->columns);
+	else
+		map_common_columns(link, source, target);
+	if (link->ncolumns == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("source and target of link \"%s\" have no column in common", link->name),
+				 errhint("Name the columns with the argument \"columns\".")));
+	ts_link_resolve(link, source, target);
+	ts_link_check_rights(link, source, target);
+	if (target)
+		relation_close(target, NoLock);
+	relation_close(source, NoLock);
+}
+
+void
+ts_link_create(const char *name, Oid source, const TsLinkOptions *options)
+{
+	TsLink	   *link = palloc0(sizeof(TsLink));
+
+	check_options(options);
+	if (name[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a link's name must not be empty"),
+				 errhint("Give the link a name.")));
+	ts_check_trackable(source);
+	link->name = pstrdup(name);
+	link->owner = GetUserId();
+	link->source = source;
+	link->create_target = options->create_target;
+	resolve_target_name(options->target, link);
+	check_cycle(link);
+	map_link(link, options, NULL);
+	ts_buffer_flush();
+	track_source(source, options);
+	insert_link(link, options);
+}
+
+static void
+update_columns(const TsLink *link, const TsLinkOptions *o)
+{
+	static const Oid types[] = {TEXTOID, INT2ARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, OIDOID};
+	Datum		values[7];
+	char		nulls[8] = "       ";
+	TsCatalog	cat;
+
+	values[0] = CStringGetTextDatum(link->name);
+	values[1] = column_arrays(link, &values[2]);
+	values[3] = JsonbPGetDatum(o->columns);
+	nulls[3] = o->columns ? ' ' : 'n';
+	values[4] = CStringGetTextDatum(link->target_schema);
+	values[5] = CStringGetTextDatum(link->target_name);
+	values[6] = ObjectIdGetDatum(link->target);
+	nulls[6] = OidIsValid(link->target) ? ' ' : 'n';
+	ts_catalog_enter(&cat);
+	/* other columns, or another table: what the log says since the last push is not enough */
+	ts_sql("UPDATE tracksync.link SET source_attnums = $2, target_columns = $3, columns = coalesce($4, columns), target_schema = $5, "
+		   "target_name = $6, target = $7, state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1",
+		   SPI_OK_UPDATE, 7, types, values, nulls);
+	ts_catalog_leave(&cat);
+}
+
+static void
+update_options(const char *name, const TsLinkOptions *o)
+{
+	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID};
+	const char *given[] = {name, o->initial, o->on_conflict, o->on_error, o->schema_policy, o->detect};
+	Datum		values[7];
+	char		nulls[8] = "       ";
+	TsCatalog	cat;
+
+	for (int i = 0; i < lengthof(given); i++)
+	{
+		values[i] = given[i] ? CStringGetTextDatum(given[i]) : (Datum) 0;
+		nulls[i] = given[i] ? ' ' : 'n';
+	}
+	values[6] = BoolGetDatum(o->create_target);
+	ts_catalog_enter(&cat);
+	ts_sql("UPDATE tracksync.link SET initial = coalesce($2, initial), on_conflict = coalesce($3, on_conflict), "
+		   "on_error = coalesce($4, on_error), schema_policy = coalesce($5, schema_policy), detect = coalesce($6, detect), "
+		   "create_target = create_target OR $7, "
+		   "state = CASE WHEN state = 'initial' AND $2 = 'none' THEN 'active' ELSE state END WHERE name = $1",
+		   SPI_OK_UPDATE, 7, types, values, nulls);
+	ts_catalog_leave(&cat);
+}
+
+void
+ts_link_alter(const char *name, const TsLinkOptions *options)
+{
+	TsLink	   *link = ts_link_load(name, true);
+
+	check_options(options);
+	if (options->has_key)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the key of link \"%s\" cannot be changed", name),
+				 errhint("Drop the link, untrack the table and make both anew with the other key.")));
+	if (options->target || options->columns)
+	{
+		if (options->target)
+			resolve_target_name(options->target, link);
+		link->create_target |= options->create_target;
+		link->ncolumns = 0;
+		check_cycle(link);
+		map_link(link, options, ts_tracked_need(link->source));
+		update_columns(link, options);
+	}
+	update_options(name, options);
+}
+
+List *
+ts_links_of(Oid source)
+{
+	static const Oid types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(source)};
+	MemoryContext context = CurrentMemoryContext;
+	List	   *names = NIL;
+	TsCatalog	cat;
+	uint64		n;
+
+	ts_catalog_enter(&cat);
+	n = ts_sql("SELECT name FROM tracksync.link WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY name", SPI_OK_SELECT, 1, types, values,
+			   NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		names = lappend(names, ts_keep(context, ts_sql_text(i, 1)));
+		MemoryContextSwitchTo(old);
+	}
+	ts_catalog_leave(&cat);
+	return names;
+}
+
+/* The link may outlive its source: then there is nothing to load or to untrack. */
+static Oid
+source_of(const char *name)
+{
+	static const Oid types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(name)};
+	TsCatalog	cat;
+	bool		isnull;
+	Oid			source = InvalidOid,
+				owner = InvalidOid;
+
+	ts_catalog_enter(&cat);
+	if (ts_sql("SELECT source::oid, owner::oid FROM tracksync.link WHERE name = $1 FOR UPDATE", SPI_OK_SELECT, 1, types, values, NULL) == 1)
+	{
+		source = DatumGetObjectId(ts_sql_value(0, 1, &isnull));
+		owner = DatumGetObjectId(ts_sql_value(0, 2, &isnull));
+	}
+	ts_catalog_leave(&cat);
+	return OidIsValid(owner) && get_rel_name(source) == NULL && has_privs_of_role(GetUserId(), owner) ? source : InvalidOid;
+}
+
+void
+ts_link_drop(const char *name)
+{
+	static const Oid types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(name)};
+	Oid			source = source_of(name);
+	bool		orphan = OidIsValid(source);
+	TsTracked  *tracked;
+	TsCatalog	cat;
+
+	if (!orphan)
+		source = ts_link_load(name, true)->source;
+	ts_buffer_flush();
+	ts_catalog_enter(&cat);
+	ts_sql("DELETE FROM tracksync.link WHERE name = $1", SPI_OK_DELETE, 1, types, values, NULL);
+	ts_catalog_leave(&cat);
+	tracked = orphan ? NULL : ts_tracked_load(source);
+	if (tracked != NULL && !tracked->explicitly && ts_links_of(source) == NIL)
+		ts_untrack(source);
+}

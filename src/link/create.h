@@ -1,0 +1,32 @@
+/* create.h: making, altering and dropping links. */
+#ifndef TS_LINK_CREATE_H
+#define TS_LINK_CREATE_H
+
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+
+/* NULL = not given (create: the default; alter: keep). */
+typedef struct TsLinkOptions
+{
+	char	   *target;
+	char	   *server;
+	Jsonb	   *columns;
+	char	   *filter;
+	bool		has_key;
+	List	   *key;
+	char	   *initial;
+	char	   *on_conflict;
+	char	   *on_error;
+	char	   *schema_policy;
+	char	   *detect;
+	bool		create_target;
+} TsLinkOptions;
+
+extern void ts_link_create(const char *name, Oid source, const TsLinkOptions *options);
+extern void ts_link_alter(const char *name, const TsLinkOptions *options);
+/* Drops the link; a source that is tracked for its links only is untracked with the last of them. */
+extern void ts_link_drop(const char *name);
+/* The names of the links of a source. */
+extern List *ts_links_of(Oid source);
+
+#endif

@@ -1,0 +1,169 @@
+/* link.c: loading links. */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_control.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "base/catalog.h"
+#include "base/quote.h"
+#include "link/link.h"
+
+char *
+ts_link_target(const TsLink *link)
+{
+	return quote_qualified_identifier(link->target_schema, link->target_name);
+}
+
+char *
+ts_system_identity(void)
+{
+	return psprintf(UINT64_FORMAT "/%u", GetSystemIdentifier(), MyDatabaseId);
+}
+
+char *
+ts_source_storage(Oid source)
+{
+	static const Oid types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(source)};
+	MemoryContext context = CurrentMemoryContext;
+	TsCatalog	cat;
+	char	   *result;
+
+	ts_catalog_enter(&cat);
+	/* pg_partition_tree is empty for what is not partitioned */
+	ts_sql_reading("SELECT string_agg(c.oid::text || ':' || c.relfilenode, ' ' ORDER BY c.oid) FROM pg_class c "
+				   "WHERE c.relkind = 'r' AND (c.oid = $1 OR c.oid IN (SELECT relid::oid FROM pg_partition_tree($1::regclass)))",
+				   1, types, values, NULL);
+	result = ts_keep(context, ts_sql_text(0, 1));
+	ts_catalog_leave(&cat);
+	return result ? result : pstrdup("");
+}
+
+static TsInitial
+read_initial(const char *text)
+{
+	return strcmp(text, "copy") == 0 ? TS_INITIAL_COPY : strcmp(text, "mirror") == 0 ? TS_INITIAL_MIRROR : TS_INITIAL_NONE;
+}
+
+static TsLinkState
+read_state(const char *text)
+{
+	return strcmp(text, "initial") == 0 ? TS_STATE_INITIAL : strcmp(text, "active") == 0 ? TS_STATE_ACTIVE : TS_STATE_RESYNC;
+}
+
+static void
+read_columns(TsLink *link, MemoryContext context)
+{
+	bool		isnull;
+	Datum	   *attnums,
+			   *names;
+	int			n;
+
+	deconstruct_array(DatumGetArrayTypeP(ts_sql_value(0, 10, &isnull)), INT2OID, 2, true, TYPALIGN_SHORT, &attnums, NULL, &n);
+	deconstruct_array(DatumGetArrayTypeP(ts_sql_value(0, 11, &isnull)), TEXTOID, -1, false, TYPALIGN_INT, &names, NULL, &n);
+	link->ncolumns = n;
+	link->columns = MemoryContextAllocZero(context, sizeof(TsColumn) * (n + 1));
+	for (int i = 0; i < n; i++)
+	{
+		link->columns[i].attnum = DatumGetInt16(attnums[i]);
+		link->columns[i].target_name = ts_keep(context, TextDatumGetCString(names[i]));
+	}
+}
+
+static TsLink *
+read_link(MemoryContext context)
+{
+	TsLink	   *link = MemoryContextAllocZero(context, sizeof(TsLink));
+	bool		isnull;
+	char	   *own;
+	MemoryContext old;
+
+	link->name = ts_keep(context, ts_sql_text(0, 1));
+	link->owner = DatumGetObjectId(ts_sql_value(0, 2, &isnull));
+	link->source = DatumGetObjectId(ts_sql_value(0, 3, &isnull));
+	link->target_schema = ts_keep(context, ts_sql_text(0, 4));
+	link->target_name = ts_keep(context, ts_sql_text(0, 5));
+	link->create_target = DatumGetBool(ts_sql_value(0, 6, &isnull));
+	link->initial = read_initial(ts_sql_text(0, 7));
+	link->on_conflict = strcmp(ts_sql_text(0, 8), "error") == 0 ? TS_CONFLICT_ERROR : TS_CONFLICT_SOURCE_WINS;
+	link->state = read_state(ts_sql_text(0, 9));
+	read_columns(link, context);
+	old = MemoryContextSwitchTo(context);
+	own = ts_sql_text(0, 13);
+	link->position = ts_position_parse(ts_sql_text(0, 12), own ? strtoull(own, NULL, 10) : 0,
+									   DatumGetInt64(ts_sql_value(0, 14, &isnull)));
+	MemoryContextSwitchTo(old);
+	link->storage = ts_keep(context, ts_sql_text(0, 15));
+	/* a restored dump, a copied database or a server set back: what the position says means nothing here */
+	if (link->state == TS_STATE_ACTIVE &&
+		(strcmp(ts_sql_text(0, 16), ts_system_identity()) != 0 || ts_position_is_ahead(link->position)))
+		link->state = TS_STATE_RESYNC;
+	link->target = DatumGetObjectId(ts_sql_value(0, 17, &isnull));
+	if (isnull || get_rel_name(link->target) == NULL)
+		link->target = InvalidOid;
+	return link;
+}
+
+static TsLink *
+load(const char *name, bool lock, MemoryContext context)
+{
+	static const Oid types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(name)};
+	char	   *sql = psprintf("SELECT name, owner::oid, source::oid, target_schema, target_name, create_target, initial, on_conflict, "
+							   "state, source_attnums, target_columns, position::text, own_txid::text, own_seq, storage, system_identity, "
+							   "target::oid FROM tracksync.link WHERE name = $1%s", lock ? " FOR UPDATE" : "");
+	TsCatalog	cat;
+	TsLink	   *link = NULL;
+
+	ts_catalog_enter(&cat);
+	/* without lock the active snapshot counts: position and log must be of the same moment */
+	if ((lock ? ts_sql(sql, SPI_OK_SELECT, 1, types, values, NULL) : ts_sql_reading(sql, 1, types, values, NULL)) == 1)
+		link = read_link(context);
+	ts_catalog_leave(&cat);
+	return link;
+}
+
+TsLink *
+ts_link_load_any(const char *name)
+{
+	return load(name, false, CurrentMemoryContext);
+}
+
+TsLink *
+ts_link_load(const char *name, bool lock)
+{
+	/* the caller's right is checked before anything is locked */
+	TsLink	   *link = load(name, false, CurrentMemoryContext);
+
+	if (link == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("link \"%s\" does not exist", name),
+				 errhint("See tracksync.status for the links there are.")));
+	if (!has_privs_of_role(GetUserId(), link->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for link \"%s\"", name),
+				 errdetail("Only members of the link's owner may use it."),
+				 errhint("Ask for membership in role \"%s\".", GetUserNameFromId(link->owner, false))));
+	if (lock)
+		link = load(name, true, CurrentMemoryContext);
+	if (link == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("link \"%s\" was dropped by another session", name)));
+	if (get_rel_name(link->source) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the source of link \"%s\" does not exist any more", name),
+				 errhint("Call tracksync.drop_link for it.")));
+	return link;
+}

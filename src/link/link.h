@@ -1,0 +1,107 @@
+/*
+ * link.h: a link, as stored in tracksync.link, and as resolved against today's source and target.
+ */
+#ifndef TS_LINK_H
+#define TS_LINK_H
+
+#include "log/position.h"
+#include "log/tracked.h"
+#include "utils/relcache.h"
+
+typedef enum TsInitial
+{
+	TS_INITIAL_COPY,
+	TS_INITIAL_MIRROR,
+	TS_INITIAL_NONE
+} TsInitial;
+
+typedef enum TsConflictPolicy
+{
+	TS_CONFLICT_ERROR,
+	TS_CONFLICT_SOURCE_WINS
+} TsConflictPolicy;
+
+typedef enum TsLinkState
+{
+	TS_STATE_INITIAL,			/* never pushed: the next push compares */
+	TS_STATE_ACTIVE,			/* the log tells the changes */
+	TS_STATE_RESYNC				/* the log does not: the next push compares, and deletes what only the target has */
+} TsLinkState;
+
+/* One mapped column. */
+typedef struct TsColumn
+{
+	AttrNumber	attnum;			/* in the source */
+	char	   *source_name;
+	Oid			source_type;	/* base type; what array parameters are made of */
+	int32		source_typmod;
+	int16		len;			/* of source_type */
+	bool		byval;
+	char		align;
+	bool		as_text;		/* goes as text[] and is cast back: arrays, composites, types without an array type */
+	bool		ignored;
+	bool		is_key;
+	char	   *target_name;
+	/* what follows is known once the target exists */
+	AttrNumber	target_attnum;
+	Oid			target_type;	/* as declared */
+	Oid			target_base;	/* its base type, */
+	int32		target_typmod;	/* with the type modifier in force */
+	Oid			sequence;		/* owned by the target's column; InvalidOid if none */
+	Oid			key_eq_op;		/* for key columns: the target's unique index's equality */
+} TsColumn;
+
+typedef struct TsLink
+{
+	char	   *name;
+	Oid			owner;
+	Oid			source;
+	char	   *target_schema;
+	char	   *target_name;
+	Oid			target;			/* InvalidOid until it exists */
+	bool		create_target;
+	TsInitial	initial;
+	TsConflictPolicy on_conflict;
+	TsLinkState state;
+	TsPosition *position;
+	int			ncolumns;
+	TsColumn   *columns;
+	int			nkeys;
+	int		   *keys;			/* indexes into columns, in the log's key order */
+	bool		arbiter;		/* the target's unique index can infer ON CONFLICT */
+	bool		target_partitioned;
+	bool		source_partitioned;
+	char	   *storage;		/* the source's storage at the last push; NULL before the first one */
+	TsTracked  *tracked;
+} TsLink;
+
+/*
+ * The link, in the current context; 42704 if there is none, 42501 if the caller is not a member of its owner. With "lock" its
+ * row is locked until the transaction ends; 40001 if it moved since a REPEATABLE READ caller's snapshot.
+ */
+extern TsLink *ts_link_load(const char *name, bool lock);
+
+/* The link whoever asks, NULL if there is none; its source may be gone. */
+extern TsLink *ts_link_load_any(const char *name);
+
+/*
+ * Fills in what depends on the relations: names, types, target columns, the target's key. Both relations are open and locked
+ * (target may be NULL while it does not exist). Errors: 42P01, 42703, 42804, 42P10, 55000.
+ */
+extern void ts_link_resolve(TsLink *link, Relation source, Relation target);
+
+/* Privileges of the link's owner: SELECT on the source's columns, DML on the target; no row-level security in between. */
+extern void ts_link_check_rights(const TsLink *link, Relation source, Relation target);
+
+/* "schema"."table" of the target, whether or not it exists. */
+extern char *ts_link_target(const TsLink *link);
+
+/* This database, on this server: changes when a dump is restored or a database is copied. */
+extern char *ts_system_identity(void);
+/*
+ * Where the source's rows are stored, leaf by leaf: changes with TRUNCATE of a leaf, ATTACH, DETACH and rewrites. Read under
+ * the active snapshot.
+ */
+extern char *ts_source_storage(Oid source);
+
+#endif

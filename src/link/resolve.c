@@ -1,0 +1,251 @@
+/* resolve.c: a link's columns against today's source and target. */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "parser/parse_coerce.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
+
+#include "base/compat.h"
+#include "base/quote.h"
+#include "link/link.h"
+
+/* Can values of this type not be the elements of an array parameter? */
+static bool
+needs_text(Oid base)
+{
+	return !OidIsValid(get_array_type(base)) || OidIsValid(get_base_element_type(base)) || type_is_rowtype(base);
+}
+
+static void
+resolve_source_column(TsLink *link, TsColumn *col, Relation source)
+{
+	TupleDesc	desc = RelationGetDescr(source);
+	Form_pg_attribute att;
+
+	if (col->attnum > desc->natts || TupleDescAttr(desc, col->attnum - 1)->attisdropped)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("the source column for \"%s\" of link \"%s\" was dropped", col->target_name, link->name),
+				 errhint("Name the columns of the link anew with tracksync.alter_link.")));
+	att = TupleDescAttr(desc, col->attnum - 1);
+	col->source_name = pstrdup(NameStr(att->attname));
+	col->source_typmod = att->atttypmod;
+	col->source_type = getBaseTypeAndTypmod(att->atttypid, &col->source_typmod);
+	col->as_text = needs_text(col->source_type);
+	get_typlenbyvalalign(col->source_type, &col->len, &col->byval, &col->align);
+	for (int i = 0; i < link->tracked->nignored; i++)
+		col->ignored |= link->tracked->ignored[i] == col->attnum;
+}
+
+/* The sequence that a serial or identity column of the target owns. */
+static Oid
+owned_sequence(Oid relid, AttrNumber attnum)
+{
+	ListCell   *lc;
+
+	foreach(lc, getOwnedSequences(relid))
+	{
+		Oid			table;
+		int32		column;
+
+		if ((sequenceIsOwned(lfirst_oid(lc), DEPENDENCY_AUTO, &table, &column) ||
+			 sequenceIsOwned(lfirst_oid(lc), DEPENDENCY_INTERNAL, &table, &column)) && column == attnum)
+			return lfirst_oid(lc);
+	}
+	return InvalidOid;
+}
+
+static void
+resolve_target_column(TsLink *link, TsColumn *col, Relation target)
+{
+	Form_pg_attribute att;
+
+	col->target_attnum = get_attnum(RelationGetRelid(target), col->target_name);
+	if (col->target_attnum <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("target table %s of link \"%s\" has no column \"%s\"", ts_link_target(link), link->name, col->target_name),
+				 errhint("Add the column, or name the columns of the link with the argument \"columns\".")));
+	att = TupleDescAttr(RelationGetDescr(target), col->target_attnum - 1);
+	if (att->attgenerated)
+		ereport(ERROR,
+				(errcode(ERRCODE_GENERATED_ALWAYS),
+				 errmsg("column \"%s\" of target table %s is a generated column", col->target_name, ts_link_target(link)),
+				 errhint("Leave it out of the link's columns.")));
+	col->target_type = att->atttypid;
+	col->target_typmod = att->atttypmod;
+	col->target_base = getBaseTypeAndTypmod(att->atttypid, &col->target_typmod);
+	col->sequence = owned_sequence(RelationGetRelid(target), col->target_attnum);
+	if (col->source_type != col->target_base &&
+		!can_coerce_type(1, &col->source_type, &col->target_base, COERCION_ASSIGNMENT))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of target table %s is of type %s, its source of type %s", col->target_name,
+						ts_link_target(link), format_type_be(col->target_type), format_type_be(col->source_type)),
+				 errdetail("There is no assignment cast from the one to the other."),
+				 errhint("Change the type of one of the columns, or leave the column out of the link.")));
+}
+
+static void
+resolve_keys(TsLink *link)
+{
+	link->nkeys = link->tracked->nkeys;
+	link->keys = palloc(sizeof(int) * link->nkeys);
+	for (int i = 0; i < link->nkeys; i++)
+	{
+		link->keys[i] = -1;
+		for (int j = 0; j < link->ncolumns; j++)
+			if (link->columns[j].attnum == link->tracked->keys[i])
+			{
+				link->keys[i] = j;
+				link->columns[j].is_key = true;
+			}
+		if (link->keys[i] < 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+					 errmsg("key column \"%s\" of table \"%s\" is not among the columns of link \"%s\"",
+							get_attname(link->source, link->tracked->keys[i], false), get_rel_name(link->source), link->name),
+					 errhint("The target needs a column for each column of the key.")));
+	}
+}
+
+static void
+resolve_target_key(TsLink *link, Relation target)
+{
+	AttrNumber *attnums = palloc(sizeof(AttrNumber) * link->nkeys);
+	TsKeyIndex *index;
+
+	for (int i = 0; i < link->nkeys; i++)
+		attnums[i] = link->columns[link->keys[i]].target_attnum;
+	index = ts_key_index_find(target, link->nkeys, attnums);
+	if (index == NULL)
+	{
+		StringInfoData names;
+
+		initStringInfo(&names);
+		for (int i = 0; i < link->nkeys; i++)
+			appendStringInfo(&names, "%s%s", i ? ", " : "", quote_identifier(link->columns[link->keys[i]].target_name));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+				 errmsg("target table %s has no unique index on the key (%s)", ts_link_target(link), names.data),
+				 errhint("CREATE UNIQUE INDEX ON %s (%s)", ts_link_target(link), names.data)));
+	}
+	link->arbiter = index->immediate;
+	for (int i = 0; i < link->nkeys; i++)
+		for (int j = 0; j < index->nkeys; j++)
+			if (index->columns[j].attnum == attnums[i])
+				link->columns[link->keys[i]].key_eq_op = index->columns[j].eq_op;
+}
+
+static void
+check_kind(const TsLink *link, Relation target)
+{
+	char		kind = target->rd_rel->relkind;
+
+	if ((kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE) ||
+		target->rd_rel->relpersistence == RELPERSISTENCE_TEMP || RelationGetRelid(target) < FirstNormalObjectId)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("target %s of link \"%s\" is not a table that can be written to", ts_link_target(link), link->name),
+				 errhint("A target is an ordinary, unlogged or partitioned table.")));
+}
+
+/* The target that the first push will create has the source's columns and the source's key. */
+static void
+foresee_target(TsLink *link, Relation source)
+{
+	TsKeyIndex *index = ts_key_index_find(source, link->tracked->nkeys, link->tracked->keys);
+
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		TsColumn   *col = &link->columns[i];
+
+		col->target_attnum = i + 1;
+		col->target_type = TupleDescAttr(RelationGetDescr(source), col->attnum - 1)->atttypid;
+		col->target_base = col->source_type;
+		col->target_typmod = col->source_typmod;
+		for (int j = 0; index != NULL && j < index->nkeys; j++)
+			if (index->columns[j].attnum == col->attnum)
+				col->key_eq_op = index->columns[j].eq_op;
+	}
+	link->arbiter = true;
+}
+
+void
+ts_link_resolve(TsLink *link, Relation source, Relation target)
+{
+	link->source_partitioned = source->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
+	if (link->tracked == NULL)
+		link->tracked = ts_tracked_need(link->source);
+	for (int i = 0; i < link->ncolumns; i++)
+		resolve_source_column(link, &link->columns[i], source);
+	resolve_keys(link);
+	if (target == NULL)
+	{
+		if (!link->create_target)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_TABLE),
+					 errmsg("target table %s of link \"%s\" does not exist", ts_link_target(link), link->name),
+					 errhint("Create it, or use create_target => true.")));
+		foresee_target(link, source);
+		return;
+	}
+	check_kind(link, target);
+	link->target_partitioned = target->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
+	for (int i = 0; i < link->ncolumns; i++)
+		resolve_target_column(link, &link->columns[i], target);
+	resolve_target_key(link, target);
+}
+
+static void
+deny(const TsLink *link, const char *what, Oid relid)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("role \"%s\" may not %s table %s", GetUserNameFromId(link->owner, false), what, ts_quote_relation(relid)),
+			 errdetail("Link \"%s\" runs with the rights of its owner.", link->name),
+			 errhint("Grant the right to the owner of the link.")));
+}
+
+static void
+check_rls(const TsLink *link, Oid relid)
+{
+	/* with row_security = off this would raise the server's own error, without naming the link */
+	if (check_enable_rls(relid, link->owner, true) != RLS_ENABLED)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("row-level security of table %s hides rows from the owner of link \"%s\"", ts_quote_relation(relid), link->name),
+			 errdetail("Hidden rows would look like deleted ones."),
+			 errhint("Let the link belong to a role with BYPASSRLS, or to the table's owner.")));
+}
+
+void
+ts_link_check_rights(const TsLink *link, Relation source, Relation target)
+{
+	static const struct
+	{
+		AclMode		mode;
+		const char *what;
+	}			needed[] = {{ACL_SELECT, "read"}, {ACL_INSERT, "insert into"}, {ACL_UPDATE, "update"}, {ACL_DELETE, "delete from"}};
+
+	if (pg_class_aclcheck(link->source, link->owner, ACL_SELECT) != ACLCHECK_OK)
+		for (int i = 0; i < link->ncolumns; i++)
+			if (pg_attribute_aclcheck(link->source, link->columns[i].attnum, link->owner, ACL_SELECT) != ACLCHECK_OK)
+				deny(link, "read", link->source);
+	check_rls(link, link->source);
+	if (target == NULL)
+		return;
+	for (int i = 0; i < lengthof(needed); i++)
+		if (pg_class_aclcheck(RelationGetRelid(target), link->owner, needed[i].mode) != ACLCHECK_OK)
+			deny(link, needed[i].what, RelationGetRelid(target));
+	check_rls(link, RelationGetRelid(target));
+}

@@ -1,0 +1,14 @@
+/* prune.h: removing what nobody needs any more from a change log. */
+#ifndef TS_PRUNE_H
+#define TS_PRUNE_H
+
+#include "postgres_ext.h"
+
+/*
+ * Deletes the log rows that every link of the source has passed; with everything also the rest of a log without links.
+ * Does nothing, and waits for nobody, if another session prunes or makes a link just now, or under REPEATABLE READ (whose
+ * snapshot is too old to judge). Returns the rows deleted.
+ */
+extern int64 ts_log_prune(Oid source, bool everything);
+
+#endif

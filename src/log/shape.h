@@ -1,0 +1,39 @@
+/*
+ * shape.h: what a table's rows looked like when an image was written.
+ *
+ * A row of tracksync.table_shape never changes; an image names it by number. Reading an image needs nothing but the
+ * shape: neither today's columns nor today's types.
+ */
+#ifndef TS_SHAPE_H
+#define TS_SHAPE_H
+
+#include "access/tupdesc.h"
+#include "utils/relcache.h"
+
+typedef struct TsShapeAtt
+{
+	AttrNumber	attnum;
+	char	   *name;
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	int16		len;
+	bool		byval;
+	bool		dropped;
+} TsShapeAtt;
+
+typedef struct TsShape
+{
+	int32		id;
+	int			natts;			/* dropped columns included: atts[attnum - 1] */
+	TsShapeAtt *atts;
+} TsShape;
+
+/* The number of the shape the relation has now; writes it down if it is new (created = true then). */
+extern int32 ts_shape_register(Relation rel, bool *created);
+/* The same for a relation that is not open. */
+extern int32 ts_shape_of(Oid relid);
+/* A shape by its number, cached for the session; error if unknown. */
+extern const TsShape *ts_shape_get(int32 id);
+
+#endif

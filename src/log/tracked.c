@@ -1,0 +1,270 @@
+/* tracked.c: tracked tables and their keys. */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/nbtree.h"
+#include "catalog/partition.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "base/catalog.h"
+#include "log/tracked.h"
+
+static AttrNumber *
+attnums(MemoryContext context, int column, int *n)
+{
+	bool		isnull;
+	Datum		value = ts_sql_value(0, column, &isnull);
+	Datum	   *elems;
+	AttrNumber *result;
+
+	deconstruct_array(DatumGetArrayTypeP(value), INT2OID, 2, true, TYPALIGN_SHORT, &elems, NULL, n);
+	result = MemoryContextAlloc(context, sizeof(AttrNumber) * (*n + 1));
+	for (int i = 0; i < *n; i++)
+		result[i] = DatumGetInt16(elems[i]);
+	return result;
+}
+
+TsTracked *
+ts_tracked_load(Oid source)
+{
+	static const Oid types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(source)};
+	MemoryContext context = CurrentMemoryContext;
+	TsTracked  *tracked = NULL;
+	TsCatalog	cat;
+	bool		isnull;
+
+	ts_catalog_enter(&cat);
+	if (ts_sql("SELECT log, seq, keys, images = 'changed', ignored, explicitly, shape FROM tracksync.tracked_table "
+			   "WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_SELECT, 1, types, values, NULL) == 1)
+	{
+		tracked = MemoryContextAllocZero(context, sizeof(TsTracked));
+		tracked->source = source;
+		tracked->log = DatumGetObjectId(ts_sql_value(0, 1, &isnull));
+		tracked->seq = DatumGetObjectId(ts_sql_value(0, 2, &isnull));
+		tracked->keys = attnums(context, 3, &tracked->nkeys);
+		tracked->images = DatumGetBool(ts_sql_value(0, 4, &isnull));
+		tracked->ignored = attnums(context, 5, &tracked->nignored);
+		tracked->explicitly = DatumGetBool(ts_sql_value(0, 6, &isnull));
+		tracked->shape = DatumGetInt32(ts_sql_value(0, 7, &isnull));
+	}
+	ts_catalog_leave(&cat);
+	return tracked;
+}
+
+TsTracked *
+ts_tracked_need(Oid source)
+{
+	TsTracked  *tracked = ts_tracked_load(source);
+
+	if (tracked == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not tracked", get_rel_name(source)),
+				 errhint("Call tracksync.track or tracksync.create_link for it first.")));
+	return tracked;
+}
+
+Oid
+ts_tracked_root(Oid relid)
+{
+	List	   *family = list_make1_oid(relid);
+	Oid			found = InvalidOid;
+	ListCell   *lc;
+
+	if (get_rel_relispartition(relid))
+		family = list_concat(family, get_partition_ancestors(relid));
+	foreach(lc, family)
+	{
+		TsTracked  *tracked = ts_tracked_load(lfirst_oid(lc));
+
+		if (tracked != NULL)
+		{
+			found = tracked->source;
+			break;
+		}
+	}
+	return found;
+}
+
+/* Fills in one key column; false if its opclass has no ordering for the column's type. */
+static bool
+describe_column(Relation index, int i, TsKeyColumn *col)
+{
+	col->attnum = index->rd_index->indkey.values[i];
+	col->indexattno = i + 1;
+	col->opfamily = index->rd_opfamily[i];
+	col->opcintype = index->rd_opcintype[i];
+	col->collation = index->rd_indcollation[i];
+	col->eq_op = get_opfamily_member(col->opfamily, col->opcintype, col->opcintype, BTEqualStrategyNumber);
+	col->lt_op = get_opfamily_member(col->opfamily, col->opcintype, col->opcintype, BTLessStrategyNumber);
+	return col->attnum > 0 && OidIsValid(col->eq_op) && OidIsValid(col->lt_op);
+}
+
+TsKeyIndex *
+ts_key_index_describe(Oid indexid)
+{
+	Relation	index = index_open(indexid, AccessShareLock);
+	Form_pg_index form = index->rd_index;
+	TsKeyIndex *key = NULL;
+
+	if (form->indisunique && form->indisvalid && form->indisready &&
+		index->rd_rel->relam == BTREE_AM_OID &&
+		heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL) &&
+		heap_attisnull(index->rd_indextuple, Anum_pg_index_indexprs, NULL))
+	{
+		key = palloc0(sizeof(TsKeyIndex));
+		key->index = indexid;
+		key->immediate = form->indimmediate;
+		key->nkeys = form->indnkeyatts;
+		key->columns = palloc0(sizeof(TsKeyColumn) * key->nkeys);
+		for (int i = 0; i < key->nkeys && key != NULL; i++)
+			if (!describe_column(index, i, &key->columns[i]))
+				key = NULL;
+	}
+	index_close(index, NoLock);
+	return key;
+}
+
+static bool
+same_columns(const TsKeyIndex *key, int nkeys, const AttrNumber *keys)
+{
+	if (key->nkeys != nkeys)
+		return false;
+	for (int i = 0; i < nkeys; i++)
+	{
+		bool		found = false;
+
+		for (int j = 0; j < nkeys; j++)
+			found |= key->columns[j].attnum == keys[i];
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+TsKeyIndex *
+ts_key_index_find(Relation rel, int nkeys, const AttrNumber *keys)
+{
+	TsKeyIndex *best = NULL;
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		TsKeyIndex *key = ts_key_index_describe(lfirst_oid(lc));
+
+		if (key == NULL || !same_columns(key, nkeys, keys))
+			continue;
+		if (best == NULL || (key->immediate && !best->immediate))
+			best = key;
+	}
+	return best;
+}
+
+static bool
+all_not_null(Relation rel, const TsKeyIndex *key)
+{
+	for (int i = 0; i < key->nkeys; i++)
+		if (!TupleDescAttr(RelationGetDescr(rel), key->columns[i].attnum - 1)->attnotnull)
+			return false;
+	return true;
+}
+
+/* The width of a key for "smallest": columns first, then bytes. */
+static int
+key_weight(Relation rel, const TsKeyIndex *key)
+{
+	int			weight = 0;
+
+	for (int i = 0; i < key->nkeys; i++)
+	{
+		int16		len = TupleDescAttr(RelationGetDescr(rel), key->columns[i].attnum - 1)->attlen;
+
+		weight += 10000 + (len > 0 ? len : 100);
+	}
+	return weight;
+}
+
+static TsKeyIndex *
+explicit_key(Relation rel, List *names)
+{
+	int			n = list_length(names);
+	AttrNumber *keys = palloc(sizeof(AttrNumber) * (n + 1));
+	TsKeyIndex *key;
+	ListCell   *lc;
+	int			i = 0;
+
+	if (n == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+				 errmsg("the key of table \"%s\" has no column", RelationGetRelationName(rel)),
+				 errhint("Name the key's columns, or leave the argument out.")));
+	foreach(lc, names)
+	{
+		keys[i] = get_attnum(RelationGetRelid(rel), lfirst(lc));
+		if (keys[i] <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" of table \"%s\" does not exist", (char *) lfirst(lc), RelationGetRelationName(rel))));
+		i++;
+	}
+	key = ts_key_index_find(rel, n, keys);
+	if (key == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+				 errmsg("the columns given as key of table \"%s\" have no unique index", RelationGetRelationName(rel)),
+				 errhint("Create a unique index on exactly these columns.")));
+	if (!all_not_null(rel, key))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+				 errmsg("the key of table \"%s\" may be NULL", RelationGetRelationName(rel)),
+				 errhint("Set the key's columns NOT NULL.")));
+	return key;
+}
+
+TsKeyIndex *
+ts_key_resolve(Relation rel, List *names, bool explicitly)
+{
+	TsKeyIndex *best = NULL;
+	List	   *indexes;
+	ListCell   *lc;
+	Oid			preferred[2];
+
+	if (explicitly)
+		return explicit_key(rel, names);
+
+	indexes = RelationGetIndexList(rel);	/* sets the two below */
+	preferred[0] = rel->rd_rel->relreplident == REPLICA_IDENTITY_INDEX ? rel->rd_replidindex : InvalidOid;
+	preferred[1] = rel->rd_pkindex;
+	for (int i = 0; i < 2; i++)
+	{
+		TsKeyIndex *key = OidIsValid(preferred[i]) ? ts_key_index_describe(preferred[i]) : NULL;
+
+		if (key != NULL && all_not_null(rel, key))
+			return key;
+	}
+	foreach(lc, indexes)
+	{
+		TsKeyIndex *key = ts_key_index_describe(lfirst_oid(lc));
+
+		if (key == NULL || !all_not_null(rel, key))
+			continue;
+		if (best == NULL || key_weight(rel, key) < key_weight(rel, best))
+			best = key;
+	}
+	if (best == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+				 errmsg("table \"%s\" has no usable key", RelationGetRelationName(rel)),
+				 errdetail("A key is the replica identity index, the primary key, or a unique index on NOT NULL columns."),
+				 errhint("Add a primary key, or a unique index on NOT NULL columns.")));
+	return best;
+}

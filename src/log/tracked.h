@@ -1,0 +1,61 @@
+/*
+ * tracked.h: the rows of tracksync.tracked_table, and what can be a tracked table's key.
+ */
+#ifndef TS_TRACKED_H
+#define TS_TRACKED_H
+
+#include "nodes/pg_list.h"
+#include "utils/relcache.h"
+
+typedef struct TsTracked
+{
+	Oid			source;
+	Oid			log;
+	Oid			seq;
+	int			nkeys;
+	AttrNumber *keys;			/* the source's attribute numbers, in the key index's column order */
+	bool		images;			/* 'changed'; false: 'none' */
+	int			nignored;
+	AttrNumber *ignored;
+	bool		explicitly;		/* track() was called for itself: the log is kept without links */
+	int32		shape;			/* the table's shape when it came to be tracked */
+} TsTracked;
+
+/* The table's row, in the current context; NULL if it is not tracked. */
+extern TsTracked *ts_tracked_load(Oid source);
+/* The same; 55000 if it is not tracked. */
+extern TsTracked *ts_tracked_need(Oid source);
+/* The tracked table among a relation and its partitioned ancestors: its OID, or InvalidOid. */
+extern Oid	ts_tracked_root(Oid relid);
+
+/* One key column's index support. */
+typedef struct TsKeyColumn
+{
+	AttrNumber	attnum;			/* in the relation */
+	AttrNumber	indexattno;		/* in the index */
+	Oid			opfamily;
+	Oid			opcintype;
+	Oid			collation;
+	Oid			eq_op;			/* the opclass's equality of the column's type */
+	Oid			lt_op;
+} TsKeyColumn;
+
+typedef struct TsKeyIndex
+{
+	Oid			index;
+	bool		immediate;		/* not deferrable: can infer ON CONFLICT */
+	int			nkeys;
+	TsKeyColumn *columns;		/* in index order */
+} TsKeyIndex;
+
+/* Describes an index if it can be a key's: unique, valid, whole, b-tree, plain columns; else NULL. */
+extern TsKeyIndex *ts_key_index_describe(Oid indexid);
+/* The best unique index on exactly these columns, in any order (immediate ones first); NULL if there is none. */
+extern TsKeyIndex *ts_key_index_find(Relation rel, int nkeys, const AttrNumber *keys);
+/*
+ * The key of a table by the design's rules: an explicit list (names, may be NIL) → the replica identity → the primary key →
+ * the smallest unique index on NOT NULL columns. Errors: 42703 unknown column, 42P10 no usable key.
+ */
+extern TsKeyIndex *ts_key_resolve(Relation rel, List *names, bool explicitly);
+
+#endif

@@ -1,0 +1,127 @@
+/* fold.c: one key's events, folded. */
+#include "postgres.h"
+
+#include "utils/datum.h"
+#include "utils/memutils.h"
+
+#include "base/compat.h"
+#include "log/logtable.h"
+#include "netchange/fold.h"
+
+TsFold *
+ts_fold_create(TupleDesc desc, const bool *ignored)
+{
+	TsFold	   *fold = palloc0(sizeof(TsFold));
+	int			n = desc->natts + 1;
+
+	fold->desc = desc;
+	fold->ignored = ignored;
+	fold->context = AllocSetContextCreate(CurrentMemoryContext, "tracksync fold", ALLOCSET_DEFAULT_SIZES);
+	fold->touched = palloc0(sizeof(bool) * n);
+	fold->known = palloc0(sizeof(bool) * n);
+	fold->values = palloc0(sizeof(Datum) * n);
+	fold->nulls = palloc0(sizeof(bool) * n);
+	fold->known_txid = palloc0(sizeof(uint64) * n);
+	fold->known_cid = palloc0(sizeof(CommandId) * n);
+	return fold;
+}
+
+void
+ts_fold_reset(TsFold *fold)
+{
+	int			n = fold->desc->natts;
+
+	MemoryContextReset(fold->context);
+	fold->inserts = fold->deletes = 0;
+	fold->txid = 0;
+	fold->cid = 0;
+	memset(fold->touched, 0, sizeof(bool) * n);
+	memset(fold->known, 0, sizeof(bool) * n);
+}
+
+/* The old value of one column, if no earlier event told it. */
+static void
+take_old(TsFold *fold, int i, uint64 txid, CommandId cid, const TsImage *image)
+{
+	Form_pg_attribute att = TupleDescAttr(fold->desc, i);
+	const TsShapeAtt *was = &image->shape->atts[i];
+
+	if (fold->known[i] && !(fold->known_txid[i] == txid && fold->known_cid[i] > cid))
+		return;
+	/* a value of another type than today's cannot be compared */
+	if ((image->flags & TS_IMAGE_VALUES) == 0 || was->type != att->atttypid)
+		return;
+	fold->known[i] = true;
+	fold->known_txid[i] = txid;
+	fold->known_cid[i] = cid;
+	fold->nulls[i] = image->nulls[i];
+	if (!image->nulls[i])
+	{
+		MemoryContext old = MemoryContextSwitchTo(fold->context);
+
+		fold->values[i] = datumCopy(image->values[i], att->attbyval, att->attlen);
+		MemoryContextSwitchTo(old);
+	}
+}
+
+void
+ts_fold_event(TsFold *fold, char op, uint64 txid, const TsImage *image)
+{
+	CommandId	cid;
+
+	if (txid != fold->txid)
+	{
+		fold->txid = txid;
+		fold->cid = 0;
+	}
+	/* an event without a command id is in its turn: it follows all that came before it */
+	cid = (image->flags & TS_IMAGE_CID) ? image->cid : fold->cid;
+	fold->cid = Max(fold->cid, cid);
+
+	fold->inserts += op == TS_OP_INSERT;
+	fold->deletes += op == TS_OP_DELETE;
+	for (int i = 0; i < fold->desc->natts; i++)
+	{
+		if (TupleDescAttr(fold->desc, i)->attisdropped)
+			continue;
+		if (op != TS_OP_UPDATE || image->shape == NULL)
+			fold->touched[i] = true;
+		if (image->shape == NULL || i >= image->natts || !image->changed[i])
+			continue;
+		fold->touched[i] = true;
+		take_old(fold, i, txid, cid, image);
+	}
+}
+
+TsNetOp
+ts_fold_result(TsFold *fold, TupleTableSlot *live, bool *changed)
+{
+	int64		existed = (live != NULL) - fold->inserts + fold->deletes;
+	bool		matters = false;
+
+	if (existed != 0 && existed != 1)
+		return TS_NET_BROKEN;
+	if (live == NULL)
+		return existed ? TS_NET_DELETE : TS_NET_NOTHING;
+	if (!existed)
+		return TS_NET_INSERT;
+
+	slot_getallattrs(live);
+	for (int i = 0; i < fold->desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(fold->desc, i);
+
+		changed[i] = false;
+		if (!fold->touched[i] || att->attisdropped || ts_is_virtual(att))
+			continue;
+		if (fold->known[i])
+		{
+			if (fold->nulls[i] == live->tts_isnull[i] &&
+				(fold->nulls[i] || datum_image_eq(fold->values[i], live->tts_values[i], att->attbyval, att->attlen)))
+				continue;
+		}
+		changed[i] = true;
+		matters |= !fold->ignored[i];
+	}
+	return matters ? TS_NET_UPDATE : TS_NET_NOTHING;
+}

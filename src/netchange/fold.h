@@ -1,0 +1,38 @@
+/*
+ * fold.h: one key's events, folded one after the other into a state of fixed size. Pure: no SPI, no settings.
+ *
+ * Order within a row is by the version chain. Events come in seq order; one that carries a command id may have come before
+ * its turn: among events of one transaction an old value of a later command gives way to that of an earlier one.
+ */
+#ifndef TS_FOLD_H
+#define TS_FOLD_H
+
+#include "access/tupdesc.h"
+#include "log/image.h"
+#include "netchange/netchange.h"
+
+typedef struct TsFold
+{
+	TupleDesc	desc;			/* the source's row as it is now */
+	const bool *ignored;		/* per attribute: a change of this one alone is none */
+	MemoryContext context;		/* of the old values; reset per key */
+	int64		inserts;
+	int64		deletes;
+	bool	   *touched;		/* an event says the column changed, or may have */
+	bool	   *known;			/* the old value is known */
+	Datum	   *values;
+	bool	   *nulls;
+	uint64	   *known_txid;		/* of the event it is known from */
+	CommandId  *known_cid;
+	uint64		txid;			/* of the last event, */
+	CommandId	cid;			/* and the highest command seen in it */
+} TsFold;
+
+extern TsFold *ts_fold_create(TupleDesc desc, const bool *ignored);
+extern void ts_fold_reset(TsFold *fold);
+/* image: the decoded image or one with flags 0. */
+extern void ts_fold_event(TsFold *fold, char op, uint64 txid, const TsImage *image);
+/* The net operation, given the live row (NULL = none); fills in changed (per attribute) for an UPDATE. */
+extern TsNetOp ts_fold_result(TsFold *fold, TupleTableSlot *live, bool *changed);
+
+#endif

@@ -1,0 +1,193 @@
+/* netchange.c: the stream of net changes of one log. */
+#include "postgres.h"
+
+#include "catalog/pg_operator.h"
+#include "miscadmin.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/tuplesort.h"
+
+#include "base/compat.h"
+#include "log/image.h"
+#include "log/logtable.h"
+#include "netchange/fold.h"
+#include "netchange/netchange.h"
+#include "netchange/probe.h"
+#include "netchange/scan.h"
+
+struct TsNetStream
+{
+	int			nkeys;
+	TsProbe    *probe;
+	TsFold	   *fold;
+	Tuplesortstate *sort;
+	TupleDesc	logdesc;
+	TupleTableSlot *event;		/* the first event of the next key, if have_event */
+	bool		have_event;
+	FmgrInfo   *key_eq;
+	Oid		   *key_collation;
+	Datum	   *keys;			/* of the key at hand, in key_context */
+	MemoryContext key_context;
+	MemoryContext event_context;
+	bool	   *changed;
+	bool	   *ignored;
+};
+
+static void
+begin_sort(TsNetStream *stream)
+{
+	int			n = stream->nkeys + 1;
+	AttrNumber *attnums = palloc(sizeof(AttrNumber) * n);
+	Oid		   *operators = palloc(sizeof(Oid) * n);
+	Oid		   *collations = palloc(sizeof(Oid) * n);
+	bool	   *nullsfirst = palloc0(sizeof(bool) * n);
+	const TsKeyIndex *index = ts_probe_index(stream->probe);
+
+	stream->key_eq = palloc0(sizeof(FmgrInfo) * n);
+	for (int i = 0; i < stream->nkeys; i++)
+	{
+		attnums[i] = TS_LOG_FIRST_KEY + i;
+		operators[i] = index->columns[i].lt_op;
+		collations[i] = index->columns[i].collation;
+		fmgr_info(get_opcode(index->columns[i].eq_op), &stream->key_eq[i]);
+	}
+	attnums[n - 1] = TS_LOG_SEQ;
+	operators[n - 1] = Int8LessOperator;
+	collations[n - 1] = InvalidOid;
+	stream->key_collation = collations;
+	stream->sort = tuplesort_begin_heap(stream->logdesc, n, attnums, operators, collations, nullsfirst, work_mem, NULL, 0);
+}
+
+TsNetStream *
+ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const TsPosition *pos, bool *wholesale)
+{
+	TsNetStream *stream = palloc0(sizeof(TsNetStream));
+	TupleDesc	desc = RelationGetDescr(source);
+	TsLogScan  *scan = ts_log_scan_begin(tracked->log, snapshot, pos);
+	TupleTableSlot *slot;
+
+	*wholesale = false;
+	stream->nkeys = tracked->nkeys;
+	stream->logdesc = CreateTupleDescCopy(ts_log_scan_desc(scan));
+	stream->probe = ts_probe_begin(source, tracked, snapshot);
+	stream->ignored = palloc0(sizeof(bool) * (desc->natts + 1));
+	for (int i = 0; i < tracked->nignored; i++)
+		if (tracked->ignored[i] <= desc->natts)
+			stream->ignored[tracked->ignored[i] - 1] = true;
+	stream->fold = ts_fold_create(desc, stream->ignored);
+	stream->changed = palloc0(sizeof(bool) * (desc->natts + 1));
+	stream->keys = palloc0(sizeof(Datum) * stream->nkeys);
+	stream->event = MakeSingleTupleTableSlot(stream->logdesc, &TTSOpsMinimalTuple);
+	stream->key_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync key", ALLOCSET_SMALL_SIZES);
+	stream->event_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync event", ALLOCSET_DEFAULT_SIZES);
+	begin_sort(stream);
+
+	while ((slot = ts_log_scan_next(scan, false)) != NULL)
+	{
+		char		op = ts_slot_op(slot);
+
+		if (op == TS_OP_TRUNCATE || op == TS_OP_GAP)
+		{
+			*wholesale = true;
+			break;
+		}
+		tuplesort_puttupleslot(stream->sort, slot);
+		CHECK_FOR_INTERRUPTS();
+	}
+	ts_log_scan_end(scan);
+	tuplesort_performsort(stream->sort);
+	stream->have_event = !*wholesale && tuplesort_gettupleslot(stream->sort, true, false, stream->event, NULL);
+	return stream;
+}
+
+/* Keeps the key of the event at hand. */
+static void
+take_key(TsNetStream *stream)
+{
+	MemoryContext old;
+
+	MemoryContextReset(stream->key_context);
+	old = MemoryContextSwitchTo(stream->key_context);
+	for (int i = 0; i < stream->nkeys; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(stream->logdesc, TS_LOG_FIRST_KEY - 1 + i);
+		bool		isnull;
+		Datum		value = slot_getattr(stream->event, TS_LOG_FIRST_KEY + i, &isnull);
+
+		Assert(!isnull);
+		stream->keys[i] = datumCopy(value, att->attbyval, att->attlen);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+static bool
+same_key(TsNetStream *stream)
+{
+	for (int i = 0; i < stream->nkeys; i++)
+	{
+		bool		isnull;
+		Datum		value = slot_getattr(stream->event, TS_LOG_FIRST_KEY + i, &isnull);
+
+		if (!DatumGetBool(FunctionCall2Coll(&stream->key_eq[i], stream->key_collation[i], value, stream->keys[i])))
+			return false;
+	}
+	return true;
+}
+
+/* Folds the events of one key. */
+static void
+fold_key(TsNetStream *stream)
+{
+	ts_fold_reset(stream->fold);
+	take_key(stream);
+	do
+	{
+		bool		isnull;
+		Datum		value = slot_getattr(stream->event, TS_LOG_IMAGE(stream->nkeys), &isnull);
+		TsImage		image = {0};
+		MemoryContext old;
+
+		MemoryContextReset(stream->event_context);
+		old = MemoryContextSwitchTo(stream->event_context);
+		if (!isnull)
+			ts_image_read(value, &image);
+		MemoryContextSwitchTo(old);
+		ts_fold_event(stream->fold, ts_slot_op(stream->event), ts_slot_txid(stream->event), &image);
+		stream->have_event = tuplesort_gettupleslot(stream->sort, true, false, stream->event, NULL);
+	} while (stream->have_event && same_key(stream));
+}
+
+bool
+ts_net_next(TsNetStream *stream, TsNetChange *change)
+{
+	while (stream->have_event)
+	{
+		CHECK_FOR_INTERRUPTS();
+		fold_key(stream);
+		change->live = ts_probe_row(stream->probe, stream->keys);
+		change->op = ts_fold_result(stream->fold, change->live, stream->changed);
+		if (change->op == TS_NET_NOTHING)
+			continue;
+		change->keys = stream->keys;
+		change->old_known = stream->fold->known;
+		change->old_values = stream->fold->values;
+		change->old_nulls = stream->fold->nulls;
+		change->changed = stream->changed;
+		return true;
+	}
+	return false;
+}
+
+void
+ts_net_end(TsNetStream *stream)
+{
+	ts_probe_end(stream->probe);
+	tuplesort_end(stream->sort);
+	ExecDropSingleTupleTableSlot(stream->event);
+	MemoryContextDelete(stream->fold->context);
+	MemoryContextDelete(stream->key_context);
+	MemoryContextDelete(stream->event_context);
+	pfree(stream);
+}

@@ -1,0 +1,77 @@
+/*
+ * change.h: the changes a plan is made of, in a link's columns, whatever they come from.
+ *
+ * A source of changes is behind TsChangeSource; the log's net changes and a comparison of two tables are such sources.
+ */
+#ifndef TS_CHANGE_H
+#define TS_CHANGE_H
+
+#include "link/link.h"
+#include "utils/snapshot.h"
+
+typedef enum TsChangeOp
+{
+	TS_CHANGE_DELETE,
+	TS_CHANGE_UPDATE,
+	TS_CHANGE_INSERT
+} TsChangeOp;
+
+#define TS_CHANGE_OPS 3
+
+/* What a change says of one column; a change's mask has a byte per column. */
+#define TS_COLUMN_CHANGED 0x01	/* UPDATE: write it */
+#define TS_COLUMN_KNOWN 0x02	/* the old value is known */
+
+/* Arrays are per column of the link; valid until the next change is asked for. */
+typedef struct TsChange
+{
+	TsChangeOp	op;
+	unsigned char *mask;
+	Datum	   *new_values;		/* all columns; not for DELETE */
+	bool	   *new_nulls;
+	Datum	   *old_values;		/* where known; of a DELETE at least the key */
+	bool	   *old_nulls;
+} TsChange;
+
+typedef struct TsChangeSource TsChangeSource;
+
+struct TsChangeSource
+{
+	const TsLink *link;
+	bool		text_keys;		/* the key of a DELETE is text: it comes from the target and has the target's types */
+	/* false at the end; broken is set if the source cannot tell the changes after all */
+	bool		(*next) (TsChangeSource *source, TsChange *change);
+	void		(*end) (TsChangeSource *source);
+	bool		broken;
+};
+
+/* A change with its arrays, in the current context. */
+extern void ts_change_init(TsChange *change, int ncolumns);
+
+/*
+ * The log's net changes since the link's position. Sets *wholesale (and returns NULL) if a TRUNCATE or a gap is among them.
+ * relations are open and locked; the snapshot is active and registered; needs an SPI connection.
+ */
+extern TsChangeSource *ts_log_source(const TsLink *link, Relation source, Snapshot snapshot, bool *wholesale);
+
+/*
+ * A comparison of source and target: what must be done to the target so that it holds the source's rows. Rows that only the
+ * target has are deleted if "mirror", except those that another link's source puts there. target may be NULL: does not
+ * exist. Reads under the active snapshot; needs an SPI connection.
+ */
+extern TsChangeSource *ts_diff_source(const TsLink *link, Relation target, bool mirror);
+
+/* How one column's old or new value is held and how it travels. */
+typedef struct TsValueType
+{
+	Oid			type;
+	int16		len;
+	bool		byval;
+	char		align;
+	bool		as_text;		/* travels as text and is cast back */
+	bool		is_text;		/* is text already */
+} TsValueType;
+
+extern TsValueType ts_value_type(const TsLink *link, int column, TsChangeOp op, bool text_keys);
+
+#endif

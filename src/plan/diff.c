@@ -1,0 +1,294 @@
+/*
+ * diff.c: source and target compared, as a source of changes.
+ *
+ * Two queries, each a cursor: rows that only the target has (mirror), then rows that miss or differ. The first:
+ *   SELECT t.k::text, … FROM ONLY target t WHERE t.k IS NOT NULL
+ *    AND NOT EXISTS (SELECT FROM ONLY source s WHERE s.k = t.k) AND … no other link's source has the key …
+ * the second:
+ *   SELECT t.ctid IS NULL, NOT record_image_eq(ROW(t.a), ROW(s.a)), …, s.k, s.a, … FROM ONLY source s
+ *    LEFT JOIN ONLY target t ON t.k = s.k WHERE t.ctid IS NULL OR NOT record_image_eq(ROW(t.*), ROW(s.*)) ORDER BY s.k
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "base/catalog.h"
+#include "base/quote.h"
+#include "plan/change.h"
+
+#define FETCH_ROWS 1000
+
+typedef struct DiffSource
+{
+	TsChangeSource base;
+	char	   *queries[2];		/* deletes (NULL: none), the rest */
+	int			at;				/* which one is open */
+	Portal		portal;
+	SPITupleTable *rows;
+	uint64		nrows;
+	uint64		row;
+} DiffSource;
+
+/* The target's column, and the source's value as the target would hold it, both without domains. */
+static char *
+target_value(const TsColumn *col)
+{
+	const char *name = quote_identifier(col->target_name);
+
+	if (col->target_type == col->target_base)
+		return psprintf("t.%s", name);
+	return psprintf("t.%s::%s", name, ts_quote_type(col->target_base, col->target_typmod));
+}
+
+static char *
+source_value(const TsColumn *col, const char *alias, const char *name)
+{
+	return psprintf("%s.%s::%s", alias, quote_identifier(name), ts_quote_type(col->target_base, col->target_typmod));
+}
+
+static void
+append_key_match(StringInfo sql, const TsLink *link, const char *alias)
+{
+	for (int i = 0; i < link->nkeys; i++)
+	{
+		const TsColumn *col = &link->columns[link->keys[i]];
+
+		appendStringInfo(sql, "%s%s %s %s", i ? " AND " : "", target_value(col), ts_quote_operator(col->key_eq_op),
+						 source_value(col, alias, col->source_name));
+	}
+}
+
+static const char *
+only(bool partitioned)
+{
+	return partitioned ? "" : "ONLY ";
+}
+
+/* Rows that another link puts into the same target are not ours to delete. */
+static void
+append_other_sources(StringInfo sql, const TsLink *link)
+{
+	static const Oid types[] = {TEXTOID, OIDOID};
+	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->target)};
+	MemoryContext context = CurrentMemoryContext;
+	List	   *sources = NIL;
+	ListCell   *lc;
+	TsCatalog	cat;
+	uint64		n;
+
+	ts_catalog_enter(&cat);
+	n = ts_sql_reading("SELECT name FROM tracksync.link WHERE name <> $1 AND target::oid = $2 ORDER BY name", 2, types, values, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		char	   *name = ts_keep(context, ts_sql_text(i, 1));
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		sources = lappend(sources, name);
+		MemoryContextSwitchTo(old);
+	}
+	ts_catalog_leave(&cat);
+	foreach(lc, sources)
+	{
+		/* columns by the other link's own mapping: target column name → its source column */
+		static const Oid	one[] = {TEXTOID};
+		Datum		name[] = {CStringGetTextDatum(lfirst(lc))};
+		StringInfoData match;
+		Oid			source;
+		bool		isnull;
+		char		kind;
+
+		initStringInfo(&match);
+		ts_catalog_enter(&cat);
+		n = ts_sql_reading("SELECT l.source::oid, m.t, a.attname::text FROM tracksync.link l, "
+						   "unnest(l.source_attnums, l.target_columns) m(a, t), pg_attribute a "
+						   "WHERE l.name = $1 AND a.attrelid = l.source AND a.attnum = m.a AND NOT a.attisdropped", 1, one, name, NULL);
+		source = n ? DatumGetObjectId(ts_sql_value(0, 1, &isnull)) : InvalidOid;
+		for (int i = 0; i < link->nkeys; i++)
+			for (uint64 j = 0; j < n; j++)
+			{
+				const TsColumn *col = &link->columns[link->keys[i]];
+
+				if (strcmp(ts_sql_text(j, 2), col->target_name) != 0)
+					continue;
+				MemoryContextSwitchTo(context);
+				appendStringInfo(&match, "%s%s %s %s", match.len ? " AND " : "", target_value(col),
+								 ts_quote_operator(col->key_eq_op), source_value(col, "o", ts_sql_text(j, 3)));
+			}
+		ts_catalog_leave(&cat);
+		if (match.len == 0)
+			continue;
+		kind = get_rel_relkind(source);
+		appendStringInfo(sql, " AND NOT EXISTS (SELECT FROM %s%s AS o WHERE %s)", only(kind == RELKIND_PARTITIONED_TABLE),
+						 ts_quote_relation(source), match.data);
+	}
+}
+
+static char *
+delete_query(const TsLink *link)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT ");
+	for (int i = 0; i < link->nkeys; i++)
+		appendStringInfo(&sql, "%st.%s::pg_catalog.text", i ? ", " : "", quote_identifier(link->columns[link->keys[i]].target_name));
+	appendStringInfo(&sql, " FROM %s%s AS t WHERE ", only(link->target_partitioned), ts_link_target(link));
+	for (int i = 0; i < link->nkeys; i++)
+		appendStringInfo(&sql, "t.%s IS NOT NULL AND ", quote_identifier(link->columns[link->keys[i]].target_name));
+	appendStringInfo(&sql, "NOT EXISTS (SELECT FROM %s%s AS s WHERE ", only(link->source_partitioned), ts_quote_relation(link->source));
+	append_key_match(&sql, link, "s");
+	appendStringInfoChar(&sql, ')');
+	append_other_sources(&sql, link);
+	appendStringInfoString(&sql, " ORDER BY ");
+	for (int i = 0; i < link->nkeys; i++)
+		appendStringInfo(&sql, "%st.%s", i ? ", " : "", quote_identifier(link->columns[link->keys[i]].target_name));
+	return sql.data;
+}
+
+static char *
+write_query(const TsLink *link, bool target_exists)
+{
+	StringInfoData sql,
+				have,
+				want;
+
+	initStringInfo(&sql);
+	initStringInfo(&have);
+	initStringInfo(&want);
+	appendStringInfoString(&sql, target_exists ? "SELECT t.ctid IS NULL" : "SELECT true");
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		const TsColumn *col = &link->columns[i];
+		char	   *mine = source_value(col, "s", col->source_name);
+		char	   *theirs = target_value(col);
+
+		if (target_exists && !col->ignored)
+		{
+			appendStringInfo(&sql, ", t.ctid IS NOT NULL AND NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))", theirs, mine);
+			appendStringInfo(&have, "%s%s", have.len ? ", " : "", theirs);
+			appendStringInfo(&want, "%s%s", want.len ? ", " : "", mine);
+		}
+		else
+			appendStringInfoString(&sql, ", false");
+	}
+	for (int i = 0; i < link->ncolumns; i++)
+		appendStringInfo(&sql, ", s.%s", quote_identifier(link->columns[i].source_name));
+	appendStringInfo(&sql, " FROM %s%s AS s", only(link->source_partitioned), ts_quote_relation(link->source));
+	if (target_exists)
+	{
+		appendStringInfo(&sql, " LEFT JOIN %s%s AS t ON ", only(link->target_partitioned), ts_link_target(link));
+		append_key_match(&sql, link, "s");
+		appendStringInfo(&sql, " WHERE t.ctid IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))", have.data, want.data);
+	}
+	appendStringInfoString(&sql, " ORDER BY ");
+	for (int i = 0; i < link->nkeys; i++)
+		appendStringInfo(&sql, "%ss.%s", i ? ", " : "", quote_identifier(link->columns[link->keys[i]].source_name));
+	return sql.data;
+}
+
+static bool
+fetch(DiffSource *source)
+{
+	if (source->rows)
+		SPI_freetuptable(source->rows);
+	source->rows = NULL;
+	SPI_cursor_fetch(source->portal, true, FETCH_ROWS);
+	source->rows = SPI_tuptable;
+	source->nrows = SPI_processed;
+	source->row = 0;
+	return source->nrows > 0;
+}
+
+/* The next row of the open query, opening the second one in time; false at the end of both. */
+static bool
+next_row(DiffSource *source)
+{
+	while (source->at < 2)
+	{
+		if (source->portal == NULL && source->queries[source->at] != NULL)
+		{
+			SPIPlanPtr	plan = SPI_prepare(source->queries[source->at], 0, NULL);
+
+			if (plan == NULL)
+				elog(ERROR, "could not prepare: %s", source->queries[source->at]);
+			source->portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+		}
+		if (source->portal != NULL)
+		{
+			if (source->row < source->nrows || fetch(source))
+				return true;
+			SPI_cursor_close(source->portal);
+			source->portal = NULL;
+			source->nrows = source->row = 0;
+		}
+		source->at++;
+	}
+	return false;
+}
+
+static bool
+diff_next(TsChangeSource *base, TsChange *change)
+{
+	DiffSource *source = (DiffSource *) base;
+	const TsLink *link = base->link;
+	HeapTuple	tuple;
+	TupleDesc	desc;
+	bool		isnull;
+
+	if (!next_row(source))
+		return false;
+	tuple = source->rows->vals[source->row++];
+	desc = source->rows->tupdesc;
+	memset(change->mask, 0, link->ncolumns);
+	if (source->at == 0)
+	{
+		change->op = TS_CHANGE_DELETE;
+		for (int i = 0; i < link->nkeys; i++)
+		{
+			int			k = link->keys[i];
+
+			change->mask[k] = TS_COLUMN_KNOWN;
+			change->old_values[k] = SPI_getbinval(tuple, desc, i + 1, &change->old_nulls[k]);
+		}
+		return true;
+	}
+	change->op = DatumGetBool(SPI_getbinval(tuple, desc, 1, &isnull)) ? TS_CHANGE_INSERT : TS_CHANGE_UPDATE;
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		if (DatumGetBool(SPI_getbinval(tuple, desc, i + 2, &isnull)) ||
+			(change->op == TS_CHANGE_UPDATE && link->columns[i].ignored))
+			change->mask[i] = TS_COLUMN_CHANGED;
+		change->new_values[i] = SPI_getbinval(tuple, desc, link->ncolumns + i + 2, &change->new_nulls[i]);
+	}
+	return true;
+}
+
+static void
+diff_end(TsChangeSource *base)
+{
+	DiffSource *source = (DiffSource *) base;
+
+	if (source->rows)
+		SPI_freetuptable(source->rows);
+	if (source->portal)
+		SPI_cursor_close(source->portal);
+}
+
+TsChangeSource *
+ts_diff_source(const TsLink *link, Relation target, bool mirror)
+{
+	DiffSource *source = palloc0(sizeof(DiffSource));
+
+	source->base.link = link;
+	source->base.text_keys = true;
+	source->base.next = diff_next;
+	source->base.end = diff_end;
+	source->queries[0] = mirror && target != NULL ? delete_query(link) : NULL;
+	source->queries[1] = write_query(link, target != NULL);
+	return &source->base;
+}

@@ -1,0 +1,321 @@
+/* plan.c: building a plan. */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "base/catalog.h"
+#include "base/quote.h"
+#include "log/logtable.h"
+#include "netchange/scan.h"
+#include "plan/fingerprint.h"
+#include "plan/plan.h"
+#include "plan/statement.h"
+
+#define SHOWN_STATEMENTS 3
+
+/* What is gathered of the changes of one operation. */
+typedef struct Gathered
+{
+	int64		rows;
+	TsStore    *store;
+	int			nmasks;			/* distinct masks seen, counted up to one more than are shown */
+	unsigned char *masks[SHOWN_STATEMENTS];
+} Gathered;
+
+typedef struct Planner
+{
+	TsPlan	   *plan;
+	TsLink	   *link;
+	int			flags;
+	Gathered	ops[TS_CHANGE_OPS];
+	int64	   *highest;		/* per column: the value its sequence must pass, in the sequence's direction */
+	bool	   *has_highest;
+} Planner;
+
+static const struct
+{
+	TsPriority	priority;
+	const char *kind;
+	TsStatementKind statement;
+	const char *verb;
+}			data_steps[TS_CHANGE_OPS] =
+{
+	[TS_CHANGE_DELETE] = {TS_PRIORITY_DELETE, "delete", TS_STATEMENT_DELETE, "delete %lld row%s from %s"},
+	[TS_CHANGE_UPDATE] = {TS_PRIORITY_UPDATE, "update", TS_STATEMENT_UPDATE, "update %lld row%s of %s"},
+	[TS_CHANGE_INSERT] = {TS_PRIORITY_INSERT, "insert", TS_STATEMENT_INSERT, "insert %lld row%s into %s"},
+};
+
+/* An unlogged table is emptied by a crash, without an event. */
+static bool
+lost_in_crash(Relation source)
+{
+	static const Oid types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(RelationGetRelid(source))};
+	TsCatalog	cat;
+	bool		lost;
+
+	if (source->rd_rel->relpersistence != RELPERSISTENCE_UNLOGGED)
+		return false;
+	ts_catalog_enter(&cat);
+	lost = ts_sql_reading("SELECT FROM tracksync_log.survivor WHERE source OPERATOR(pg_catalog.=) $1", 1, types, values, NULL) == 0;
+	ts_catalog_leave(&cat);
+	return lost;
+}
+
+TsChangeSource *
+ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot, bool distrust, bool *compared)
+{
+	bool		wholesale = distrust;
+
+	/* rows that moved without an event: a leaf truncated, attached, detached or rewritten */
+	if (link->state == TS_STATE_ACTIVE && !wholesale)
+		wholesale = (link->storage != NULL && strcmp(link->storage, ts_source_storage(link->source)) != 0) ||
+			lost_in_crash(source);
+	if (link->state == TS_STATE_ACTIVE && !wholesale)
+	{
+		TsChangeSource *changes = ts_log_source(link, source, snapshot, &wholesale);
+
+		if (changes != NULL)
+		{
+			*compared = false;
+			return changes;
+		}
+	}
+	*compared = true;
+	return ts_diff_source(link, target, link->state != TS_STATE_INITIAL || link->initial == TS_INITIAL_MIRROR);
+}
+
+/* Remembers how far the sequences of the target's columns must go. */
+static void
+watch_sequences(Planner *p, const TsChange *change)
+{
+	if (change->op == TS_CHANGE_DELETE)
+		return;
+	for (int i = 0; i < p->link->ncolumns; i++)
+	{
+		const TsColumn *col = &p->link->columns[i];
+		int64		value;
+
+		if (!OidIsValid(col->sequence) || change->new_nulls[i])
+			continue;
+		switch (col->source_type)
+		{
+			case INT2OID:
+				value = DatumGetInt16(change->new_values[i]);
+				break;
+			case INT4OID:
+				value = DatumGetInt32(change->new_values[i]);
+				break;
+			case INT8OID:
+				value = DatumGetInt64(change->new_values[i]);
+				break;
+			default:
+				continue;
+		}
+		if (!p->has_highest[i] || (p->highest[i] < value))
+			p->highest[i] = value;
+		p->has_highest[i] = true;
+	}
+}
+
+static void
+note_mask(Gathered *g, const unsigned char *mask, int n)
+{
+	if (g->nmasks > SHOWN_STATEMENTS)
+		return;
+	for (int i = 0; i < g->nmasks; i++)
+		if (memcmp(g->masks[i], mask, n) == 0)
+			return;
+	if (g->nmasks < SHOWN_STATEMENTS)
+	{
+		g->masks[g->nmasks] = palloc(n + 1);
+		memcpy(g->masks[g->nmasks], mask, n);
+	}
+	g->nmasks++;
+}
+
+static void
+start_gathering(Planner *p)
+{
+	for (int op = 0; op < TS_CHANGE_OPS; op++)
+	{
+		if (p->ops[op].store)
+			ts_store_end(p->ops[op].store);
+		memset(&p->ops[op], 0, sizeof(Gathered));
+		if (p->flags & TS_PLAN_KEEP)
+			p->ops[op].store = ts_store_begin(p->link, op, p->plan->text_keys);
+	}
+	memset(p->has_highest, 0, sizeof(bool) * p->link->ncolumns);
+	ts_fingerprint_begin(p->plan->fingerprint, p->link);
+}
+
+/* Reads all changes; false if their source broke. */
+static bool
+gather(Planner *p, TsChangeSource *changes)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tracksync change", ALLOCSET_DEFAULT_SIZES);
+	TsChange	change;
+
+	p->plan->text_keys = changes->text_keys;
+	start_gathering(p);
+	ts_change_init(&change, p->link->ncolumns);
+	while (changes->next(changes, &change))
+	{
+		Gathered   *g = &p->ops[change.op];
+		MemoryContext old;
+
+		CHECK_FOR_INTERRUPTS();
+		g->rows++;
+		note_mask(g, change.mask, p->link->ncolumns);
+		watch_sequences(p, &change);
+		old = MemoryContextSwitchTo(context);
+		if (p->flags & TS_PLAN_FINGERPRINT)
+			ts_fingerprint_change(p->plan->fingerprint, p->link, &change, p->plan->text_keys);
+		if (g->store)
+			ts_store_put(g->store, &change);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+	}
+	changes->end(changes);
+	MemoryContextDelete(context);
+	return !changes->broken;
+}
+
+static TsStep *
+add_step(TsPlan *plan, TsPriority priority, const char *kind)
+{
+	TsStep	   *step = &plan->steps[plan->nsteps++];
+
+	step->priority = priority;
+	step->kind = kind;
+	return step;
+}
+
+static void
+add_data_step(Planner *p, TsChangeOp op)
+{
+	Gathered   *g = &p->ops[op];
+	TsStep	   *step;
+	StringInfoData sql;
+
+	if (g->rows == 0)
+		return;
+	step = add_step(p->plan, data_steps[op].priority, data_steps[op].kind);
+	step->op = op;
+	step->rows = g->rows;
+	step->store = g->store;
+	step->destructive = op == TS_CHANGE_DELETE && p->plan->compared;
+	step->description = psprintf(data_steps[op].verb, (long long) g->rows, g->rows == 1 ? "" : "s", ts_link_target(p->link));
+	if (p->plan->compared && op == TS_CHANGE_DELETE)
+		step->description = psprintf("%s that the source does not have", step->description);
+	initStringInfo(&sql);
+	for (int i = 0; i < Min(g->nmasks, SHOWN_STATEMENTS); i++)
+		appendStringInfo(&sql, "%s%s", i ? ";\n" : "",
+						 ts_statement_build(p->link, data_steps[op].statement, op, g->masks[i], p->plan->text_keys)->sql);
+	if (g->nmasks > SHOWN_STATEMENTS)
+		appendStringInfoString(&sql, ";\n-- and the same for other sets of columns");
+	step->sql = sql.data;
+}
+
+/* Must the sequence move to pass this value? A descending one is left alone. */
+static bool
+sequence_lags(Oid sequence, int64 value)
+{
+	char	   *sql = psprintf("SELECT (s.last_value < $1 OR (s.last_value = $1 AND NOT s.is_called)) AND q.seqincrement > 0 AND q.seqmax >= $1 "
+							   "FROM %s s, pg_catalog.pg_sequence q WHERE q.seqrelid = $2", ts_quote_relation(sequence));
+	Oid			types[] = {INT8OID, OIDOID};
+	Datum		values[] = {Int64GetDatum(value), ObjectIdGetDatum(sequence)};
+	TsCatalog	cat;
+	bool		isnull,
+				lags;
+
+	ts_catalog_enter(&cat);
+	lags = ts_sql_reading(sql, 2, types, values, NULL) == 1 && DatumGetBool(ts_sql_value(0, 1, &isnull));
+	ts_catalog_leave(&cat);
+	return lags;
+}
+
+static void
+add_sequence_steps(Planner *p)
+{
+	for (int i = 0; i < p->link->ncolumns; i++)
+	{
+		const TsColumn *col = &p->link->columns[i];
+		TsStep	   *step;
+
+		if (!p->has_highest[i] || !sequence_lags(col->sequence, p->highest[i]))
+			continue;
+		step = add_step(p->plan, TS_PRIORITY_SEQUENCE, "sequence");
+		step->sequence = col->sequence;
+		step->value = p->highest[i];
+		step->rows = 1;
+		step->description = psprintf("advance sequence %s of column %s to " INT64_FORMAT, ts_quote_relation(col->sequence),
+									 quote_identifier(col->target_name), step->value);
+		step->sql = psprintf("SELECT pg_catalog.setval(%s, " INT64_FORMAT ")",
+							 quote_literal_cstr(ts_quote_relation(col->sequence)), step->value);
+		ts_fingerprint_text(p->plan->fingerprint, step->sql);
+	}
+}
+
+static void
+take_position(Planner *p, Snapshot snapshot)
+{
+	TsPending	pending = ts_log_pending(p->link->tracked->log, snapshot, p->link->position, false);
+
+	p->plan->pending = pending.rows;
+	p->plan->own_seq = pending.last_seq;
+	/* what this transaction pushed before and did not change since */
+	if (p->link->position->own_txid == ts_own_txid())
+		p->plan->own_seq = Max(p->plan->own_seq, p->link->position->own_seq);
+	p->plan->position = ts_position_of_snapshot();
+	p->plan->storage = ts_source_storage(p->link->source);
+}
+
+TsPlan *
+ts_plan_build(TsLink *link, Relation source, Relation target, Snapshot snapshot, int flags)
+{
+	TsPlan	   *plan = palloc0(sizeof(TsPlan));
+	Planner		p = {.plan = plan, .link = link, .flags = flags};
+
+	plan->link = link;
+	plan->steps = palloc0(sizeof(TsStep) * (1 + TS_CHANGE_OPS + link->ncolumns));
+	p.highest = palloc0(sizeof(int64) * (link->ncolumns + 1));
+	p.has_highest = palloc0(sizeof(bool) * (link->ncolumns + 1));
+	take_position(&p, snapshot);
+	if (!gather(&p, ts_plan_source(link, source, target, snapshot, false, &plan->compared)) &&
+		!gather(&p, ts_plan_source(link, source, target, snapshot, true, &plan->compared)))
+		elog(ERROR, "could not compare the source and the target of link \"%s\"", link->name);
+
+	if (target == NULL)
+	{
+		TsStep	   *step = add_step(plan, TS_PRIORITY_CREATE_TABLE, "create_table");
+
+		step->description = psprintf("create table %s", ts_link_target(link));
+		step->sql = ts_statement_create_table(link, source);
+		ts_fingerprint_text(plan->fingerprint, step->sql);
+	}
+	for (int op = 0; op < TS_CHANGE_OPS; op++)
+		add_data_step(&p, op);
+	add_sequence_steps(&p);
+	return plan;
+}
+
+void
+ts_plan_end(TsPlan *plan)
+{
+	for (int i = 0; i < plan->nsteps; i++)
+		if (plan->steps[i].store)
+			ts_store_end(plan->steps[i].store);
+}
+
+char *
+ts_plan_fingerprint(const TsPlan *plan)
+{
+	return psprintf("%016llx%016llx", (unsigned long long) plan->fingerprint[0], (unsigned long long) plan->fingerprint[1]);
+}

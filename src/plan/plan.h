@@ -1,0 +1,65 @@
+/*
+ * plan.h: the ordered steps that bring a link's target up to date. Building a plan changes nothing.
+ */
+#ifndef TS_PLAN_H
+#define TS_PLAN_H
+
+#include "plan/change.h"
+#include "plan/store.h"
+
+/* Steps in the order they run; the numbers are shown to users. */
+typedef enum TsPriority
+{
+	TS_PRIORITY_CREATE_TABLE = 0,
+	TS_PRIORITY_DELETE = 10,
+	TS_PRIORITY_UPDATE = 20,
+	TS_PRIORITY_INSERT = 30,
+	TS_PRIORITY_SEQUENCE = 40
+} TsPriority;
+
+typedef struct TsStep
+{
+	TsPriority	priority;
+	const char *kind;
+	int64		rows;
+	bool		destructive;
+	char	   *description;
+	char	   *sql;
+	TsChangeOp	op;				/* of the data steps */
+	TsStore    *store;			/* their rows, if they are kept */
+	Oid			sequence;		/* of a sequence step, */
+	int64		value;			/* and how far it must go */
+} TsStep;
+
+typedef struct TsPlan
+{
+	TsLink	   *link;
+	int			nsteps;
+	TsStep	   *steps;
+	bool		text_keys;
+	bool		compared;		/* made by comparing, not from the log */
+	int64		pending;		/* events in the log that this plan ships */
+	char	   *position;		/* the link's position once it is pushed */
+	int64		own_seq;		/* of the running transaction's own changes, 0 = none */
+	char	   *storage;
+	uint64		fingerprint[2];
+} TsPlan;
+
+#define TS_PLAN_KEEP 0x01		/* keep the rows, to be applied */
+#define TS_PLAN_FINGERPRINT 0x02
+
+/*
+ * Builds the plan in the current context. The relations are open and locked (target NULL: does not exist), the snapshot is
+ * active and registered, the link is resolved, the caller has become the link's owner and is connected to SPI.
+ */
+extern TsPlan *ts_plan_build(TsLink *link, Relation source, Relation target, Snapshot snapshot, int flags);
+extern void ts_plan_end(TsPlan *plan);
+
+/* 128 bits as 32 hexadecimal digits. */
+extern char *ts_plan_fingerprint(const TsPlan *plan);
+
+/* Opens the change source that a plan is made from; compared tells which kind it is. */
+extern TsChangeSource *ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot, bool distrust,
+									  bool *compared);
+
+#endif

@@ -1,0 +1,370 @@
+/*
+ * statement.c: the SQL of a plan.
+ *
+ *   DELETE FROM ONLY s.t AS t USING unnest($1::int4[], $2::text[]) AS v(p1, p2)
+ *    WHERE t.k OPERATOR(pg_catalog.=) v.p1 AND record_image_eq(ROW(t.k, t.a), ROW(v.p1, v.p2))
+ *   UPDATE ONLY s.t AS t SET a = v.p2 FROM unnest(…) AS v(p1, p2, p3)
+ *    WHERE t.k OPERATOR(pg_catalog.=) v.p1 AND record_image_eq(ROW(t.a), ROW(v.p3))
+ *   INSERT INTO s.t AS t (k, a) OVERRIDING SYSTEM VALUE SELECT v.p1, v.p2 FROM unnest(…) AS v(p1, p2)
+ *    ON CONFLICT (k) DO NOTHING
+ *   SELECT v.p9, record_image_eq(<new>), <old by default equality>, to_jsonb(t) FROM unnest(…) AS v(…)
+ *     JOIN ONLY s.t AS t ON … FOR UPDATE OF t
+ *
+ * Values whose type cannot be an array's element travel as text and are cast back. Where the target's type differs, writing
+ * goes by assignment cast, comparing by a cast to the target's type.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/typcache.h"
+
+#include "base/quote.h"
+#include "plan/statement.h"
+
+typedef struct Builder
+{
+	const TsLink *link;
+	TsStatement *stmt;
+	const unsigned char *mask;
+	bool		text_keys;
+	StringInfoData sql;
+	int			rows_at;		/* where the row source goes, once all parameters are known */
+} Builder;
+
+static void
+append_rows(Builder *b)
+{
+	b->rows_at = b->sql.len;
+}
+
+/* The number (from 1) of the parameter for a column, added if need be. */
+static int
+param(Builder *b, int column, bool old)
+{
+	TsStatement *stmt = b->stmt;
+	TsParam    *p;
+
+	for (int i = 0; i < stmt->nparams; i++)
+		if (stmt->params[i].column == column && stmt->params[i].old == old)
+			return i + 1;
+	p = &stmt->params[stmt->nparams++];
+	p->column = column;
+	p->old = old;
+	if (column < 0)
+		p->type = (TsValueType) {INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, false, false};
+	else
+		p->type = ts_value_type(b->link, column, stmt->op, b->text_keys);
+	p->element = p->type.as_text ? TEXTOID : p->type.type;
+	return stmt->nparams;
+}
+
+/* The value as it was in the source: v.p1, or v.p1::type where it travels as text. */
+static char *
+source_value(Builder *b, int column, bool old)
+{
+	int			n = param(b, column, old);
+	const TsParam *p = &b->stmt->params[n - 1];
+
+	if (!p->type.as_text)
+		return psprintf("v.p%d", n);
+	if (p->type.is_text)
+		return psprintf("v.p%d::%s", n, ts_quote_type(b->link->columns[column].target_base, -1));
+	return psprintf("v.p%d::%s", n, ts_quote_type(p->type.type, -1));
+}
+
+/* The value as the target would hold it. */
+static char *
+target_form(Builder *b, int column, bool old)
+{
+	const TsColumn *col = &b->link->columns[column];
+	char	   *value = source_value(b, column, old);
+
+	if (col->source_type == col->target_base && (col->target_typmod == -1 || col->target_typmod == col->source_typmod))
+		return value;
+	return psprintf("(%s)::%s", value, ts_quote_type(col->target_base, col->target_typmod));
+}
+
+/* The target's column, without its domain. */
+static char *
+target_value(Builder *b, int column)
+{
+	const TsColumn *col = &b->link->columns[column];
+	const char *name = quote_identifier(col->target_name);
+
+	if (col->target_type == col->target_base)
+		return psprintf("t.%s", name);
+	return psprintf("t.%s::%s", name, ts_quote_type(col->target_base, col->target_typmod));
+}
+
+/* record_image_eq(ROW(t.a, …), ROW(v.p2, …)) of the columns with these bits; false if there are none. */
+static bool
+append_image_eq(Builder *b, const char *before, int bits, bool old, bool all)
+{
+	StringInfoData left,
+				right;
+	int			n = 0;
+
+	initStringInfo(&left);
+	initStringInfo(&right);
+	for (int i = 0; i < b->link->ncolumns; i++)
+	{
+		if (!all && (b->mask[i] & bits) != bits)
+			continue;
+		appendStringInfo(&left, "%s%s", n ? ", " : "", target_value(b, i));
+		appendStringInfo(&right, "%s%s", n ? ", " : "", target_form(b, i, old));
+		n++;
+	}
+	if (n > 0)
+		appendStringInfo(&b->sql, "%spg_catalog.record_image_eq(ROW(%s), ROW(%s))", before, left.data, right.data);
+	pfree(left.data);
+	pfree(right.data);
+	return n > 0;
+}
+
+/* The columns' default equality, text where a type has none, NULL equal to NULL. */
+static void
+append_old_holds(Builder *b, int bits)
+{
+	int			n = 0;
+
+	for (int i = 0; i < b->link->ncolumns; i++)
+	{
+		const TsColumn *col = &b->link->columns[i];
+		TypeCacheEntry *type;
+		char	   *have,
+				   *want;
+
+		if ((b->mask[i] & bits) != bits)
+			continue;
+		type = lookup_type_cache(col->target_base, TYPECACHE_EQ_OPR);
+		have = target_value(b, i);
+		want = target_form(b, i, true);
+		appendStringInfo(&b->sql, "%s(CASE WHEN %s IS NULL OR %s IS NULL THEN %s IS NULL AND %s IS NULL ELSE ",
+						 n++ ? " AND " : "", have, want, have, want);
+		if (OidIsValid(type->eq_opr))
+			appendStringInfo(&b->sql, "%s %s %s END)", have, ts_quote_operator(type->eq_opr), want);
+		else
+			appendStringInfo(&b->sql, "(%s)::pg_catalog.text OPERATOR(pg_catalog.=) (%s)::pg_catalog.text END)", have, want);
+	}
+	if (n == 0)
+		appendStringInfoString(&b->sql, "true");
+}
+
+static void
+append_key_match(Builder *b)
+{
+	const TsLink *link = b->link;
+	bool		old = b->stmt->op == TS_CHANGE_DELETE;
+
+	for (int i = 0; i < link->nkeys; i++)
+	{
+		const TsColumn *col = &link->columns[link->keys[i]];
+
+		appendStringInfo(&b->sql, "%s%s %s %s", i ? " AND " : "", target_value(b, link->keys[i]),
+						 ts_quote_operator(col->key_eq_op), target_form(b, link->keys[i], old));
+	}
+}
+
+static const char *
+only(const TsLink *link)
+{
+	return link->target_partitioned ? "" : "ONLY ";
+}
+
+static void
+append_set(Builder *b, bool everything)
+{
+	int			n = 0;
+
+	for (int i = 0; i < b->link->ncolumns; i++)
+	{
+		if (everything ? b->link->columns[i].is_key : (b->mask[i] & TS_COLUMN_CHANGED) == 0)
+			continue;
+		appendStringInfo(&b->sql, "%s%s = %s", n++ ? ", " : "", quote_identifier(b->link->columns[i].target_name),
+						 source_value(b, i, false));
+	}
+	/* a table of nothing but its key: write something */
+	if (n == 0)
+		appendStringInfo(&b->sql, "%s = %s", quote_identifier(b->link->columns[b->link->keys[0]].target_name),
+						 source_value(b, b->link->keys[0], false));
+}
+
+static bool
+has_unknown(const Builder *b)
+{
+	for (int i = 0; i < b->link->ncolumns; i++)
+		if ((b->mask[i] & (TS_COLUMN_CHANGED | TS_COLUMN_KNOWN)) == TS_COLUMN_CHANGED)
+			return true;
+	return false;
+}
+
+static void
+build_delete(Builder *b, bool anyway)
+{
+	appendStringInfo(&b->sql, "DELETE FROM %s%s AS t USING ", only(b->link), ts_link_target(b->link));
+	append_rows(b);
+	appendStringInfoString(&b->sql, " WHERE ");
+	append_key_match(b);
+	if (anyway)
+		return;
+	if (!b->text_keys)
+		append_image_eq(b, " AND ", TS_COLUMN_KNOWN, true, false);
+	/* a row that is gone could not be told from one that this statement deleted */
+	appendStringInfo(&b->sql, " RETURNING v.p%d", param(b, -1, false));
+}
+
+static void
+build_update(Builder *b, bool anyway, bool everything)
+{
+	appendStringInfo(&b->sql, "UPDATE %s%s AS t SET ", only(b->link), ts_link_target(b->link));
+	append_set(b, everything);
+	appendStringInfoString(&b->sql, " FROM ");
+	append_rows(b);
+	appendStringInfoString(&b->sql, " WHERE ");
+	append_key_match(b);
+	if (anyway)
+		return;
+	append_image_eq(b, " AND ", TS_COLUMN_CHANGED | TS_COLUMN_KNOWN, true, false);
+	/* without an old value to compare: a row that holds the new ones is not written */
+	if (has_unknown(b))
+		append_image_eq(b, " AND NOT ", TS_COLUMN_CHANGED, false, false);
+}
+
+static void
+build_insert(Builder *b)
+{
+	const TsLink *link = b->link;
+
+	appendStringInfo(&b->sql, "INSERT INTO %s AS t (", ts_link_target(link));
+	for (int i = 0; i < link->ncolumns; i++)
+		appendStringInfo(&b->sql, "%s%s", i ? ", " : "", quote_identifier(link->columns[i].target_name));
+	appendStringInfoString(&b->sql, ") OVERRIDING SYSTEM VALUE SELECT ");
+	for (int i = 0; i < link->ncolumns; i++)
+		appendStringInfo(&b->sql, "%s%s", i ? ", " : "", source_value(b, i, false));
+	appendStringInfoString(&b->sql, " FROM ");
+	append_rows(b);
+	if (link->arbiter)
+	{
+		appendStringInfoString(&b->sql, " ON CONFLICT (");
+		for (int i = 0; i < link->nkeys; i++)
+			appendStringInfo(&b->sql, "%s%s", i ? ", " : "", quote_identifier(link->columns[link->keys[i]].target_name));
+		appendStringInfoString(&b->sql, ") DO NOTHING");
+	}
+	else
+	{
+		/* a deferrable unique constraint cannot arbitrate */
+		appendStringInfo(&b->sql, " WHERE NOT EXISTS (SELECT FROM %s%s AS t WHERE ", only(link), ts_link_target(link));
+		append_key_match(b);
+		appendStringInfoChar(&b->sql, ')');
+	}
+}
+
+static void
+build_look(Builder *b)
+{
+	TsChangeOp	op = b->stmt->op;
+
+	appendStringInfo(&b->sql, "SELECT v.p%d, ", param(b, -1, false));
+	if (op == TS_CHANGE_DELETE || !append_image_eq(b, "", TS_COLUMN_CHANGED, false, op == TS_CHANGE_INSERT))
+		appendStringInfoString(&b->sql, "false");
+	appendStringInfoString(&b->sql, ", ");
+	if (op == TS_CHANGE_INSERT)
+		appendStringInfoString(&b->sql, "false");
+	else if (b->text_keys)
+		appendStringInfoString(&b->sql, "true");
+	else
+		append_old_holds(b, op == TS_CHANGE_UPDATE ? TS_COLUMN_CHANGED | TS_COLUMN_KNOWN : TS_COLUMN_KNOWN);
+	appendStringInfoString(&b->sql, ", pg_catalog.to_jsonb(t) FROM ");
+	append_rows(b);
+	appendStringInfo(&b->sql, " JOIN %s%s AS t ON ", only(b->link), ts_link_target(b->link));
+	append_key_match(b);
+	appendStringInfoString(&b->sql, " FOR UPDATE OF t");
+}
+
+/* Puts the row source in its place. */
+static char *
+insert_rows(Builder *b)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	appendBinaryStringInfo(&out, b->sql.data, b->rows_at);
+	appendStringInfoString(&out, "pg_catalog.unnest(");
+	for (int i = 0; i < b->stmt->nparams; i++)
+		appendStringInfo(&out, "%s$%d::%s[]", i ? ", " : "", i + 1, ts_quote_type(b->stmt->params[i].element, -1));
+	appendStringInfoString(&out, ") AS v(");
+	for (int i = 0; i < b->stmt->nparams; i++)
+		appendStringInfo(&out, "%sp%d", i ? ", " : "", i + 1);
+	appendStringInfo(&out, ")%s", b->sql.data + b->rows_at);
+	return out.data;
+}
+
+TsStatement *
+ts_statement_build(const TsLink *link, TsStatementKind kind, TsChangeOp op, const unsigned char *mask, bool text_keys)
+{
+	Builder		b = {.link = link, .mask = mask, .text_keys = text_keys && op == TS_CHANGE_DELETE};
+
+	b.stmt = palloc0(sizeof(TsStatement));
+	b.stmt->kind = kind;
+	b.stmt->op = op;
+	b.stmt->params = palloc0(sizeof(TsParam) * (2 * link->ncolumns + 1));
+	initStringInfo(&b.sql);
+	/* the key comes first */
+	for (int i = 0; i < link->nkeys; i++)
+		(void) param(&b, link->keys[i], op == TS_CHANGE_DELETE);
+	switch (kind)
+	{
+		case TS_STATEMENT_DELETE:
+			build_delete(&b, false);
+			break;
+		case TS_STATEMENT_DELETE_ANYWAY:
+			build_delete(&b, true);
+			break;
+		case TS_STATEMENT_UPDATE:
+			build_update(&b, false, false);
+			break;
+		case TS_STATEMENT_UPDATE_ANYWAY:
+			build_update(&b, true, false);
+			break;
+		case TS_STATEMENT_OVERWRITE:
+			build_update(&b, true, true);
+			break;
+		case TS_STATEMENT_INSERT:
+			build_insert(&b);
+			break;
+		case TS_STATEMENT_LOOK:
+			build_look(&b);
+			break;
+	}
+	b.stmt->sql = insert_rows(&b);
+	return b.stmt;
+}
+
+char *
+ts_statement_create_table(const TsLink *link, Relation source)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CREATE TABLE %s (", ts_link_target(link));
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		const TsColumn *col = &link->columns[i];
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(source), col->attnum - 1);
+
+		appendStringInfo(&sql, "%s %s", quote_identifier(col->target_name), ts_quote_type(att->atttypid, att->atttypmod));
+		if (OidIsValid(att->attcollation) && att->attcollation != get_typcollation(att->atttypid))
+			appendStringInfo(&sql, " COLLATE %s", ts_quote_collation(att->attcollation));
+		if (att->attnotnull)
+			appendStringInfoString(&sql, " NOT NULL");
+		appendStringInfoString(&sql, ", ");
+	}
+	appendStringInfoString(&sql, "PRIMARY KEY (");
+	for (int i = 0; i < link->nkeys; i++)
+		appendStringInfo(&sql, "%s%s", i ? ", " : "", quote_identifier(link->columns[link->keys[i]].target_name));
+	appendStringInfoString(&sql, "))");
+	return sql.data;
+}
