@@ -1,7 +1,7 @@
 # tracksync, built with PGXS.
 #
 #   make demo    installs what is missing (root on Debian), builds, shows the extension at work
-#   make check   the same for all tests; SUITES="order regress isolation pgtap tap" runs some of them
+#   make check   the same for all tests; SUITES="order regress isolation pgtap tap" runs some of them, TESTS="a b" some files
 #   make stage   builds and installs into tmp_install, where test/tools/with_cluster finds it
 #   make bench, make acceptance, make check-versions (PostgreSQL 13, 15, 17, 18 in chroots)
 #   make, make install, make clean  as with any PGXS extension; PG_CONFIG=... or TS_PGBIN=... choose the server
@@ -17,7 +17,7 @@ ifneq (,$(filter $(OUTER),$(MAKECMDGOALS)))
 
 .PHONY: $(MAKECMDGOALS)
 .NOTPARALLEL:
-export MAKE SUITES
+export MAKE SUITES TESTS
 
 check:
 	@test/tools/install_missing check
@@ -60,7 +60,9 @@ ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=tracksync
 # PostgreSQL's headers as system headers: their warnings are not ours to mend. Callbacks and fmgr functions have
 # parameters they do not use, and the server's own counters mix int and Size.
 PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) -MD -MP
-PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare
+PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare $(CLANG_CFLAGS)
+# clang does not know all flags of the gcc that PostgreSQL was built with
+CLANG_CFLAGS = $(if $(findstring clang,$(shell $(CC) --version)),-Wno-unknown-warning-option -Wno-ignored-optimization-argument)
 
 EXTRA_CLEAN = $(OBJS:.o=.d) tmp_install tmp_check results output_iso regression.diffs regression.out
 

@@ -191,8 +191,7 @@ put_event(Reader *r, uint64 txid, int64 seq, char op, const RowState *key, const
 	nulls[9] = op_of->context == NULL || op_of->context[0] == '\0';
 	if (!nulls[9])
 		values[9] = CStringGetTextDatum(op_of->context);
-	ExecClearTuple(r->outslot);
-	ExecForceStoreHeapTuple(heap_form_tuple(r->result.desc, values, nulls), r->outslot, false);
+	ExecStoreMinimalTuple(heap_form_minimal_tuple(r->result.desc, values, nulls), r->outslot, true);
 	tuplesort_puttupleslot(r->out, r->outslot);
 	ExecClearTuple(r->outslot);
 }
@@ -468,7 +467,7 @@ begin_reader(Reader *r, Oid source, Snapshot snapshot)
 	ctl.hcxt = CurrentMemoryContext;
 	r->who = hash_create("tracksync operations", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	r->out = tuplesort_begin_heap(r->result.desc, 1, attnums, operators, collations, nullsfirst, work_mem, NULL, 0);
-	r->outslot = MakeSingleTupleTableSlot(r->result.desc, &TTSOpsHeapTuple);
+	r->outslot = MakeSingleTupleTableSlot(r->result.desc, &TTSOpsMinimalTuple);
 	r->key_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync key", ALLOCSET_DEFAULT_SIZES);
 	if (r->hidden)
 		prepare_sees(r);

@@ -138,11 +138,16 @@ ts_track_partitions(Oid root)
 	}
 }
 
+/* The relation must not be open: ALTER TABLE takes part. */
 static void
 make_triggers(Oid relid)
 {
+	TsCatalog	cat;
+
+	ts_catalog_enter(&cat);
 	make_trigger(relid, ROW_TRIGGER, "INSERT OR UPDATE OR DELETE", "ROW", "capture_row");
 	ts_track_partitions(relid);
+	ts_catalog_leave(&cat);
 }
 
 static void
@@ -214,7 +219,6 @@ insert_tracked(Relation rel, const TsKeyIndex *key, Datum ignored, const TsTrack
 		   "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", SPI_OK_INSERT, 8, types, values, NULL);
 	/* a crash empties unlogged tables without an event: this row goes with it */
 	ts_sql("INSERT INTO tracksync_log.survivor (source) SELECT $1 WHERE $9", SPI_OK_INSERT, 9, types, values, NULL);
-	make_triggers(RelationGetRelid(rel));
 	ts_catalog_leave(&cat);
 }
 
@@ -293,6 +297,8 @@ ts_track(Oid source, const TsTrackOptions *options)
 		insert_tracked(rel, ts_key_resolve(rel, options->key, options->has_key), attnum_array(nignored, ignored), options);
 	}
 	relation_close(rel, NoLock);
+	if (tracked == NULL)
+		make_triggers(source);
 }
 
 void

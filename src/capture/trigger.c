@@ -13,7 +13,6 @@
 #include "utils/rel.h"
 
 #include "base/compat.h"
-#include "base/settings.h"
 #include "capture/buffer.h"
 #include "capture/source.h"
 #include "log/image.h"
@@ -21,15 +20,6 @@
 
 PG_FUNCTION_INFO_V1(tracksync_capture_row);
 PG_FUNCTION_INFO_V1(tracksync_capture_truncate);
-
-extern PGDLLEXPORT void _PG_init(void);
-
-void
-_PG_init(void)
-{
-	ts_settings_init();
-	ts_buffer_init();
-}
 
 /* Are two stored values of a column the same, after detoasting? The cheap cases first. */
 static bool

@@ -1,13 +1,13 @@
 /*
  * statement.c: the SQL of a plan.
  *
- *   DELETE FROM ONLY s.t AS t USING unnest($1::int4[], $2::text[]) AS v(p1, p2)
+ *   DELETE FROM ONLY s.t AS t USING ROWS FROM (unnest($1::int4[]), unnest($2::text[])) AS v(p1, p2)
  *    WHERE t.k OPERATOR(pg_catalog.=) v.p1 AND record_image_eq(ROW(t.k, t.a), ROW(v.p1, v.p2))
- *   UPDATE ONLY s.t AS t SET a = v.p2 FROM unnest(…) AS v(p1, p2, p3)
+ *   UPDATE ONLY s.t AS t SET a = v.p2 FROM ROWS FROM (…) AS v(p1, p2, p3)
  *    WHERE t.k OPERATOR(pg_catalog.=) v.p1 AND record_image_eq(ROW(t.a), ROW(v.p3))
- *   INSERT INTO s.t AS t (k, a) OVERRIDING SYSTEM VALUE SELECT v.p1, v.p2 FROM unnest(…) AS v(p1, p2)
+ *   INSERT INTO s.t AS t (k, a) OVERRIDING SYSTEM VALUE SELECT v.p1, v.p2 FROM ROWS FROM (…) AS v(p1, p2)
  *    ON CONFLICT (k) DO NOTHING
- *   SELECT v.p9, record_image_eq(<new>), <old by default equality>, to_jsonb(t) FROM unnest(…) AS v(…)
+ *   SELECT v.p9, record_image_eq(<new>), <old by default equality>, to_jsonb(t) FROM ROWS FROM (…) AS v(…)
  *     JOIN ONLY s.t AS t ON … FOR UPDATE OF t
  *
  * Values whose type cannot be an array's element travel as text and are cast back. Where the target's type differs, writing
@@ -292,9 +292,9 @@ insert_rows(Builder *b)
 
 	initStringInfo(&out);
 	appendBinaryStringInfo(&out, b->sql.data, b->rows_at);
-	appendStringInfoString(&out, "pg_catalog.unnest(");
+	appendStringInfoString(&out, "ROWS FROM (");
 	for (int i = 0; i < b->stmt->nparams; i++)
-		appendStringInfo(&out, "%s$%d::%s[]", i ? ", " : "", i + 1, ts_quote_type(b->stmt->params[i].element, -1));
+		appendStringInfo(&out, "%spg_catalog.unnest($%d::%s[])", i ? ", " : "", i + 1, ts_quote_type(b->stmt->params[i].element, -1));
 	appendStringInfoString(&out, ") AS v(");
 	for (int i = 0; i < b->stmt->nparams; i++)
 		appendStringInfo(&out, "%sp%d", i ? ", " : "", i + 1);

@@ -39,7 +39,7 @@ ts_mktemp() {
 ts_extension_conf() {
   local lib share
   [ -d "$TS_DESTDIR" ] || return 0
-  cp -R "$TS_DESTDIR" "$1" && chmod -R a+rX "$1" || return 1
+  { flock -s 9; cp -R "$TS_DESTDIR" "$1"; } 9<"$ts_top/Makefile" && chmod -R a+rX "$1" || return 1
   lib=$("$TS_PGBIN/pg_config" --pkglibdir)
   share=$("$TS_PGBIN/pg_config" --sharedir)
   if "$TS_PGBIN/postgres" --describe-config | grep -q '^extension_control_path	'; then
