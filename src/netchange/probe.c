@@ -23,6 +23,7 @@ struct TsProbe
 	int			nkeys;
 	TsKeyIndex *index;
 	TupleTableSlot *slot;
+	MemoryContext home;			/* index scans allocate as they go: always here */
 	/* a plain table's */
 	Relation	indexrel;
 	IndexScanDesc scan;
@@ -83,6 +84,7 @@ ts_probe_begin(Relation source, const TsTracked *tracked, Snapshot snapshot)
 {
 	TsProbe    *probe = palloc0(sizeof(TsProbe));
 
+	probe->home = CurrentMemoryContext;
 	probe->source = source;
 	probe->snapshot = snapshot;
 	probe->nkeys = tracked->nkeys;
@@ -154,6 +156,8 @@ TupleTableSlot *
 ts_probe_row(TsProbe *probe, const Datum *keys)
 {
 	ScanKeyData ordered[INDEX_MAX_KEYS];
+	MemoryContext old;
+	bool		found;
 
 	if (probe->scan == NULL)
 		return probe_sql(probe, keys);
@@ -164,8 +168,11 @@ ts_probe_row(TsProbe *probe, const Datum *keys)
 	}
 	if (probe->nkeys > 1)
 		qsort(ordered, probe->nkeys, sizeof(ScanKeyData), compare_scankeys);
+	old = MemoryContextSwitchTo(probe->home);
 	index_rescan(probe->scan, ordered, probe->nkeys, NULL, 0);
-	return index_getnext_slot(probe->scan, ForwardScanDirection, probe->slot) ? probe->slot : NULL;
+	found = index_getnext_slot(probe->scan, ForwardScanDirection, probe->slot);
+	MemoryContextSwitchTo(old);
+	return found ? probe->slot : NULL;
 }
 
 const TsKeyIndex *
