@@ -365,7 +365,6 @@ ts_writer_step(TsWriter *writer, TsStep *step)
 	bool		more;
 
 	writer->step = step->kind;
-	writer->priority = step->priority;
 	ts_store_rewind(step->store);
 	more = ts_store_next(step->store, &row, &bytes);
 	while (more)

@@ -19,7 +19,7 @@ typedef struct TsWriter
 	MemoryContext batch_context;
 	/* where it is, for the context of an error */
 	const char *step;			/* kind; NULL outside of steps */
-	int			priority;
+	int			number;			/* of the step in the plan, from 1 */
 	char	   *first_key;		/* of the batch, JSON */
 	char	   *last_key;
 	int			batch_size;

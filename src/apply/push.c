@@ -27,24 +27,20 @@
 #include "base/quote.h"
 #include "log/shape.h"
 
-/* Adds link, step, table and key to an error. */
-static void
-add_context(void *arg)
+/* Where the push was when an error came: link, step, table and key. */
+static char *
+describe_place(const TsWriter *writer)
 {
-	TsWriter   *writer = arg;
+	char	   *where = psprintf("push of link \"%s\" to table %s", writer->link->name, ts_link_target(writer->link));
 
 	if (writer->step == NULL)
-		errcontext("push of link \"%s\" to table %s, at the end, when constraints are checked and triggers fire",
-				   writer->link->name, ts_link_target(writer->link));
-	else if (writer->first_key == NULL)
-		errcontext("push of link \"%s\", step %d (%s), table %s", writer->link->name, writer->priority, writer->step,
-				   ts_link_target(writer->link));
-	else if (writer->batch_size == 1)
-		errcontext("push of link \"%s\", step %d (%s), table %s, key %s", writer->link->name, writer->priority,
-				   writer->step, ts_link_target(writer->link), writer->first_key);
-	else
-		errcontext("push of link \"%s\", step %d (%s), table %s, keys %s to %s", writer->link->name, writer->priority,
-				   writer->step, ts_link_target(writer->link), writer->first_key, writer->last_key);
+		return psprintf("%s, at the end, when constraints are checked and triggers fire", where);
+	where = psprintf("%s, step %d (%s)", where, writer->number, writer->step);
+	if (writer->first_key == NULL)
+		return where;
+	if (writer->batch_size == 1)
+		return psprintf("%s, key %s", where, writer->first_key);
+	return psprintf("%s, one of %d rows with keys from %s to %s", where, writer->batch_size, writer->first_key, writer->last_key);
 }
 
 /* The statement that lets deferrable constraints on the target be checked when the data steps end; NULL if there are none. */
@@ -111,6 +107,7 @@ run_steps(TsPushed *pushed, TsWriter *writer, Relation source)
 	TimestampTz started = GetCurrentTimestamp();
 
 	writer->step = "create_table";
+	writer->number = 1;
 	create_target(plan, target, source);
 	writer->step = NULL;
 	target->ops->begin(target);
@@ -120,6 +117,7 @@ run_steps(TsPushed *pushed, TsWriter *writer, Relation source)
 
 		done->step = &plan->steps[i];
 		done->rows = plan->steps[i].rows;
+		writer->number = i + 1;
 		if (is_data_step(&plan->steps[i]))
 			done->rows = ts_writer_step(writer, &plan->steps[i]);
 		done->microseconds = GetCurrentTimestamp() - started;
@@ -152,16 +150,13 @@ attempt(TsPushed *pushed, TsWriter *writer, Relation source, bool dry_run)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	ErrorContextCallback callback = {.callback = add_context, .arg = writer, .previous = error_context_stack};
 	volatile int64 failed = -1;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		error_context_stack = &callback;
 		run_steps(pushed, writer, source);
-		error_context_stack = callback.previous;
 		if (dry_run)
 			RollbackAndReleaseCurrentSubTransaction();
 		else
@@ -173,7 +168,6 @@ attempt(TsPushed *pushed, TsWriter *writer, Relation source, bool dry_run)
 	{
 		ErrorData  *error;
 
-		error_context_stack = callback.previous;
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
@@ -182,7 +176,11 @@ attempt(TsPushed *pushed, TsWriter *writer, Relation source, bool dry_run)
 		CurrentResourceOwner = owner;
 		writer->target->ops->reset(writer->target);
 		if (!worth_locating(writer, error->sqlerrcode))
+		{
+			/* what matters to the user first, then the server's own lines */
+			error->context = error->context ? psprintf("%s\n%s", describe_place(writer), error->context) : describe_place(writer);
 			ReThrowError(error);
+		}
 		failed = writer->batch - 1;
 	}
 	PG_END_TRY();

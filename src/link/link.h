@@ -47,6 +47,7 @@ typedef struct TsColumn
 	Oid			target_type;	/* as declared */
 	Oid			target_base;	/* its base type, */
 	int32		target_typmod;	/* with the type modifier in force */
+	bool		identity_always;	/* the target's column is GENERATED ALWAYS AS IDENTITY */
 	Oid			sequence;		/* owned by the target's column; InvalidOid if none */
 	Oid			key_eq_op;		/* for key columns: the target's unique index's equality */
 } TsColumn;

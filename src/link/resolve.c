@@ -83,6 +83,7 @@ resolve_target_column(TsLink *link, TsColumn *col, Relation target)
 	col->target_type = att->atttypid;
 	col->target_typmod = att->atttypmod;
 	col->target_base = getBaseTypeAndTypmod(att->atttypid, &col->target_typmod);
+	col->identity_always = att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
 	col->sequence = owned_sequence(RelationGetRelid(target), col->target_attnum);
 	if (col->source_type != col->target_base &&
 		!can_coerce_type(1, &col->source_type, &col->target_base, COERCION_ASSIGNMENT))

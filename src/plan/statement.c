@@ -204,26 +204,26 @@ has_unknown(const Builder *b)
 static void
 build_delete(Builder *b, bool anyway)
 {
-	appendStringInfo(&b->sql, "DELETE FROM %s%s AS t USING ", only(b->link), ts_link_target(b->link));
+	appendStringInfo(&b->sql, "DELETE FROM %s%s AS t\n USING ", only(b->link), ts_link_target(b->link));
 	append_rows(b);
-	appendStringInfoString(&b->sql, " WHERE ");
+	appendStringInfoString(&b->sql, "\n WHERE ");
 	append_key_match(b);
 	if (anyway)
 		return;
 	if (!b->text_keys)
 		append_image_eq(b, " AND ", TS_COLUMN_KNOWN, true, false);
 	/* a row that is gone could not be told from one that this statement deleted */
-	appendStringInfo(&b->sql, " RETURNING v.p%d", param(b, -1, false));
+	appendStringInfo(&b->sql, "\nRETURNING v.p%d", param(b, -1, false));
 }
 
 static void
 build_update(Builder *b, bool anyway, bool everything)
 {
-	appendStringInfo(&b->sql, "UPDATE %s%s AS t SET ", only(b->link), ts_link_target(b->link));
+	appendStringInfo(&b->sql, "UPDATE %s%s AS t\n   SET ", only(b->link), ts_link_target(b->link));
 	append_set(b, everything);
-	appendStringInfoString(&b->sql, " FROM ");
+	appendStringInfoString(&b->sql, "\n  FROM ");
 	append_rows(b);
-	appendStringInfoString(&b->sql, " WHERE ");
+	appendStringInfoString(&b->sql, "\n WHERE ");
 	append_key_match(b);
 	if (anyway)
 		return;
@@ -241,14 +241,21 @@ build_insert(Builder *b)
 	appendStringInfo(&b->sql, "INSERT INTO %s AS t (", ts_link_target(link));
 	for (int i = 0; i < link->ncolumns; i++)
 		appendStringInfo(&b->sql, "%s%s", i ? ", " : "", quote_identifier(link->columns[i].target_name));
-	appendStringInfoString(&b->sql, ") OVERRIDING SYSTEM VALUE SELECT ");
+	appendStringInfoString(&b->sql, ")");
+	for (int i = 0; i < link->ncolumns; i++)
+		if (link->columns[i].identity_always)
+		{
+			appendStringInfoString(&b->sql, " OVERRIDING SYSTEM VALUE");
+			break;
+		}
+	appendStringInfoString(&b->sql, "\nSELECT ");
 	for (int i = 0; i < link->ncolumns; i++)
 		appendStringInfo(&b->sql, "%s%s", i ? ", " : "", source_value(b, i, false));
-	appendStringInfoString(&b->sql, " FROM ");
+	appendStringInfoString(&b->sql, "\n  FROM ");
 	append_rows(b);
 	if (link->arbiter)
 	{
-		appendStringInfoString(&b->sql, " ON CONFLICT (");
+		appendStringInfoString(&b->sql, "\n    ON CONFLICT (");
 		for (int i = 0; i < link->nkeys; i++)
 			appendStringInfo(&b->sql, "%s%s", i ? ", " : "", quote_identifier(link->columns[link->keys[i]].target_name));
 		appendStringInfoString(&b->sql, ") DO NOTHING");
@@ -256,7 +263,7 @@ build_insert(Builder *b)
 	else
 	{
 		/* a deferrable unique constraint cannot arbitrate */
-		appendStringInfo(&b->sql, " WHERE NOT EXISTS (SELECT FROM %s%s AS t WHERE ", only(link), ts_link_target(link));
+		appendStringInfo(&b->sql, "\n WHERE NOT EXISTS (SELECT FROM %s%s AS t WHERE ", only(link), ts_link_target(link));
 		append_key_match(b);
 		appendStringInfoChar(&b->sql, ')');
 	}
@@ -277,11 +284,11 @@ build_look(Builder *b)
 		appendStringInfoString(&b->sql, "true");
 	else
 		append_old_holds(b, op == TS_CHANGE_UPDATE ? TS_COLUMN_CHANGED | TS_COLUMN_KNOWN : TS_COLUMN_KNOWN);
-	appendStringInfoString(&b->sql, ", pg_catalog.to_jsonb(t) FROM ");
+	appendStringInfoString(&b->sql, ", pg_catalog.to_jsonb(t)\n  FROM ");
 	append_rows(b);
-	appendStringInfo(&b->sql, " JOIN %s%s AS t ON ", only(b->link), ts_link_target(b->link));
+	appendStringInfo(&b->sql, "\n  JOIN %s%s AS t ON ", only(b->link), ts_link_target(b->link));
 	append_key_match(b);
-	appendStringInfoString(&b->sql, " FOR UPDATE OF t");
+	appendStringInfoString(&b->sql, "\n   FOR UPDATE OF t");
 }
 
 /* Puts the row source in its place. */
