@@ -32,6 +32,7 @@ struct TsStore
 	bool		sorted;
 	int64		n;
 	StringInfoData payload;
+	MemoryContext home;			/* a tuple read back from disk belongs to the slot, which lives here */
 };
 
 TsStore *
@@ -39,6 +40,7 @@ ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys)
 {
 	TsStore    *store = palloc0(sizeof(TsStore));
 
+	store->home = CurrentMemoryContext;
 	store->link = link;
 	store->op = op;
 	store->types = palloc(sizeof(TsValueType) * (link->ncolumns + 1));
@@ -140,9 +142,12 @@ ts_store_next(TsStore *store, TsChange *change, Size *bytes)
 	bytea	   *mask,
 			   *payload;
 	char	   *at;
+	MemoryContext old = MemoryContextSwitchTo(store->home);
+	bool		more = store->store ? tuplestore_gettupleslot(store->store, true, false, store->slot) :
+		tuplesort_gettupleslot(store->sort, true, false, store->slot, NULL);
 
-	if (store->store ? !tuplestore_gettupleslot(store->store, true, false, store->slot) :
-		!tuplesort_gettupleslot(store->sort, true, false, store->slot, NULL))
+	MemoryContextSwitchTo(old);
+	if (!more)
 		return false;
 	mask = DatumGetByteaPP(slot_getattr(store->slot, 1, &isnull));
 	payload = DatumGetByteaPP(slot_getattr(store->slot, 3, &isnull));
