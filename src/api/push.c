@@ -158,6 +158,7 @@ tracksync_net_changes(PG_FUNCTION_ARGS)
 	TsChange	change;
 	MemoryContext context;
 	bool		compared;
+	TsPending	pending;
 
 	ts_need_arg(fcinfo, 0, "name");
 	result = ts_result_begin(fcinfo);
@@ -166,7 +167,7 @@ tracksync_net_changes(PG_FUNCTION_ARGS)
 	ts_change_init(&change, opened.link->ncolumns);
 	for (int distrust = 0; distrust < 2; distrust++)
 	{
-		changes = ts_plan_source(opened.link, opened.source, opened.target, opened.snapshot, distrust, &compared);
+		changes = ts_plan_source(opened.link, opened.source, opened.target, opened.snapshot, distrust, &compared, &pending);
 		while (changes->next(changes, &change))
 		{
 			MemoryContext old = MemoryContextSwitchTo(context);

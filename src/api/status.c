@@ -110,7 +110,7 @@ count_rows(Oid source, const TsTracked *tracked, const TsPosition *oldest, Datum
 	Snapshot	snapshot;
 	TsNetStream *stream;
 	TsNetChange change;
-	bool		wholesale;
+	TsPending	pending;
 	int64		counts[TS_NET_BROKEN + 1] = {0};
 
 	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
@@ -118,7 +118,7 @@ count_rows(Oid source, const TsTracked *tracked, const TsPosition *oldest, Datum
 	PushActiveSnapshot(GetTransactionSnapshot());
 	snapshot = RegisterSnapshot(GetActiveSnapshot());
 	SPI_connect();
-	stream = ts_net_begin(rel, tracked, snapshot, oldest, &wholesale);
+	stream = ts_net_begin(rel, tracked, snapshot, oldest, &pending);
 	while (ts_net_next(stream, &change))
 		counts[change.op]++;
 	ts_net_end(stream);
@@ -131,7 +131,7 @@ count_rows(Oid source, const TsTracked *tracked, const TsPosition *oldest, Datum
 		static const TsNetOp ops[] = {TS_NET_INSERT, TS_NET_UPDATE, TS_NET_DELETE};
 
 		values[i] = Int64GetDatum(counts[ops[i]]);
-		nulls[i] = wholesale || counts[TS_NET_BROKEN] > 0;
+		nulls[i] = pending.wholesale || counts[TS_NET_BROKEN] > 0;
 	}
 }
 

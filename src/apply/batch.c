@@ -153,7 +153,10 @@ describe(TsWriter *writer, const TsChange *row, TsChangeOp op, bool key_only, in
 		types[i] = ts_value_type(link, i, op, writer->text_keys).type;
 		values[i] = old ? row->old_values[i] : row->new_values[i];
 		nulls[i] = old ? row->old_nulls[i] : row->new_nulls[i];
-		include[i] = link->columns[i].is_key || (!key_only && (!old || (row->mask[i] & TS_COLUMN_KNOWN)));
+		/* of an UPDATE only what it writes may be there */
+		include[i] = link->columns[i].is_key ||
+			(!key_only && (old ? (row->mask[i] & TS_COLUMN_KNOWN) != 0 :
+						   op == TS_CHANGE_INSERT || (row->mask[i] & TS_COLUMN_CHANGED) != 0));
 	}
 	return ts_to_json_text(n, names, types, values, nulls, include, limit);
 }

@@ -14,6 +14,10 @@ extern char *ts_context;
 /* How many sequence numbers one nextval() of a log's sequence stands for; also the most rows of one multi-insert. */
 #define TS_SEQ_BLOCK 1024
 
+/* Kilobytes for sorting the log, and for keeping the rows of one step: work_mem, and somewhat more, since a push is rare. */
+#define TS_SORT_KB (work_mem + 32 * 1024)
+#define TS_STORE_KB (work_mem + 8 * 1024)
+
 extern void ts_settings_init(void);
 
 #endif

@@ -10,6 +10,7 @@
 #include "utils/tuplesort.h"
 
 #include "base/compat.h"
+#include "base/settings.h"
 #include "log/image.h"
 #include "log/logtable.h"
 #include "netchange/fold.h"
@@ -57,18 +58,18 @@ begin_sort(TsNetStream *stream)
 	operators[n - 1] = Int8LessOperator;
 	collations[n - 1] = InvalidOid;
 	stream->key_collation = collations;
-	stream->sort = tuplesort_begin_heap(stream->logdesc, n, attnums, operators, collations, nullsfirst, work_mem, NULL, 0);
+	stream->sort = tuplesort_begin_heap(stream->logdesc, n, attnums, operators, collations, nullsfirst, TS_SORT_KB, NULL, 0);
 }
 
 TsNetStream *
-ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const TsPosition *pos, bool *wholesale)
+ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const TsPosition *pos, TsPending *pending)
 {
 	TsNetStream *stream = palloc0(sizeof(TsNetStream));
 	TupleDesc	desc = RelationGetDescr(source);
 	TsLogScan  *scan = ts_log_scan_begin(tracked->log, snapshot, pos);
 	TupleTableSlot *slot;
 
-	*wholesale = false;
+	memset(pending, 0, sizeof(*pending));
 	stream->nkeys = tracked->nkeys;
 	stream->logdesc = CreateTupleDescCopy(ts_log_scan_desc(scan));
 	stream->probe = ts_probe_begin(source, tracked, snapshot);
@@ -86,19 +87,15 @@ ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const
 
 	while ((slot = ts_log_scan_next(scan, false)) != NULL)
 	{
-		char		op = ts_slot_op(slot);
-
-		if (op == TS_OP_TRUNCATE || op == TS_OP_GAP)
-		{
-			*wholesale = true;
-			break;
-		}
-		tuplesort_puttupleslot(stream->sort, slot);
+		ts_pending_add(pending, slot);
+		/* then nothing but the counts is wanted */
+		if (!pending->wholesale)
+			tuplesort_puttupleslot(stream->sort, slot);
 		CHECK_FOR_INTERRUPTS();
 	}
 	ts_log_scan_end(scan);
 	tuplesort_performsort(stream->sort);
-	stream->have_event = !*wholesale && tuplesort_gettupleslot(stream->sort, true, false, stream->event, NULL);
+	stream->have_event = !pending->wholesale && tuplesort_gettupleslot(stream->sort, true, false, stream->event, NULL);
 	return stream;
 }
 

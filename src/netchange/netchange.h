@@ -10,6 +10,7 @@
 #include "executor/tuptable.h"
 #include "log/position.h"
 #include "log/tracked.h"
+#include "netchange/scan.h"
 #include "utils/snapshot.h"
 
 typedef enum TsNetOp
@@ -40,7 +41,7 @@ typedef struct TsNetStream TsNetStream;
  * passed are read here. Sets *wholesale if a TRUNCATE or gap is among them: then the log alone does not tell the changes.
  */
 extern TsNetStream *ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const TsPosition *pos,
-								 bool *wholesale);
+								 TsPending *pending);
 /* The next net change that is not "nothing"; false at the end. */
 extern bool ts_net_next(TsNetStream *stream, TsNetChange *change);
 extern void ts_net_end(TsNetStream *stream);

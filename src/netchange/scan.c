@@ -57,25 +57,30 @@ ts_log_scan_end(TsLogScan *scan)
 	pfree(scan);
 }
 
+void
+ts_pending_add(TsPending *pending, TupleTableSlot *slot)
+{
+	char		op = ts_slot_op(slot);
+	uint64		txid = ts_slot_txid(slot);
+
+	pending->rows++;
+	pending->wholesale |= op == TS_OP_TRUNCATE || op == TS_OP_GAP;
+	if (txid == ts_own_txid())
+		pending->last_seq = Max(pending->last_seq, ts_slot_seq(slot));
+	if (pending->oldest_txid == 0 || txid < pending->oldest_txid)
+		pending->oldest_txid = txid;
+}
+
 TsPending
 ts_log_pending(Oid logid, Snapshot snapshot, const TsPosition *pos, bool any_will_do)
 {
 	TsPending	result = {0};
 	TsLogScan  *scan = ts_log_scan_begin(logid, snapshot, pos);
-	uint64		own = ts_own_txid();
 	TupleTableSlot *slot;
 
 	while ((slot = ts_log_scan_next(scan, false)) != NULL)
 	{
-		char		op = ts_slot_op(slot);
-		uint64		txid = ts_slot_txid(slot);
-
-		result.rows++;
-		result.wholesale |= op == TS_OP_TRUNCATE || op == TS_OP_GAP;
-		if (txid == own)
-			result.last_seq = Max(result.last_seq, ts_slot_seq(slot));
-		if (result.oldest_txid == 0 || txid < result.oldest_txid)
-			result.oldest_txid = txid;
+		ts_pending_add(&result, slot);
 		if (any_will_do)
 			break;
 	}

@@ -30,6 +30,9 @@ typedef struct TsPending
 /* Counts what is pending; stops at the first row if any_will_do. */
 extern TsPending ts_log_pending(Oid logid, Snapshot snapshot, const TsPosition *pos, bool any_will_do);
 
+/* Counts one event. */
+extern void ts_pending_add(TsPending *pending, TupleTableSlot *slot);
+
 static inline uint64
 ts_slot_txid(TupleTableSlot *slot)
 {

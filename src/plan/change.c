@@ -116,15 +116,15 @@ log_end(TsChangeSource *base)
 }
 
 TsChangeSource *
-ts_log_source(const TsLink *link, Relation source, Snapshot snapshot, bool *wholesale)
+ts_log_source(const TsLink *link, Relation source, Snapshot snapshot, TsPending *pending)
 {
 	LogSource  *result = palloc0(sizeof(LogSource));
 
 	result->base.link = link;
 	result->base.next = log_next;
 	result->base.end = log_end;
-	result->stream = ts_net_begin(source, link->tracked, snapshot, link->position, wholesale);
-	if (!*wholesale)
+	result->stream = ts_net_begin(source, link->tracked, snapshot, link->position, pending);
+	if (!pending->wholesale)
 		return &result->base;
 	ts_net_end(result->stream);
 	return NULL;

@@ -7,6 +7,7 @@
 #define TS_CHANGE_H
 
 #include "link/link.h"
+#include "netchange/scan.h"
 #include "utils/snapshot.h"
 
 typedef enum TsChangeOp
@@ -49,10 +50,10 @@ struct TsChangeSource
 extern void ts_change_init(TsChange *change, int ncolumns);
 
 /*
- * The log's net changes since the link's position. Sets *wholesale (and returns NULL) if a TRUNCATE or a gap is among them.
+ * The log's net changes since the link's position; pending: what they are made of. NULL if a TRUNCATE or a gap is among them.
  * relations are open and locked; the snapshot is active and registered; needs an SPI connection.
  */
-extern TsChangeSource *ts_log_source(const TsLink *link, Relation source, Snapshot snapshot, bool *wholesale);
+extern TsChangeSource *ts_log_source(const TsLink *link, Relation source, Snapshot snapshot, TsPending *pending);
 
 /*
  * A comparison of source and target: what must be done to the target so that it holds the source's rows. Rows that only the

@@ -69,7 +69,8 @@ lost_in_crash(Relation source)
 }
 
 TsChangeSource *
-ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot, bool distrust, bool *compared)
+ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot, bool distrust, bool *compared,
+			   TsPending *pending)
 {
 	bool		wholesale = distrust;
 
@@ -79,7 +80,7 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 			lost_in_crash(source);
 	if (link->state == TS_STATE_ACTIVE && !wholesale)
 	{
-		TsChangeSource *changes = ts_log_source(link, source, snapshot, &wholesale);
+		TsChangeSource *changes = ts_log_source(link, source, snapshot, pending);
 
 		if (changes != NULL)
 		{
@@ -87,6 +88,8 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 			return changes;
 		}
 	}
+	else
+		*pending = ts_log_pending(link->tracked->log, snapshot, link->position, false);
 	*compared = true;
 	return ts_diff_source(link, target, link->state != TS_STATE_INITIAL || link->initial == TS_INITIAL_MIRROR);
 }
@@ -264,17 +267,15 @@ add_sequence_steps(Planner *p)
 }
 
 static void
-take_position(Planner *p, Snapshot snapshot)
+take_position(TsPlan *plan, const TsPending *pending)
 {
-	TsPending	pending = ts_log_pending(p->link->tracked->log, snapshot, p->link->position, false);
-
-	p->plan->pending = pending.rows;
-	p->plan->own_seq = pending.last_seq;
+	plan->pending = pending->rows;
+	plan->own_seq = pending->last_seq;
 	/* what this transaction pushed before and did not change since */
-	if (p->link->position->own_txid == ts_own_txid())
-		p->plan->own_seq = Max(p->plan->own_seq, p->link->position->own_seq);
-	p->plan->position = ts_position_of_snapshot();
-	p->plan->storage = ts_source_storage(p->link->source);
+	if (plan->link->position->own_txid == ts_own_txid())
+		plan->own_seq = Max(plan->own_seq, plan->link->position->own_seq);
+	plan->position = ts_position_of_snapshot();
+	plan->storage = ts_source_storage(plan->link->source);
 }
 
 TsPlan *
@@ -282,14 +283,14 @@ ts_plan_build(TsLink *link, Relation source, Relation target, Snapshot snapshot,
 {
 	TsPlan	   *plan = palloc0(sizeof(TsPlan));
 	Planner		p = {.plan = plan, .link = link, .flags = flags};
+	TsPending	pending;
 
 	plan->link = link;
 	plan->steps = palloc0(sizeof(TsStep) * (1 + TS_CHANGE_OPS + link->ncolumns));
 	p.highest = palloc0(sizeof(int64) * (link->ncolumns + 1));
 	p.has_highest = palloc0(sizeof(bool) * (link->ncolumns + 1));
-	take_position(&p, snapshot);
-	if (!gather(&p, ts_plan_source(link, source, target, snapshot, false, &plan->compared)) &&
-		!gather(&p, ts_plan_source(link, source, target, snapshot, true, &plan->compared)))
+	if (!gather(&p, ts_plan_source(link, source, target, snapshot, false, &plan->compared, &pending)) &&
+		!gather(&p, ts_plan_source(link, source, target, snapshot, true, &plan->compared, &pending)))
 		elog(ERROR, "could not compare the source and the target of link \"%s\"", link->name);
 
 	if (target == NULL)
@@ -302,6 +303,7 @@ ts_plan_build(TsLink *link, Relation source, Relation target, Snapshot snapshot,
 	}
 	for (int op = 0; op < TS_CHANGE_OPS; op++)
 		add_data_step(&p, op);
+	take_position(plan, &pending);
 	add_sequence_steps(&p);
 	return plan;
 }

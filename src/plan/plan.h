@@ -58,8 +58,11 @@ extern void ts_plan_end(TsPlan *plan);
 /* 128 bits as 32 hexadecimal digits. */
 extern char *ts_plan_fingerprint(const TsPlan *plan);
 
-/* Opens the change source that a plan is made from; compared tells which kind it is. */
+/*
+ * Opens the change source that a plan is made from: the log, unless it cannot tell or is distrusted, else a comparison
+ * (*compared). pending: the log's rows that the link has not shipped.
+ */
 extern TsChangeSource *ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot, bool distrust,
-									  bool *compared);
+									  bool *compared, TsPending *pending);
 
 #endif

@@ -16,6 +16,7 @@
 #include "utils/tuplesort.h"
 #include "utils/tuplestore.h"
 
+#include "base/settings.h"
 #include "plan/store.h"
 
 #define BYTEA_LESS_OPERATOR 1957	/* bytealt */
@@ -30,6 +31,7 @@ struct TsStore
 	Tuplestorestate *store;		/* deletes and inserts */
 	Tuplesortstate *sort;		/* updates */
 	bool		sorted;
+	bool		whole_rows;
 	int64		n;
 	StringInfoData payload;
 	MemoryContext home;			/* a tuple read back from disk belongs to the slot, which lives here */
@@ -43,6 +45,7 @@ ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys)
 	store->home = CurrentMemoryContext;
 	store->link = link;
 	store->op = op;
+	store->whole_rows = text_keys || link->on_conflict == TS_CONFLICT_SOURCE_WINS;
 	store->types = palloc(sizeof(TsValueType) * (link->ncolumns + 1));
 	for (int i = 0; i < link->ncolumns; i++)
 		store->types[i] = ts_value_type(link, i, op, text_keys);
@@ -59,18 +62,30 @@ ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys)
 		static Oid	collations[] = {InvalidOid, InvalidOid};
 		static bool nullsfirst[] = {false, false};
 
-		store->sort = tuplesort_begin_heap(store->desc, 2, attnums, operators, collations, nullsfirst, work_mem, NULL,
+		store->sort = tuplesort_begin_heap(store->desc, 2, attnums, operators, collations, nullsfirst, TS_STORE_KB, NULL,
 										   true);	/* rewindable: TUPLESORT_RANDOMACCESS since 15 */
 	}
 	else
-		store->store = tuplestore_begin_heap(false, false, work_mem);
+		store->store = tuplestore_begin_heap(false, false, TS_STORE_KB);
 	return store;
 }
 
+/*
+ * Is the new value kept? Of an UPDATE what is written, and the key; the whole row only where a missing row would be inserted.
+ */
 static bool
-has_new(const TsStore *store)
+has_new(const TsStore *store, int column, unsigned char mask)
 {
-	return store->op != TS_CHANGE_DELETE;
+	switch (store->op)
+	{
+		case TS_CHANGE_DELETE:
+			return false;
+		case TS_CHANGE_UPDATE:
+			return (mask & TS_COLUMN_CHANGED) || store->link->columns[column].is_key || store->whole_rows;
+		case TS_CHANGE_INSERT:
+			return true;
+	}
+	return true;
 }
 
 static void
@@ -98,7 +113,7 @@ ts_store_put(TsStore *store, const TsChange *change)
 	appendStringInfoSpaces(&store->payload, VARHDRSZ);
 	for (int i = 0; i < n; i++)
 	{
-		if (has_new(store))
+		if (has_new(store, i, change->mask[i]))
 			put_datum(store, i, change->new_values[i], change->new_nulls[i]);
 		if (change->mask[i] & TS_COLUMN_KNOWN)
 			put_datum(store, i, change->old_values[i], change->old_nulls[i]);
@@ -158,8 +173,10 @@ ts_store_next(TsStore *store, TsChange *change, Size *bytes)
 	*bytes = VARSIZE_ANY_EXHDR(payload);
 	for (int i = 0; i < store->link->ncolumns; i++)
 	{
-		if (has_new(store))
+		if (has_new(store, i, change->mask[i]))
 			change->new_values[i] = datumRestore(&at, &change->new_nulls[i]);
+		else
+			change->new_nulls[i] = true;
 		if (change->mask[i] & TS_COLUMN_KNOWN)
 			change->old_values[i] = datumRestore(&at, &change->old_nulls[i]);
 	}
