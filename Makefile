@@ -3,7 +3,7 @@
 #   make demo    installs what is missing (root on Debian), builds, shows the extension at work
 #   make check   the same for all tests; SUITES="order regress isolation pgtap tap" runs some of them, TESTS="a b" some files
 #   make stage   builds and installs into tmp_install, where test/tools/with_cluster finds it
-#   make bench, make acceptance, make check-versions (PostgreSQL 13, 15, 17, 18 in chroots)
+#   make bench, make acceptance [ISSUES="2 3"], make check-versions [VERSIONS="13 18"] (13, 15, 17, 18 in chroots)
 #   make, make install, make clean  as with any PGXS extension; PG_CONFIG=... or TS_PGBIN=... choose the server
 
 ifdef TS_PGBIN
@@ -34,7 +34,7 @@ bench:
 	@test/bench/run
 acceptance:
 	@test/tools/stage
-	@test/tools/acceptance
+	@test/tools/acceptance $(ISSUES)
 check-versions:
 	@test/tools/check_versions $(VERSIONS)
 

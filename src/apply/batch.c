@@ -8,13 +8,16 @@
 
 #include <limits.h>
 
+#include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/typcache.h"
 
 #include "apply/batch.h"
 #include "base/settings.h"
@@ -46,13 +49,14 @@ typedef struct Built
 } Built;
 
 TsWriter *
-ts_writer_begin(TsLink *link, TsTarget *target, bool text_keys, int64 single_from)
+ts_writer_begin(TsLink *link, TsTarget *target, bool text_keys, bool careful, int64 single_from)
 {
 	TsWriter   *writer = palloc0(sizeof(TsWriter));
 
 	writer->link = link;
 	writer->target = target;
 	writer->text_keys = text_keys;
+	writer->careful = careful;
 	writer->single_from = single_from;
 	writer->context = CurrentMemoryContext;
 	writer->batch_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync batch", ALLOCSET_DEFAULT_SIZES);
@@ -83,9 +87,9 @@ statement(TsWriter *writer, TsStatementKind kind, TsChangeOp op, const unsigned 
 	return built->stmt;
 }
 
-/* One parameter's array over the rows chosen. */
+/* An array of one column's values. */
 static Datum
-build_array(const TsParam *param, const Batch *batch, int n, const int *chosen)
+build_column(const TsParam *param, const Batch *batch, int n, const int *chosen)
 {
 	Datum	   *elems = palloc(sizeof(Datum) * n);
 	bool	   *nulls = palloc(sizeof(bool) * n);
@@ -93,34 +97,63 @@ build_array(const TsParam *param, const Batch *batch, int n, const int *chosen)
 	int			lbs[1] = {1};
 	Oid			output = InvalidOid;
 	bool		varlena;
-	int16		len = param->type.len;
-	bool		byval = param->type.byval;
-	char		align = param->type.align;
+	TsValueType type = param->type;
 
-	if (param->type.as_text)
+	if (type.as_text)
 	{
-		if (!param->type.is_text)
-			getTypeOutputInfo(param->type.type, &output, &varlena);
-		len = -1;
-		byval = false;
-		align = TYPALIGN_INT;
+		if (!type.is_text)
+			getTypeOutputInfo(type.type, &output, &varlena);
+		type = (TsValueType) {TEXTOID, -1, false, TYPALIGN_INT, false, false};
 	}
 	for (int i = 0; i < n; i++)
 	{
 		const TsChange *row = &batch->rows[chosen[i]];
 
-		if (param->column < 0)
-		{
-			elems[i] = Int64GetDatum(chosen[i]);
-			nulls[i] = false;
-			continue;
-		}
 		elems[i] = param->old ? row->old_values[param->column] : row->new_values[param->column];
 		nulls[i] = param->old ? row->old_nulls[param->column] : row->new_nulls[param->column];
 		if (!nulls[i] && OidIsValid(output))
 			elems[i] = CStringGetTextDatum(OidOutputFunctionCall(output, elems[i]));
 	}
-	return PointerGetDatum(construct_md_array(elems, nulls, 1, dims, lbs, param->element, len, byval, align));
+	return PointerGetDatum(construct_md_array(elems, nulls, 1, dims, lbs, param->element, type.len, type.byval, type.align));
+}
+
+/* An array of rows of the target's type, with the columns that the statement uses. */
+static Datum
+build_rows(TsWriter *writer, const TsStatement *stmt, const TsParam *param, const Batch *batch, int n, const int *chosen)
+{
+	const TsLink *link = writer->link;
+	TupleDesc	desc = lookup_rowtype_tupdesc(param->element, -1);
+	Datum	   *elems = palloc(sizeof(Datum) * n);
+	Datum	   *values = palloc0(sizeof(Datum) * desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+
+	memset(nulls, true, sizeof(bool) * desc->natts);
+	for (int i = 0; i < n; i++)
+	{
+		const TsChange *row = &batch->rows[chosen[i]];
+
+		for (int c = 0; c < link->ncolumns; c++)
+			if (stmt->aliases[param->old][c] != 0)
+			{
+				int			at = link->columns[c].target_attnum - 1;
+
+				values[at] = param->old ? row->old_values[c] : row->new_values[c];
+				nulls[at] = param->old ? row->old_nulls[c] : row->new_nulls[c];
+			}
+		elems[i] = HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
+	}
+	ReleaseTupleDesc(desc);
+	return PointerGetDatum(construct_array(elems, n, param->element, -1, false, TYPALIGN_DOUBLE));
+}
+
+static Datum
+build_numbers(int n, const int *chosen)
+{
+	Datum	   *elems = palloc(sizeof(Datum) * n);
+
+	for (int i = 0; i < n; i++)
+		elems[i] = Int64GetDatum(chosen[i]);
+	return PointerGetDatum(construct_array(elems, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
 static uint64
@@ -129,7 +162,22 @@ execute(TsWriter *writer, TsStatement *stmt, const Batch *batch, int n, const in
 	Datum	   *arrays = palloc(sizeof(Datum) * (stmt->nparams + 1));
 
 	for (int i = 0; i < stmt->nparams; i++)
-		arrays[i] = build_array(&stmt->params[i], batch, n, chosen);
+	{
+		const TsParam *param = &stmt->params[i];
+
+		switch (param->kind)
+		{
+			case TS_PARAM_COLUMN:
+				arrays[i] = build_column(param, batch, n, chosen);
+				break;
+			case TS_PARAM_ROWS:
+				arrays[i] = build_rows(writer, stmt, param, batch, n, chosen);
+				break;
+			case TS_PARAM_NUMBER:
+				arrays[i] = build_numbers(n, chosen);
+				break;
+		}
+	}
 	return writer->target->ops->execute(writer->target, stmt, arrays, row, arg);
 }
 
@@ -309,11 +357,20 @@ settle(TsWriter *writer, Batch *batch, const int *all)
 	write_anyway(writer, &plain, TS_STATEMENT_INSERT, TS_CHANGE_INSERT, d.ninsert, d.insert);
 }
 
-static const TsStatementKind fast[TS_CHANGE_OPS] = {
-	[TS_CHANGE_DELETE] = TS_STATEMENT_DELETE,
-	[TS_CHANGE_UPDATE] = TS_STATEMENT_UPDATE,
-	[TS_CHANGE_INSERT] = TS_STATEMENT_INSERT,
-};
+static TsStatementKind
+fast(const TsWriter *writer, TsChangeOp op)
+{
+	switch (op)
+	{
+		case TS_CHANGE_DELETE:
+			return TS_STATEMENT_DELETE;
+		case TS_CHANGE_UPDATE:
+			return TS_STATEMENT_UPDATE;
+		case TS_CHANGE_INSERT:
+			break;
+	}
+	return writer->careful ? TS_STATEMENT_INSERT : TS_STATEMENT_INSERT_ALL;
+}
 
 static void
 write_batch(TsWriter *writer, Batch *batch)
@@ -329,7 +386,7 @@ write_batch(TsWriter *writer, Batch *batch)
 	writer->first_key = describe(writer, &batch->rows[0], batch->op, true, 200);
 	writer->last_key = describe(writer, &batch->rows[batch->n - 1], batch->op, true, 200);
 	writer->batch++;
-	done = execute(writer, statement(writer, fast[batch->op], batch->op, batch->mask), batch, batch->n, all,
+	done = execute(writer, statement(writer, fast(writer, batch->op), batch->op, batch->mask), batch, batch->n, all,
 				   returns ? note_deleted : NULL, batch);
 	if (done != (uint64) batch->n)
 		settle(writer, batch, all);

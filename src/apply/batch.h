@@ -24,11 +24,12 @@ typedef struct TsWriter
 	char	   *last_key;
 	int			batch_size;
 	int64		batch;			/* how many batches were begun */
+	bool		careful;		/* keys to be inserted may be there */
 	/* find the failing row: from this batch on, one row at a time; -1 = never */
 	int64		single_from;
 } TsWriter;
 
-extern TsWriter *ts_writer_begin(TsLink *link, TsTarget *target, bool text_keys, int64 single_from);
+extern TsWriter *ts_writer_begin(TsLink *link, TsTarget *target, bool text_keys, bool careful, int64 single_from);
 /* Writes a data step; returns the rows that were brought about, those that were there already included. */
 extern int64 ts_writer_step(TsWriter *writer, TsStep *step);
 

@@ -1,8 +1,9 @@
 /*
  * push.c: running a plan.
  *
- * The data steps run in one subtransaction. If a batch fails they are rolled back and run once more, this time row by row from
- * the failing batch on: either the failing row names itself in the error, or the push succeeds after all.
+ * The data steps run in one subtransaction. The first attempt takes it that the keys to be inserted are not there; if one is,
+ * all is rolled back and run once more, with a look at each. If another batch fails they are rolled back and run once more, row
+ * by row from the failing batch on: either the failing row names itself in the error, or the push succeeds after all.
  */
 #include "postgres.h"
 
@@ -144,13 +145,20 @@ worth_locating(const TsWriter *writer, int sqlstate)
 	return writer->first_key != NULL && writer->batch_size > 1 && writer->single_from < 0;
 }
 
-/* One attempt, in a subtransaction. Returns the batch to be taken apart, or -1 if the attempt succeeded. */
-static int64
+typedef enum Attempt
+{
+	ATTEMPT_DONE,
+	ATTEMPT_CAREFULLY,			/* again, looking for keys that are there already */
+	ATTEMPT_ROW_BY_ROW			/* again, taking the failing batch apart */
+} Attempt;
+
+/* One attempt, in a subtransaction. */
+static Attempt
 attempt(TsPushed *pushed, TsWriter *writer, Relation source, bool dry_run)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	volatile int64 failed = -1;
+	volatile Attempt result = ATTEMPT_DONE;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -175,16 +183,19 @@ attempt(TsPushed *pushed, TsWriter *writer, Relation source, bool dry_run)
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
 		writer->target->ops->reset(writer->target);
-		if (!worth_locating(writer, error->sqlerrcode))
+		if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && !writer->careful && writer->step != NULL)
+			result = ATTEMPT_CAREFULLY;
+		else if (worth_locating(writer, error->sqlerrcode))
+			result = ATTEMPT_ROW_BY_ROW;
+		else
 		{
 			/* what matters to the user first, then the server's own lines */
 			error->context = error->context ? psprintf("%s\n%s", describe_place(writer), error->context) : describe_place(writer);
 			ReThrowError(error);
 		}
-		failed = writer->batch - 1;
 	}
 	PG_END_TRY();
-	return failed;
+	return result;
 }
 
 TsPushed *
@@ -197,7 +208,9 @@ ts_push_run(TsPlan *plan, Relation source, bool dry_run)
 	char	   *immediate = OidIsValid(link->target) ? constraints_statement(link, true) : NULL;
 	char	   *deferred = OidIsValid(link->target) ? constraints_statement(link, false) : NULL;
 	TsTarget   *target = ts_local_target();
-	int64		failed = -1;
+	bool		careful = false;
+	int64		single_from = -1;
+	Attempt		result;
 
 	pushed->plan = plan;
 	pushed->n = plan->nsteps;
@@ -206,11 +219,14 @@ ts_push_run(TsPlan *plan, Relation source, bool dry_run)
 		target->ops->run(target, immediate);
 	do
 	{
-		TsWriter   *writer = ts_writer_begin(link, target, plan->text_keys, failed);
+		TsWriter   *writer = ts_writer_begin(link, target, plan->text_keys, careful, single_from);
 
 		link->target = created;
-		failed = attempt(pushed, writer, source, dry_run);
-	} while (failed >= 0);
+		result = attempt(pushed, writer, source, dry_run);
+		careful |= result == ATTEMPT_CAREFULLY;
+		if (result == ATTEMPT_ROW_BY_ROW)
+			single_from = writer->batch - 1;
+	} while (result != ATTEMPT_DONE);
 	if (deferred)
 		target->ops->run(target, deferred);
 	if (dry_run)

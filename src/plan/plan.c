@@ -48,7 +48,7 @@ static const struct
 {
 	[TS_CHANGE_DELETE] = {TS_PRIORITY_DELETE, "delete", TS_STATEMENT_DELETE, "delete %lld row%s from %s"},
 	[TS_CHANGE_UPDATE] = {TS_PRIORITY_UPDATE, "update", TS_STATEMENT_UPDATE, "update %lld row%s of %s"},
-	[TS_CHANGE_INSERT] = {TS_PRIORITY_INSERT, "insert", TS_STATEMENT_INSERT, "insert %lld row%s into %s"},
+	[TS_CHANGE_INSERT] = {TS_PRIORITY_INSERT, "insert", TS_STATEMENT_INSERT_ALL, "insert %lld row%s into %s"},
 };
 
 /* An unlogged table is emptied by a crash, without an event. */

@@ -10,6 +10,9 @@
  *   SELECT v.p9, record_image_eq(<new>), <old by default equality>, to_jsonb(t) FROM ROWS FROM (…) AS v(…)
  *     JOIN ONLY s.t AS t ON … FOR UPDATE OF t
  *
+ * Where three or more columns of one side are needed and source and target agree in their types, they travel as one array of
+ * rows of the target's type, else as an array per column.
+ *
  * Values whose type cannot be an array's element travel as text and are cast back. Where the target's type differs, writing
  * goes by assignment cast, comparing by a cast to the target's type.
  */
@@ -23,6 +26,9 @@
 
 #include "base/quote.h"
 #include "plan/statement.h"
+
+/* From so many columns on, the values of one side travel as rows. */
+#define ROWS_FROM_COLUMNS 3
 
 typedef struct Builder
 {
@@ -40,7 +46,7 @@ append_rows(Builder *b)
 	b->rows_at = b->sql.len;
 }
 
-/* The number (from 1) of the parameter for a column, added if need be. */
+/* The number (from 1) of the parameter for a column, added if need be; column -1: the row's number in the batch. */
 static int
 param(Builder *b, int column, bool old)
 {
@@ -51,8 +57,10 @@ param(Builder *b, int column, bool old)
 		if (stmt->params[i].column == column && stmt->params[i].old == old)
 			return i + 1;
 	p = &stmt->params[stmt->nparams++];
+	p->kind = column < 0 ? TS_PARAM_NUMBER : TS_PARAM_COLUMN;
 	p->column = column;
 	p->old = old;
+	p->alias = stmt->nparams;
 	if (column < 0)
 		p->type = (TsValueType) {INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, false, false};
 	else
@@ -253,6 +261,8 @@ build_insert(Builder *b)
 		appendStringInfo(&b->sql, "%s%s", i ? ", " : "", source_value(b, i, false));
 	appendStringInfoString(&b->sql, "\n  FROM ");
 	append_rows(b);
+	if (b->stmt->kind == TS_STATEMENT_INSERT_ALL)
+		return;
 	if (link->arbiter)
 	{
 		appendStringInfoString(&b->sql, "\n    ON CONFLICT (");
@@ -291,20 +301,116 @@ build_look(Builder *b)
 	appendStringInfoString(&b->sql, "\n   FOR UPDATE OF t");
 }
 
+/* Could the columns of one side travel as rows of the target's type, and is it worth it? */
+static bool
+rows_fit(const Builder *b, bool old)
+{
+	int			n = 0;
+
+	if (!OidIsValid(b->link->target) || b->text_keys)
+		return false;
+	for (int i = 0; i < b->stmt->nparams; i++)
+	{
+		const TsParam *p = &b->stmt->params[i];
+		const TsColumn *col = p->kind == TS_PARAM_COLUMN ? &b->link->columns[p->column] : NULL;
+
+		if (col == NULL || p->old != old)
+			continue;
+		n++;
+		if (col->target_type != col->source_type ||
+			(col->target_typmod != -1 && col->target_typmod != col->source_typmod))
+			return false;
+	}
+	return n >= ROWS_FROM_COLUMNS;
+}
+
+/*
+ * Puts one array of rows in the place of the column arrays of each side that has many: unnesting an array costs as much per
+ * value as a whole row does. The names v.p<n> stay.
+ */
+static void
+gather_rows(Builder *b)
+{
+	TsStatement *stmt = b->stmt;
+
+	for (int old = 0; old < 2; old++)
+	{
+		int			n = 0;
+
+		if (!rows_fit(b, old))
+			continue;
+		stmt->aliases[old] = palloc0(sizeof(int) * (b->link->ncolumns + 1));
+		for (int i = 0; i < stmt->nparams; i++)
+		{
+			TsParam    *p = &stmt->params[i];
+
+			if (p->kind == TS_PARAM_COLUMN && p->old == (bool) old)
+				stmt->aliases[old][p->column] = p->alias;
+			else
+				stmt->params[n++] = *p;
+		}
+		stmt->params[n].kind = TS_PARAM_ROWS;
+		stmt->params[n].column = -1;
+		stmt->params[n].old = old;
+		stmt->params[n].element = get_rel_type_id(b->link->target);
+		stmt->nparams = n + 1;
+	}
+}
+
+/* The names of a row's columns, in the order of the target's columns: v.p<n> where one is used. */
+static void
+append_row_aliases(Builder *b, StringInfo out, bool old)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc(get_rel_type_id(b->link->target), -1);
+	bool		first = true;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		int			alias = 0;
+
+		if (TupleDescAttr(desc, i)->attisdropped)
+			continue;
+		for (int j = 0; j < b->link->ncolumns; j++)
+			if (b->link->columns[j].target_attnum == i + 1)
+				alias = b->stmt->aliases[old][j];
+		appendStringInfoString(out, first ? "" : ", ");
+		first = false;
+		if (alias != 0)
+			appendStringInfo(out, "p%d", alias);
+		else
+			appendStringInfo(out, "%s%d", old ? "o" : "n", i + 1);
+	}
+	ReleaseTupleDesc(desc);
+}
+
 /* Puts the row source in its place. */
 static char *
 insert_rows(Builder *b)
 {
 	StringInfoData out;
 
+	gather_rows(b);
 	initStringInfo(&out);
 	appendBinaryStringInfo(&out, b->sql.data, b->rows_at);
 	appendStringInfoString(&out, "ROWS FROM (");
 	for (int i = 0; i < b->stmt->nparams; i++)
-		appendStringInfo(&out, "%spg_catalog.unnest($%d::%s[])", i ? ", " : "", i + 1, ts_quote_type(b->stmt->params[i].element, -1));
+	{
+		const TsParam *p = &b->stmt->params[i];
+		char	   *type = p->kind == TS_PARAM_ROWS ? ts_link_target(b->link) : ts_quote_type(p->element, -1);
+
+		appendStringInfo(&out, "%spg_catalog.unnest($%d::%s[])", i ? ", " : "", i + 1, type);
+	}
 	appendStringInfoString(&out, ") AS v(");
 	for (int i = 0; i < b->stmt->nparams; i++)
-		appendStringInfo(&out, "%sp%d", i ? ", " : "", i + 1);
+	{
+		const TsParam *p = &b->stmt->params[i];
+
+		appendStringInfoString(&out, i ? ", " : "");
+		if (p->kind == TS_PARAM_ROWS)
+			append_row_aliases(b, &out, p->old);
+		else
+			appendStringInfo(&out, "p%d", p->alias);
+	}
 	appendStringInfo(&out, ")%s", b->sql.data + b->rows_at);
 	return out.data;
 }
@@ -340,6 +446,7 @@ ts_statement_build(const TsLink *link, TsStatementKind kind, TsChangeOp op, cons
 			build_update(&b, true, true);
 			break;
 		case TS_STATEMENT_INSERT:
+		case TS_STATEMENT_INSERT_ALL:
 			build_insert(&b);
 			break;
 		case TS_STATEMENT_LOOK:

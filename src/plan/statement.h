@@ -11,6 +11,7 @@ typedef enum TsStatementKind
 {
 	TS_STATEMENT_DELETE,		/* the row, if its known columns hold their old values */
 	TS_STATEMENT_UPDATE,		/* the changed columns, if the known ones hold their old values */
+	TS_STATEMENT_INSERT_ALL,	/* the key is taken not to be there: 23505 if it is */
 	TS_STATEMENT_INSERT,		/* unless the key is there */
 	TS_STATEMENT_LOOK,			/* locks the rows that are there; ord, holds the new values, holds the old values, row as jsonb */
 	TS_STATEMENT_DELETE_ANYWAY,
@@ -18,12 +19,21 @@ typedef enum TsStatementKind
 	TS_STATEMENT_OVERWRITE		/* all columns but the key, by key */
 } TsStatementKind;
 
+typedef enum TsParamKind
+{
+	TS_PARAM_COLUMN,			/* an array of one column's values */
+	TS_PARAM_ROWS,				/* an array of rows of the target's type, holding all columns needed of one side */
+	TS_PARAM_NUMBER				/* the rows' numbers in the batch */
+} TsParamKind;
+
 typedef struct TsParam
 {
-	int			column;			/* of the link; -1: the row's number in the batch */
-	bool		old;
+	TsParamKind kind;
+	int			column;			/* of the link */
+	bool		old;			/* the old values, not the new ones */
 	TsValueType type;
 	Oid			element;		/* of the array */
+	int			alias;			/* it is v.p<alias> in the text; not for rows */
 } TsParam;
 
 typedef struct TsStatement
@@ -33,6 +43,7 @@ typedef struct TsStatement
 	char	   *sql;
 	int			nparams;
 	TsParam    *params;
+	int		   *aliases[2];		/* of rows of new and of old values: per column, the n of v.p<n>, 0 = not used */
 	void	   *prepared;		/* the target's own */
 } TsStatement;
 
