@@ -25,7 +25,9 @@
 #include "utils/tuplesort.h"
 
 #include "api/args.h"
+#include "api/history.h"
 #include "api/rights.h"
+#include "base/compat.h"
 #include "base/quote.h"
 #include "base/srf.h"
 #include "capture/buffer.h"
@@ -36,25 +38,6 @@
 #include "netchange/scan.h"
 
 PG_FUNCTION_INFO_V1(tracksync_changes);
-
-/* What a row was at a moment, per attribute of the source: values may be of a type the column no longer has. */
-typedef struct RowState
-{
-	bool		exists;
-	bool	   *known;
-	Oid		   *types;
-	Datum	   *values;
-	bool	   *nulls;
-} RowState;
-
-typedef struct Event
-{
-	uint64		txid;
-	int64		seq;
-	char		op;
-	TsImage		image;
-	CommandId	order;			/* within the transaction */
-} Event;
 
 typedef struct Who
 {
@@ -78,30 +61,9 @@ typedef struct Reader
 	MemoryContext key_context;	/* of one key's events */
 } Reader;
 
-static RowState
-new_state(int natts)
-{
-	RowState	state = {0};
-
-	state.known = palloc0(sizeof(bool) * (natts + 1));
-	state.types = palloc0(sizeof(Oid) * (natts + 1));
-	state.values = palloc0(sizeof(Datum) * (natts + 1));
-	state.nulls = palloc0(sizeof(bool) * (natts + 1));
-	return state;
-}
-
-static void
-set_value(RowState *state, int i, Oid type, Datum value, bool isnull)
-{
-	state->known[i] = get_typisdefined(type);
-	state->types[i] = type;
-	state->values[i] = value;
-	state->nulls[i] = isnull;
-}
-
 /* The known and readable columns as jsonb, under today's names; false if there are none. */
 static bool
-state_to_jsonb(Reader *r, const RowState *state, bool key_only, Datum *result)
+state_to_jsonb(Reader *r, const TsRowState *state, bool key_only, Datum *result)
 {
 	int			natts = r->desc->natts;
 	char	  **names = palloc0(sizeof(char *) * (natts + 1));
@@ -160,7 +122,7 @@ op_name(char op)
 
 /* One row of the result, to be sorted by seq. key, before, after: NULL = none. */
 static void
-put_event(Reader *r, uint64 txid, int64 seq, char op, const RowState *key, const RowState *before, const RowState *after,
+put_event(Reader *r, uint64 txid, int64 seq, char op, const TsRowState *key, const TsRowState *before, const TsRowState *after,
 		  const TsImage *image)
 {
 	Datum		values[10];
@@ -191,75 +153,9 @@ put_event(Reader *r, uint64 txid, int64 seq, char op, const RowState *key, const
 	nulls[9] = op_of->context == NULL || op_of->context[0] == '\0';
 	if (!nulls[9])
 		values[9] = CStringGetTextDatum(op_of->context);
-	ExecStoreMinimalTuple(heap_form_minimal_tuple(r->result.desc, values, nulls), r->outslot, true);
+	ExecStoreMinimalTuple(ts_form_minimal_tuple(r->result.desc, values, nulls), r->outslot, true);
 	tuplesort_puttupleslot(r->out, r->outslot);
 	ExecClearTuple(r->outslot);
-}
-
-/* Takes the row back over one event. */
-static void
-undo(Reader *r, const Event *e, RowState *state)
-{
-	switch (e->op)
-	{
-		case TS_OP_INSERT:
-			state->exists = false;
-			memset(state->known, 0, r->desc->natts);
-			return;
-		case TS_OP_DELETE:
-			state->exists = true;
-			memset(state->known, 0, r->desc->natts);
-			break;
-		default:
-			break;
-	}
-	if (e->image.shape == NULL)
-		return;
-	for (int i = 0; i < r->desc->natts && i < e->image.natts; i++)
-	{
-		if (!e->image.changed[i])
-			continue;
-		state->known[i] = false;
-		if (e->image.flags & TS_IMAGE_VALUES)
-			set_value(state, i, e->image.shape->atts[i].type, e->image.values[i], e->image.nulls[i]);
-	}
-}
-
-static RowState
-copy_state(const RowState *from, int natts)
-{
-	RowState	to = new_state(natts);
-
-	to.exists = from->exists;
-	memcpy(to.known, from->known, sizeof(bool) * natts);
-	memcpy(to.types, from->types, sizeof(Oid) * natts);
-	memcpy(to.values, from->values, sizeof(Datum) * natts);
-	memcpy(to.nulls, from->nulls, sizeof(bool) * natts);
-	return to;
-}
-
-/* Puts events that carry a command id where they belong in their transaction: a stable insertion sort. */
-static void
-order_events(Event *events, int n)
-{
-	CommandId	highest = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		Event		e = events[i];
-		int			j = i;
-
-		if (i > 0 && events[i - 1].txid != e.txid)
-			highest = 0;
-		e.order = (e.image.flags & TS_IMAGE_CID) ? e.image.cid : highest;
-		highest = Max(highest, e.order);
-		while (j > 0 && events[j - 1].txid == e.txid && events[j - 1].order > e.order)
-		{
-			events[j] = events[j - 1];
-			j--;
-		}
-		events[j] = e;
-	}
 }
 
 static bool
@@ -278,11 +174,11 @@ reader_sees(Reader *r, const Datum *keys)
 
 /* All events of one key. The state after the last event is the live row. */
 static void
-put_key(Reader *r, const Datum *keys, Event *events, int n)
+put_key(Reader *r, const Datum *keys, TsEvent *events, int n)
 {
 	int			natts = r->desc->natts;
-	RowState	state = new_state(natts);
-	RowState	key = new_state(natts);
+	TsRowState	state = ts_history_new_state(natts);
+	TsRowState	key = ts_history_new_state(natts);
 	TupleTableSlot *live = ts_probe_row(r->probe, keys);
 
 	if (!reader_sees(r, keys))
@@ -291,7 +187,7 @@ put_key(Reader *r, const Datum *keys, Event *events, int n)
 	{
 		int			i = r->tracked->keys[k] - 1;
 
-		set_value(&key, i, getBaseType(TupleDescAttr(r->desc, i)->atttypid), keys[k], false);
+		ts_history_set_value(&key, i, getBaseType(TupleDescAttr(r->desc, i)->atttypid), keys[k], false);
 	}
 	if (live != NULL)
 	{
@@ -299,15 +195,15 @@ put_key(Reader *r, const Datum *keys, Event *events, int n)
 		slot_getallattrs(live);
 		for (int i = 0; i < natts; i++)
 			if (!TupleDescAttr(r->desc, i)->attisdropped)
-				set_value(&state, i, TupleDescAttr(r->desc, i)->atttypid, live->tts_values[i], live->tts_isnull[i]);
+				ts_history_set_value(&state, i, TupleDescAttr(r->desc, i)->atttypid, live->tts_values[i], live->tts_isnull[i]);
 	}
-	order_events(events, n);
+	ts_history_order_events(events, n);
 	for (int i = n - 1; i >= 0; i--)
 	{
-		RowState	after = copy_state(&state, natts);
+		TsRowState	after = ts_history_copy_state(&state, natts);
 		bool		last = i == n - 1;
 
-		undo(r, &events[i], &state);
+		ts_history_undo(&events[i], &state, natts);
 		/* what a row was before may have been hidden from this reader */
 		put_event(r, events[i].txid, events[i].seq, events[i].op, &key, state.exists && !r->hidden ? &state : NULL,
 				  after.exists && (!r->hidden || last) ? &after : NULL, &events[i].image);
@@ -346,10 +242,10 @@ begin_key_sort(Reader *r, TupleDesc logdesc)
 	return tuplesort_begin_heap(logdesc, n, attnums, operators, collations, nullsfirst, work_mem, NULL, 0);
 }
 
-static Event
+static TsEvent
 read_event(Reader *r, TupleTableSlot *slot)
 {
-	Event		e = {.txid = ts_slot_txid(slot), .seq = ts_slot_seq(slot), .op = ts_slot_op(slot)};
+	TsEvent		e = {.txid = ts_slot_txid(slot), .seq = ts_slot_seq(slot), .op = ts_slot_op(slot)};
 	bool		isnull;
 	Datum		image = slot_getattr(slot, TS_LOG_IMAGE(r->tracked->nkeys), &isnull);
 
@@ -373,7 +269,7 @@ put_keys(Reader *r, Tuplesortstate *sort, TupleTableSlot *slot)
 	{
 		MemoryContext old = MemoryContextSwitchTo(r->key_context);
 		Datum	   *keys = palloc(sizeof(Datum) * nkeys);
-		Event	   *events = palloc(sizeof(Event) * 8);
+		TsEvent	   *events = palloc(sizeof(TsEvent) * 8);
 		int			n = 0,
 					size = 8;
 		bool		same = true;
@@ -389,7 +285,7 @@ put_keys(Reader *r, Tuplesortstate *sort, TupleTableSlot *slot)
 		while (more && same)
 		{
 			if (n == size)
-				events = repalloc_huge(events, sizeof(Event) * (size *= 2));
+				events = repalloc_huge(events, sizeof(TsEvent) * (size *= 2));
 			events[n++] = read_event(r, slot);
 			more = tuplesort_gettupleslot(sort, true, false, slot, NULL);
 			for (int k = 0; more && same && k < nkeys; k++)

@@ -134,7 +134,7 @@ tracksync_create_link(PG_FUNCTION_ARGS)
 	ts_need_arg(fcinfo, 0, "name");
 	source = source_arg(fcinfo, 1, "source");
 	ts_need_arg(fcinfo, 2, "target");
-	for (int i = 0; i < lengthof(options); i++)
+	for (int i = 0; i < (int) lengthof(options); i++)
 		ts_need_arg(fcinfo, 7 + i, options[i]);
 	o = link_options(fcinfo, 3);
 	o.target = ts_text_arg(fcinfo, 2);

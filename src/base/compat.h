@@ -38,6 +38,13 @@
 #define ts_index_beginscan(heap, index, snapshot, nkeys) index_beginscan((heap), (index), (snapshot), NULL, (nkeys), 0)
 #endif
 
+/* PostgreSQL 18: a minimal tuple may have room before it. */
+#if PG_VERSION_NUM < 180000
+#define ts_form_minimal_tuple(desc, values, nulls) heap_form_minimal_tuple((desc), (values), (nulls))
+#else
+#define ts_form_minimal_tuple(desc, values, nulls) heap_form_minimal_tuple((desc), (values), (nulls), 0)
+#endif
+
 /* PostgreSQL 14: the relations that triggers opened are closed with the result relations. */
 #if PG_VERSION_NUM < 140000
 #define ts_close_result_relations(estate) ExecCleanUpTriggerState(estate)

@@ -1,4 +1,4 @@
-/* create.c: making, altering and dropping links. */
+/* create.c: making links. */
 #include "postgres.h"
 
 #include "access/relation.h"
@@ -25,96 +25,19 @@
 #include "capture/track.h"
 #include "link/create.h"
 #include "link/link.h"
+#include "link/mapping.h"
+#include "link/options.h"
 #include "log/shape.h"
 #include "netchange/scan.h"
 
-static void
-check_choice(const char *option, const char *value, const char *const *choices, const char *hint)
-{
-	if (value == NULL)
-		return;
-	for (int i = 0; choices[i] != NULL; i++)
-		if (strcmp(value, choices[i]) == 0)
-			return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value for %s: \"%s\"", option, value),
-			 errhint("%s", hint)));
-}
-
-static void
-not_yet(const char *what, const char *hint)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("%s not supported yet", what),
-			 errhint("%s", hint)));
-}
-
-static void
-check_conflict_policy(const char *policy)
-{
-	static const char *const later[] = {"target_wins", "merge", NULL};
-	List	   *names;
-
-	if (policy == NULL || strcmp(policy, "error") == 0 || strcmp(policy, "source_wins") == 0)
-		return;
-	for (int i = 0; later[i] != NULL; i++)
-		if (strcmp(policy, later[i]) == 0)
-			not_yet(psprintf("on_conflict => '%s' is", policy), "Use 'error' or 'source_wins'.");
-	if (SplitIdentifierString(pstrdup(policy), '.', &names) && names != NIL)
-	{
-		FuncCandidateList found;
-		List	   *values = NIL;
-		ListCell   *lc;
-
-		foreach(lc, names)
-			values = lappend(values, makeString(lfirst(lc)));
-#if PG_VERSION_NUM >= 140000
-		found = FuncnameGetCandidates(values, -1, NIL, false, false, false, true);
-#else
-		found = FuncnameGetCandidates(values, -1, NIL, false, false, true);
-#endif
-		if (found != NULL)
-			not_yet("a function as conflict policy is", "Use 'error' or 'source_wins'.");
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value for on_conflict: \"%s\"", policy),
-			 errhint("Use 'error' or 'source_wins'.")));
-}
-
-static void
-check_options(const TsLinkOptions *o)
-{
-	static const char *const initials[] = {"copy", "mirror", "none", NULL};
-	static const char *const on_errors[] = {"abort", "quarantine", NULL};
-	static const char *const policies[] = {"apply", "additive", "ignore", "error", NULL};
-	static const char *const detects[] = {"log", "diff", NULL};
-
-	check_choice("initial", o->initial, initials, "Use 'copy', 'mirror' or 'none'.");
-	check_choice("on_error", o->on_error, on_errors, "Use 'abort' or 'quarantine'.");
-	check_choice("schema_policy", o->schema_policy, policies, "Use 'apply', 'additive', 'ignore' or 'error'.");
-	check_choice("detect", o->detect, detects, "Use 'log' or 'diff'.");
-	check_conflict_policy(o->on_conflict);
-	if (o->on_error && strcmp(o->on_error, "quarantine") == 0)
-		not_yet("on_error => 'quarantine' is", "Use 'abort'.");
-	if (o->detect && strcmp(o->detect, "diff") == 0)
-		not_yet("detect => 'diff' is", "Use 'log'.");
-	if (o->server)
-		not_yet("a target on another server is", "Leave \"server\" out.");
-	if (o->filter)
-		not_yet("a row filter is", "Leave \"filter\" out.");
-}
-
 /* Splits the target's name; its schema is looked up if the name has none. */
-static void
-resolve_target_name(const char *text, TsLink *link)
+void
+ts_link_resolve_target_name(const char *text, TsLink *link)
 {
 	RangeVar   *name = makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(text)));
 
 	if (name->catalogname && strcmp(name->catalogname, get_database_name(MyDatabaseId)) != 0)
-		not_yet("a target in another database is", "Name a table of this database.");
+		ts_not_yet("a target in another database is", "Name a table of this database.");
 	link->target_name = name->relname;
 	link->target = RangeVarGetRelid(name, NoLock, true);
 	if (name->schemaname)
@@ -139,8 +62,8 @@ top_of(Oid relid)
 }
 
 /* Data that goes round in a circle within one transaction would never come to rest. */
-static void
-check_cycle(const TsLink *link)
+void
+ts_link_check_cycle(const TsLink *link)
 {
 	static const Oid types[] = {OIDOID, OIDOID};
 	Oid			from = top_of(link->source);
@@ -274,8 +197,8 @@ track_source(Oid source, const TsLinkOptions *options)
 	}
 }
 
-static Datum
-column_arrays(const TsLink *link, Datum *names)
+Datum
+ts_link_column_arrays(const TsLink *link, Datum *names)
 {
 	Datum	   *attnums = palloc(sizeof(Datum) * (link->ncolumns + 1));
 	Datum	   *texts = palloc(sizeof(Datum) * (link->ncolumns + 1));
@@ -320,7 +243,7 @@ insert_link(const TsLink *link, const TsLinkOptions *o)
 	values[5] = ObjectIdGetDatum(link->target);
 	nulls[5] = OidIsValid(link->target) ? ' ' : 'n';
 	values[6] = BoolGetDatum(link->create_target);
-	values[7] = column_arrays(link, &values[8]);
+	values[7] = ts_link_column_arrays(link, &values[8]);
 	values[9] = CStringGetTextDatum(initial);
 	values[10] = CStringGetTextDatum(or_default(o->on_conflict, "error"));
 	values[11] = CStringGetTextDatum(or_default(o->on_error, "abort"));
@@ -350,8 +273,8 @@ insert_link(const TsLink *link, const TsLinkOptions *o)
 }
 
 /* Maps and checks the link against both relations, which stay locked until the transaction ends. */
-static void
-map_link(TsLink *link, const TsLinkOptions *options, const TsTracked *tracked)
+void
+ts_link_map(TsLink *link, const TsLinkOptions *options, const TsTracked *tracked)
 {
 	Relation	source = relation_open(link->source, AccessShareLock);
 	Relation	target = OidIsValid(link->target) ? relation_open(link->target, AccessShareLock) : NULL;
@@ -378,7 +301,7 @@ ts_link_create(const char *name, Oid source, const TsLinkOptions *options)
 {
 	TsLink	   *link = palloc0(sizeof(TsLink));
 
-	check_options(options);
+	ts_link_check_options(options);
 	if (name[0] == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -389,148 +312,10 @@ ts_link_create(const char *name, Oid source, const TsLinkOptions *options)
 	link->owner = GetUserId();
 	link->source = source;
 	link->create_target = options->create_target;
-	resolve_target_name(options->target, link);
-	check_cycle(link);
-	map_link(link, options, NULL);
+	ts_link_resolve_target_name(options->target, link);
+	ts_link_check_cycle(link);
+	ts_link_map(link, options, NULL);
 	ts_buffer_flush();
 	track_source(source, options);
 	insert_link(link, options);
-}
-
-static void
-update_columns(const TsLink *link, const TsLinkOptions *o)
-{
-	static const Oid types[] = {TEXTOID, INT2ARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, OIDOID};
-	Datum		values[7];
-	char		nulls[8] = "       ";
-	TsCatalog	cat;
-
-	values[0] = CStringGetTextDatum(link->name);
-	values[1] = column_arrays(link, &values[2]);
-	values[3] = JsonbPGetDatum(o->columns);
-	nulls[3] = o->columns ? ' ' : 'n';
-	values[4] = CStringGetTextDatum(link->target_schema);
-	values[5] = CStringGetTextDatum(link->target_name);
-	values[6] = ObjectIdGetDatum(link->target);
-	nulls[6] = OidIsValid(link->target) ? ' ' : 'n';
-	ts_catalog_enter(&cat);
-	/* other columns, or another table: what the log says since the last push is not enough */
-	ts_sql("UPDATE tracksync.link SET source_attnums = $2, target_columns = $3, columns = coalesce($4, columns), target_schema = $5, "
-		   "target_name = $6, target = $7, state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1",
-		   SPI_OK_UPDATE, 7, types, values, nulls);
-	ts_catalog_leave(&cat);
-}
-
-static void
-update_options(const char *name, const TsLinkOptions *o)
-{
-	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID};
-	const char *given[] = {name, o->initial, o->on_conflict, o->on_error, o->schema_policy, o->detect};
-	Datum		values[7];
-	char		nulls[8] = "       ";
-	TsCatalog	cat;
-
-	for (int i = 0; i < lengthof(given); i++)
-	{
-		values[i] = given[i] ? CStringGetTextDatum(given[i]) : (Datum) 0;
-		nulls[i] = given[i] ? ' ' : 'n';
-	}
-	values[6] = BoolGetDatum(o->create_target);
-	ts_catalog_enter(&cat);
-	ts_sql("UPDATE tracksync.link SET initial = coalesce($2, initial), on_conflict = coalesce($3, on_conflict), "
-		   "on_error = coalesce($4, on_error), schema_policy = coalesce($5, schema_policy), detect = coalesce($6, detect), "
-		   "create_target = create_target OR $7, "
-		   "state = CASE WHEN state = 'initial' AND $2 = 'none' THEN 'active' ELSE state END WHERE name = $1",
-		   SPI_OK_UPDATE, 7, types, values, nulls);
-	ts_catalog_leave(&cat);
-}
-
-void
-ts_link_alter(const char *name, const TsLinkOptions *options)
-{
-	TsLink	   *link = ts_link_load(name, true);
-
-	check_options(options);
-	if (options->has_key)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the key of link \"%s\" cannot be changed", name),
-				 errhint("Drop the link, untrack the table and make both anew with the other key.")));
-	if (options->target || options->columns)
-	{
-		if (options->target)
-			resolve_target_name(options->target, link);
-		link->create_target |= options->create_target;
-		link->ncolumns = 0;
-		check_cycle(link);
-		map_link(link, options, ts_tracked_need(link->source));
-		update_columns(link, options);
-	}
-	update_options(name, options);
-}
-
-List *
-ts_links_of(Oid source)
-{
-	static const Oid types[] = {OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(source)};
-	MemoryContext context = CurrentMemoryContext;
-	List	   *names = NIL;
-	TsCatalog	cat;
-	uint64		n;
-
-	ts_catalog_enter(&cat);
-	n = ts_sql("SELECT name FROM tracksync.link WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY name", SPI_OK_SELECT, 1, types, values,
-			   NULL);
-	for (uint64 i = 0; i < n; i++)
-	{
-		MemoryContext old = MemoryContextSwitchTo(context);
-
-		names = lappend(names, ts_keep(context, ts_sql_text(i, 1)));
-		MemoryContextSwitchTo(old);
-	}
-	ts_catalog_leave(&cat);
-	return names;
-}
-
-/* The link may outlive its source: then there is nothing to load or to untrack. */
-static Oid
-source_of(const char *name)
-{
-	static const Oid types[] = {TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(name)};
-	TsCatalog	cat;
-	bool		isnull;
-	Oid			source = InvalidOid,
-				owner = InvalidOid;
-
-	ts_catalog_enter(&cat);
-	if (ts_sql("SELECT source::oid, owner::oid FROM tracksync.link WHERE name = $1 FOR UPDATE", SPI_OK_SELECT, 1, types, values, NULL) == 1)
-	{
-		source = DatumGetObjectId(ts_sql_value(0, 1, &isnull));
-		owner = DatumGetObjectId(ts_sql_value(0, 2, &isnull));
-	}
-	ts_catalog_leave(&cat);
-	return OidIsValid(owner) && get_rel_name(source) == NULL && has_privs_of_role(GetUserId(), owner) ? source : InvalidOid;
-}
-
-void
-ts_link_drop(const char *name)
-{
-	static const Oid types[] = {TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(name)};
-	Oid			source = source_of(name);
-	bool		orphan = OidIsValid(source);
-	TsTracked  *tracked;
-	TsCatalog	cat;
-
-	if (!orphan)
-		source = ts_link_load(name, true)->source;
-	ts_buffer_flush();
-	ts_catalog_enter(&cat);
-	ts_sql("DELETE FROM tracksync.link WHERE name = $1", SPI_OK_DELETE, 1, types, values, NULL);
-	ts_catalog_leave(&cat);
-	tracked = orphan ? NULL : ts_tracked_load(source);
-	if (tracked != NULL && !tracked->explicitly && ts_links_of(source) == NIL)
-		ts_untrack(source);
 }

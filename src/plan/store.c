@@ -6,6 +6,8 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
+#include "access/htup_details.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "catalog/pg_collation.h"
@@ -16,6 +18,7 @@
 #include "utils/tuplesort.h"
 #include "utils/tuplestore.h"
 
+#include "base/compat.h"
 #include "base/settings.h"
 #include "plan/store.h"
 
@@ -126,7 +129,7 @@ ts_store_put(TsStore *store, const TsChange *change)
 	values[2] = PointerGetDatum(store->payload.data);
 	if (store->sort)
 	{
-		ExecForceStoreMinimalTuple(heap_form_minimal_tuple(store->desc, values, nulls), store->slot, true);
+		ExecForceStoreMinimalTuple(ts_form_minimal_tuple(store->desc, values, nulls), store->slot, true);
 		tuplesort_puttupleslot(store->sort, store->slot);
 		ExecClearTuple(store->slot);
 	}
@@ -174,7 +177,12 @@ ts_store_next(TsStore *store, TsChange *change, Size *bytes)
 	for (int i = 0; i < store->link->ncolumns; i++)
 	{
 		if (has_new(store, i, change->mask[i]))
+		{
 			change->new_values[i] = datumRestore(&at, &change->new_nulls[i]);
+			/* a toasted value is as large as it will be when it is sent */
+			if (store->types[i].len == -1 && !change->new_nulls[i] && VARATT_IS_EXTENDED(DatumGetPointer(change->new_values[i])))
+				*bytes += toast_raw_datum_size(change->new_values[i]);
+		}
 		else
 			change->new_nulls[i] = true;
 		if (change->mask[i] & TS_COLUMN_KNOWN)

@@ -1,0 +1,36 @@
+/* history.h: one row taken back in time over its events. Pure. */
+#ifndef TS_HISTORY_H
+#define TS_HISTORY_H
+
+#include "log/image.h"
+
+/* What a row was at a moment, per attribute of the source: values may be of a type the column no longer has. */
+typedef struct TsRowState
+{
+	bool		exists;
+	bool	   *known;
+	Oid		   *types;
+	Datum	   *values;
+	bool	   *nulls;
+} TsRowState;
+
+typedef struct TsEvent
+{
+	uint64		txid;
+	int64		seq;
+	char		op;
+	TsImage		image;
+	CommandId	order;			/* within the transaction */
+} TsEvent;
+
+/* A state of which nothing is known, in the current context. */
+extern TsRowState ts_history_new_state(int natts);
+extern TsRowState ts_history_copy_state(const TsRowState *from, int natts);
+/* A value; of a type that exists no more it stays unknown. */
+extern void ts_history_set_value(TsRowState *state, int i, Oid type, Datum value, bool isnull);
+/* Takes the row back over one event: from the state after it to the state before it. */
+extern void ts_history_undo(const TsEvent *e, TsRowState *state, int natts);
+/* Puts events that carry a command id where they belong in their transaction. */
+extern void ts_history_order_events(TsEvent *events, int n);
+
+#endif

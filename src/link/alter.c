@@ -1,0 +1,153 @@
+/* alter.c: altering and dropping links. */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "base/catalog.h"
+#include "capture/buffer.h"
+#include "capture/track.h"
+#include "link/create.h"
+#include "link/mapping.h"
+#include "link/options.h"
+
+static void
+update_columns(const TsLink *link, const TsLinkOptions *o)
+{
+	static const Oid types[] = {TEXTOID, INT2ARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, OIDOID};
+	Datum		values[7];
+	char		nulls[8] = "       ";
+	TsCatalog	cat;
+
+	values[0] = CStringGetTextDatum(link->name);
+	values[1] = ts_link_column_arrays(link, &values[2]);
+	values[3] = JsonbPGetDatum(o->columns);
+	nulls[3] = o->columns ? ' ' : 'n';
+	values[4] = CStringGetTextDatum(link->target_schema);
+	values[5] = CStringGetTextDatum(link->target_name);
+	values[6] = ObjectIdGetDatum(link->target);
+	nulls[6] = OidIsValid(link->target) ? ' ' : 'n';
+	ts_catalog_enter(&cat);
+	/* other columns, or another table: what the log says since the last push is not enough */
+	ts_sql("UPDATE tracksync.link SET source_attnums = $2, target_columns = $3, columns = coalesce($4, columns), target_schema = $5, "
+		   "target_name = $6, target = $7, state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1",
+		   SPI_OK_UPDATE, 7, types, values, nulls);
+	ts_catalog_leave(&cat);
+}
+
+static void
+update_options(const char *name, const TsLinkOptions *o)
+{
+	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BOOLOID};
+	const char *given[] = {name, o->initial, o->on_conflict, o->on_error, o->schema_policy, o->detect};
+	Datum		values[7];
+	char		nulls[8] = "       ";
+	TsCatalog	cat;
+
+	for (int i = 0; i < lengthof(given); i++)
+	{
+		values[i] = given[i] ? CStringGetTextDatum(given[i]) : (Datum) 0;
+		nulls[i] = given[i] ? ' ' : 'n';
+	}
+	values[6] = BoolGetDatum(o->create_target);
+	ts_catalog_enter(&cat);
+	ts_sql("UPDATE tracksync.link SET initial = coalesce($2, initial), on_conflict = coalesce($3, on_conflict), "
+		   "on_error = coalesce($4, on_error), schema_policy = coalesce($5, schema_policy), detect = coalesce($6, detect), "
+		   "create_target = create_target OR $7, "
+		   "state = CASE WHEN state = 'initial' AND $2 = 'none' THEN 'active' ELSE state END WHERE name = $1",
+		   SPI_OK_UPDATE, 7, types, values, nulls);
+	ts_catalog_leave(&cat);
+}
+
+void
+ts_link_alter(const char *name, const TsLinkOptions *options)
+{
+	TsLink	   *link = ts_link_load(name, true);
+
+	ts_link_check_options(options);
+	if (options->has_key)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the key of link \"%s\" cannot be changed", name),
+				 errhint("Drop the link, untrack the table and make both anew with the other key.")));
+	if (options->target || options->columns)
+	{
+		if (options->target)
+			ts_link_resolve_target_name(options->target, link);
+		link->create_target |= options->create_target;
+		link->ncolumns = 0;
+		ts_link_check_cycle(link);
+		ts_link_map(link, options, ts_tracked_need(link->source));
+		update_columns(link, options);
+	}
+	update_options(name, options);
+}
+
+List *
+ts_links_of(Oid source)
+{
+	static const Oid types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(source)};
+	MemoryContext context = CurrentMemoryContext;
+	List	   *names = NIL;
+	TsCatalog	cat;
+	uint64		n;
+
+	ts_catalog_enter(&cat);
+	n = ts_sql("SELECT name FROM tracksync.link WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY name", SPI_OK_SELECT, 1, types, values,
+			   NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		names = lappend(names, ts_keep(context, ts_sql_text(i, 1)));
+		MemoryContextSwitchTo(old);
+	}
+	ts_catalog_leave(&cat);
+	return names;
+}
+
+/* The link may outlive its source: then there is nothing to load or to untrack. */
+static Oid
+source_of(const char *name)
+{
+	static const Oid types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(name)};
+	TsCatalog	cat;
+	bool		isnull;
+	Oid			source = InvalidOid,
+				owner = InvalidOid;
+
+	ts_catalog_enter(&cat);
+	if (ts_sql("SELECT source::oid, owner::oid FROM tracksync.link WHERE name = $1 FOR UPDATE", SPI_OK_SELECT, 1, types, values, NULL) == 1)
+	{
+		source = DatumGetObjectId(ts_sql_value(0, 1, &isnull));
+		owner = DatumGetObjectId(ts_sql_value(0, 2, &isnull));
+	}
+	ts_catalog_leave(&cat);
+	return OidIsValid(owner) && get_rel_name(source) == NULL && has_privs_of_role(GetUserId(), owner) ? source : InvalidOid;
+}
+
+void
+ts_link_drop(const char *name)
+{
+	static const Oid types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(name)};
+	Oid			source = source_of(name);
+	bool		orphan = OidIsValid(source);
+	TsTracked  *tracked;
+	TsCatalog	cat;
+
+	if (!orphan)
+		source = ts_link_load(name, true)->source;
+	ts_buffer_flush();
+	ts_catalog_enter(&cat);
+	ts_sql("DELETE FROM tracksync.link WHERE name = $1", SPI_OK_DELETE, 1, types, values, NULL);
+	ts_catalog_leave(&cat);
+	tracked = orphan ? NULL : ts_tracked_load(source);
+	if (tracked != NULL && !tracked->explicitly && ts_links_of(source) == NIL)
+		ts_untrack(source);
+}
