@@ -7,6 +7,6 @@
 /* 22023 for a value that an option does not have, 0A000 for what is not supported yet. */
 extern void ts_link_check_options(const TsLinkOptions *options);
 /* 0A000: "<what> not supported yet". */
-extern void ts_not_yet(const char *what, const char *hint) pg_attribute_noreturn();
+extern void ts_not_yet(const char *what, const char *hint);
 
 #endif
