@@ -26,6 +26,7 @@ CREATE TABLE tracksync.tracked_table (
   ignored     smallint[] NOT NULL,
   explicitly  boolean NOT NULL,
   shape       int NOT NULL,
+  system_identity text NOT NULL,              -- the server and database these books were written in
   tracked_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE tracksync.tracked_table IS 'the tracked tables, their logs, keys (attribute numbers) and options';

@@ -221,8 +221,45 @@ check_expected(const TsPlan *plan, const char *expect)
 				 errhint("Review the plan again, then push with its new fingerprint.")));
 }
 
+/* Links being pushed by this session: a trigger of the target must not push the link that fired it. */
+static List *pushing = NIL;
+
+static Datum push(FunctionCallInfo fcinfo);
+
 Datum
 tracksync_push(PG_FUNCTION_ARGS)
+{
+	List	   *before = pushing;
+	MemoryContext old;
+	char	   *name;
+	ListCell   *lc;
+
+	ts_need_arg(fcinfo, 0, "name");
+	name = ts_text_arg(fcinfo, 0);
+	foreach(lc, pushing)
+		if (strcmp(lfirst(lc), name) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("link \"%s\" is being pushed already", name),
+					 errdetail("A trigger of its target called tracksync.push for it."),
+					 errhint("Push from outside of the target's triggers.")));
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	pushing = lcons(pstrdup(name), list_copy(before));
+	MemoryContextSwitchTo(old);
+	PG_TRY();
+	{
+		(void) push(fcinfo);
+	}
+	PG_FINALLY();
+	{
+		pushing = before;
+	}
+	PG_END_TRY();
+	PG_RETURN_NULL();
+}
+
+static Datum
+push(FunctionCallInfo fcinfo)
 {
 	TsResult	result;
 	TsOpened	opened;
@@ -232,7 +269,6 @@ tracksync_push(PG_FUNCTION_ARGS)
 	bool		dry_run;
 	Oid			source;
 
-	ts_need_arg(fcinfo, 0, "name");
 	ts_need_arg(fcinfo, 2, "dry_run");
 	dry_run = PG_GETARG_BOOL(2);
 	result = ts_result_begin(fcinfo);
@@ -252,5 +288,5 @@ tracksync_push(PG_FUNCTION_ARGS)
 	}
 	ts_plan_end(plan);
 	ts_close_link(&opened);
-	PG_RETURN_NULL();
+	return (Datum) 0;
 }

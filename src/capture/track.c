@@ -195,9 +195,9 @@ resolve_columns(Relation rel, List *names, int *n)
 static void
 insert_tracked(Relation rel, const TsKeyIndex *key, Datum ignored, const TsTrackOptions *options)
 {
-	static const Oid types[] = {OIDOID, OIDOID, OIDOID, INT2ARRAYOID, TEXTOID, INT2ARRAYOID, BOOLOID, INT4OID, BOOLOID};
+	static const Oid types[] = {OIDOID, OIDOID, OIDOID, INT2ARRAYOID, TEXTOID, INT2ARRAYOID, BOOLOID, INT4OID, BOOLOID, TEXTOID};
 	AttrNumber *keys = palloc(sizeof(AttrNumber) * key->nkeys);
-	Datum		values[9];
+	Datum		values[10];
 	Oid			logid,
 				seqid;
 	bool		created;
@@ -215,9 +215,10 @@ insert_tracked(Relation rel, const TsKeyIndex *key, Datum ignored, const TsTrack
 	values[4] = CStringGetTextDatum(options->images ? options->images : "changed");
 	values[5] = ignored;
 	values[6] = BoolGetDatum(options->explicitly);
+	values[9] = CStringGetTextDatum(ts_system_identity());
 	values[8] = BoolGetDatum(rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED);
-	ts_sql("INSERT INTO tracksync.tracked_table (source, log, seq, keys, images, ignored, explicitly, shape) "
-		   "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", SPI_OK_INSERT, 8, types, values, NULL);
+	ts_sql("INSERT INTO tracksync.tracked_table (source, log, seq, keys, images, ignored, explicitly, shape, system_identity) "
+		   "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $10)", SPI_OK_INSERT, 10, types, values, NULL);
 	/* a crash empties unlogged tables without an event: this row goes with it */
 	ts_sql("INSERT INTO tracksync_log.survivor (source) SELECT $1 WHERE $9", SPI_OK_INSERT, 9, types, values, NULL);
 	ts_catalog_leave(&cat);

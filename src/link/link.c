@@ -2,10 +2,8 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_control.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
-#include "access/xlog.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -20,12 +18,6 @@ char *
 ts_link_target(const TsLink *link)
 {
 	return quote_qualified_identifier(link->target_schema, link->target_name);
-}
-
-char *
-ts_system_identity(void)
-{
-	return psprintf(UINT64_FORMAT "/%u", GetSystemIdentifier(), MyDatabaseId);
 }
 
 char *
@@ -112,6 +104,21 @@ read_link(MemoryContext context)
 	return link;
 }
 
+/* A link's books are put right with those of its source. */
+static void
+put_right(const char *name)
+{
+	static const Oid types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(name), CStringGetTextDatum(ts_system_identity())};
+	bool		isnull;
+	TsCatalog	cat;
+
+	ts_catalog_enter(&cat);
+	if (ts_sql("SELECT source::oid FROM tracksync.link WHERE name = $1 AND system_identity <> $2", SPI_OK_SELECT, 2, types, values, NULL) == 1)
+		(void) ts_tracked_load(DatumGetObjectId(ts_sql_value(0, 1, &isnull)));
+	ts_catalog_leave(&cat);
+}
+
 static TsLink *
 load(const char *name, bool lock, MemoryContext context)
 {
@@ -140,9 +147,11 @@ ts_link_load_any(const char *name)
 TsLink *
 ts_link_load(const char *name, bool lock)
 {
-	/* the caller's right is checked before anything is locked */
-	TsLink	   *link = load(name, false, CurrentMemoryContext);
+	TsLink	   *link;
 
+	put_right(name);
+	/* the caller's right is checked before anything is locked */
+	link = load(name, false, CurrentMemoryContext);
 	if (link == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),

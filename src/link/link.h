@@ -97,8 +97,6 @@ extern void ts_link_check_rights(const TsLink *link, Relation source, Relation t
 /* "schema"."table" of the target, whether or not it exists. */
 extern char *ts_link_target(const TsLink *link);
 
-/* This database, on this server: changes when a dump is restored or a database is copied. */
-extern char *ts_system_identity(void);
 /*
  * Where the source's rows are stored, leaf by leaf: changes with TRUNCATE of a leaf, ATTACH, DETACH and rewrites. Read under
  * the active snapshot.

@@ -4,10 +4,12 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/nbtree.h"
+#include "access/xlog.h"
 #include "catalog/partition.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -15,6 +17,7 @@
 #include "utils/syscache.h"
 
 #include "base/catalog.h"
+#include "base/quote.h"
 #include "log/tracked.h"
 
 static AttrNumber *
@@ -32,6 +35,59 @@ attnums(MemoryContext context, int column, int *n)
 	return result;
 }
 
+char *
+ts_system_identity(void)
+{
+	return psprintf(UINT64_FORMAT "/%u", GetSystemIdentifier(), MyDatabaseId);
+}
+
+/*
+ * The books come from another database: a dump was restored, or this database is a copy. Column numbers may have changed, and
+ * what the log and the positions say means nothing here: columns are found by name, the log is emptied, the links compare.
+ */
+static void
+adopt(Oid source, Oid logid)
+{
+	static const Oid types[] = {OIDOID, TEXTOID};
+	Datum		values[] = {ObjectIdGetDatum(source), CStringGetTextDatum(ts_system_identity())};
+	StringInfoData sql;
+
+	if (ts_sql("WITH s AS (SELECT names FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY shape DESC LIMIT 1), "
+			   "m AS (SELECT u.n AS was, a.attnum AS is FROM s, unnest(s.names) WITH ORDINALITY u(name, n) JOIN pg_attribute a "
+			   "ON a.attrelid = $1 AND a.attname = u.name AND a.attnum > 0 AND NOT a.attisdropped) "
+			   "UPDATE tracksync.tracked_table t SET system_identity = $2, "
+			   "keys = (SELECT coalesce(array_agg(m.is ORDER BY k.ord), '{}') FROM unnest(t.keys) WITH ORDINALITY k(n, ord) JOIN m ON m.was = k.n), "
+			   "ignored = (SELECT coalesce(array_agg(m.is ORDER BY k.ord), '{}') FROM unnest(t.ignored) WITH ORDINALITY k(n, ord) JOIN m ON m.was = k.n) "
+			   "WHERE t.source OPERATOR(pg_catalog.=) $1 AND cardinality(t.keys) = "
+			   "(SELECT count(*) FROM unnest(t.keys) k JOIN m ON m.was = k)", SPI_OK_UPDATE, 2, types, values, NULL) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the key of tracked table \"%s\" was not found after a restore", get_rel_name(source)),
+				 errhint("Call tracksync.untrack with cascade => true, and make the links anew.")));
+	ts_sql("WITH s AS (SELECT names FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY shape DESC LIMIT 1), "
+		   "m AS (SELECT u.n AS was, a.attnum AS is FROM s, unnest(s.names) WITH ORDINALITY u(name, n) JOIN pg_attribute a "
+		   "ON a.attrelid = $1 AND a.attname = u.name AND a.attnum > 0 AND NOT a.attisdropped) "
+		   "UPDATE tracksync.link l SET system_identity = $2, state = CASE l.state WHEN 'initial' THEN l.state ELSE 'resync' END, "
+		   "position = pg_current_snapshot(), own_txid = NULL, own_seq = 0, "
+		   "source_attnums = (SELECT array_agg(coalesce(m.is, 0) ORDER BY k.ord) FROM unnest(l.source_attnums) WITH ORDINALITY k(n, ord) "
+		   "LEFT JOIN m ON m.was = k.n) WHERE l.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, types, values, NULL);
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "DELETE FROM %s", ts_quote_relation(logid));
+	ts_sql(sql.data, SPI_OK_DELETE, 0, NULL, NULL, NULL);
+}
+
+static void
+adopt_if_foreign(Oid source)
+{
+	static const Oid types[] = {OIDOID, TEXTOID};
+	Datum		values[] = {ObjectIdGetDatum(source), CStringGetTextDatum(ts_system_identity())};
+	bool		isnull;
+
+	if (ts_sql("SELECT log::oid FROM tracksync.tracked_table WHERE source OPERATOR(pg_catalog.=) $1 AND system_identity <> $2",
+			   SPI_OK_SELECT, 2, types, values, NULL) == 1)
+		adopt(source, DatumGetObjectId(ts_sql_value(0, 1, &isnull)));
+}
+
 TsTracked *
 ts_tracked_load(Oid source)
 {
@@ -43,6 +99,7 @@ ts_tracked_load(Oid source)
 	bool		isnull;
 
 	ts_catalog_enter(&cat);
+	adopt_if_foreign(source);
 	if (ts_sql("SELECT log, seq, keys, images = 'changed', ignored, explicitly, shape FROM tracksync.tracked_table "
 			   "WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_SELECT, 1, types, values, NULL) == 1)
 	{

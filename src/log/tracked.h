@@ -21,6 +21,9 @@ typedef struct TsTracked
 	int32		shape;			/* the table's shape when it came to be tracked */
 } TsTracked;
 
+/* This database, on this server: another one after a dump is restored or a database copied. */
+extern char *ts_system_identity(void);
+
 /* The table's row, in the current context; NULL if it is not tracked. */
 extern TsTracked *ts_tracked_load(Oid source);
 /* The same; 55000 if it is not tracked. */
