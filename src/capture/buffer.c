@@ -310,14 +310,15 @@ static HeapTuple
 form_row(TsLog *log, char op, const Datum *keys, const bool *keynulls, struct varlena *image)
 {
 	int			natts = TS_LOG_NATTS(log->nkeys);
-	Datum		values[TS_LOG_FIRST_KEY + INDEX_MAX_KEYS];
-	bool		nulls[TS_LOG_FIRST_KEY + INDEX_MAX_KEYS];
+	Datum		values[TS_LOG_NATTS(INDEX_MAX_KEYS)];
+	bool		nulls[TS_LOG_NATTS(INDEX_MAX_KEYS)];
 
 	values[TS_LOG_TXID - 1] = UInt64GetDatum(U64FromFullTransactionId(GetTopFullTransactionId()));
 	values[TS_LOG_SEQ - 1] = Int64GetDatum(0);
-	values[TS_LOG_OP - 1] = CharGetDatum(op);
-	values[TS_LOG_ORIGIN - 1] = Int16GetDatum((int16) replorigin_session_origin);
 	memset(nulls, 0, sizeof(bool) * natts);
+	values[TS_LOG_OP(log->nkeys) - 1] = CharGetDatum(op);
+	values[TS_LOG_ORIGIN(log->nkeys) - 1] = Int16GetDatum((int16) replorigin_session_origin);
+	nulls[TS_LOG_ORIGIN(log->nkeys) - 1] = replorigin_session_origin == InvalidRepOriginId;
 	for (int i = 0; i < log->nkeys; i++)
 	{
 		nulls[TS_LOG_FIRST_KEY - 1 + i] = keys == NULL || keynulls[i];

@@ -72,7 +72,7 @@ ts_image_build(int flags, CommandId cid, int32 shape, TupleDesc desc, const bool
 	if (flags & TS_IMAGE_CID)
 		size += sizeof(CommandId);
 	if (shaped)
-		size += sizeof(int32) + sizeof(int16);
+		size += sizeof(int32);
 	if (flags & TS_IMAGE_MASK)
 		size += MASK_BYTES(natts);
 	if (flags & TS_IMAGE_VALUES)
@@ -107,12 +107,7 @@ ts_image_build(int flags, CommandId cid, int32 shape, TupleDesc desc, const bool
 	if (flags & TS_IMAGE_CID)
 		p = put(p, &cid, sizeof(cid));
 	if (shaped)
-	{
-		int16		n = natts;
-
 		p = put(p, &shape, sizeof(shape));
-		p = put(p, &n, sizeof(n));
-	}
 	if (flags & TS_IMAGE_MASK)
 	{
 		memset(p, 0, MASK_BYTES(natts));
@@ -228,7 +223,7 @@ ts_image_read(Datum image, TsImage *result)
 	const char *p = VARDATA_ANY(v);
 	const char *end = p + VARSIZE_ANY_EXHDR(v);
 	int32		shape;
-	int16		natts;
+	int			natts;
 	int			nvalues = 0,
 				n = 0;
 	const char *bits;
@@ -238,11 +233,8 @@ ts_image_read(Datum image, TsImage *result)
 	if ((result->flags & (TS_IMAGE_MASK | TS_IMAGE_ROW)) == 0)
 		return;
 	p = get(p, end, &shape, sizeof(shape));
-	p = get(p, end, &natts, sizeof(natts));
 	result->shape = ts_shape_get(shape);
-	result->natts = natts;
-	if (result->shape->natts != natts)
-		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("row image does not fit table shape %d", shape)));
+	result->natts = natts = result->shape->natts;
 	result->changed = palloc0(sizeof(bool) * (natts + 1));
 	result->values = palloc0(sizeof(Datum) * (natts + 1));
 	result->nulls = palloc0(sizeof(bool) * (natts + 1));

@@ -4,7 +4,7 @@
  * Format, unaligned, in the server's byte order (a log never leaves its server):
  *   1 byte   flags, TS_IMAGE_…
  *   4 bytes  command id, if TS_IMAGE_CID
- *   4 bytes  shape number, and 2 bytes number of attributes, if TS_IMAGE_MASK or TS_IMAGE_ROW
+ *   4 bytes  shape number, if TS_IMAGE_MASK or TS_IMAGE_ROW; the shape tells the number of attributes
  *   mask     one bit per attribute number: the column changed (only TS_IMAGE_MASK)
  *   if TS_IMAGE_VALUES: one bit per marked column (all columns with TS_IMAGE_ROW): its old value was NULL;
  *            then the values that are not NULL, one after the other, detoasted but perhaps compressed

@@ -44,8 +44,8 @@ ts_logtable_create(Relation source, int nkeys, const AttrNumber *keys, Oid *logi
 
 	initStringInfo(&sql);
 	snprintf(name, sizeof(name), "log_" INT64_FORMAT, number);
-	/* CREATE TABLE tracksync_log.log_N (txid xid8 NOT NULL, …, k1 type COLLATE c, …, image bytea) */
-	appendStringInfo(&sql, "CREATE TABLE %s.%s (txid xid8 NOT NULL, seq bigint NOT NULL, op \"char\" NOT NULL, origin int2 NOT NULL",
+	/* CREATE TABLE tracksync_log.log_N (txid xid8 NOT NULL, …, k1 type COLLATE c, …, image bytea) WITH (…) */
+	appendStringInfo(&sql, "CREATE TABLE %s.%s (txid xid8 NOT NULL, seq bigint NOT NULL",
 					 TS_LOG_SCHEMA, name);
 	for (int i = 0; i < nkeys; i++)
 	{
@@ -57,7 +57,8 @@ ts_logtable_create(Relation source, int nkeys, const AttrNumber *keys, Oid *logi
 		if (OidIsValid(att->attcollation))
 			appendStringInfo(&sql, " COLLATE %s", ts_quote_collation(att->attcollation));
 	}
-	appendStringInfoString(&sql, ", image bytea)");
+	appendStringInfoString(&sql, ", op \"char\" NOT NULL, origin int2, image bytea) "
+						   "WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000)");
 	ts_sql(sql.data, SPI_OK_UTILITY, 0, NULL, NULL, NULL);
 	*logid = get_relname_relid(name, schema);
 

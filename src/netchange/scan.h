@@ -6,6 +6,7 @@
 
 #include "access/relscan.h"
 #include "executor/tuptable.h"
+#include "log/logtable.h"
 #include "log/position.h"
 #include "log/tracked.h"
 #include "utils/snapshot.h"
@@ -38,7 +39,7 @@ ts_slot_txid(TupleTableSlot *slot)
 {
 	bool		isnull;
 
-	return (uint64) DatumGetInt64(slot_getattr(slot, 1, &isnull));
+	return (uint64) DatumGetInt64(slot_getattr(slot, TS_LOG_TXID, &isnull));
 }
 
 static inline int64
@@ -46,7 +47,7 @@ ts_slot_seq(TupleTableSlot *slot)
 {
 	bool		isnull;
 
-	return DatumGetInt64(slot_getattr(slot, 2, &isnull));
+	return DatumGetInt64(slot_getattr(slot, TS_LOG_SEQ, &isnull));
 }
 
 static inline char
@@ -54,7 +55,7 @@ ts_slot_op(TupleTableSlot *slot)
 {
 	bool		isnull;
 
-	return DatumGetChar(slot_getattr(slot, 3, &isnull));
+	return DatumGetChar(slot_getattr(slot, TS_LOG_OP(TS_LOG_NKEYS(slot->tts_tupleDescriptor->natts)), &isnull));
 }
 
 #endif
