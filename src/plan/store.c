@@ -1,8 +1,9 @@
 /*
  * store.c: the changes of one step.
  *
- * A stored row is (mask bytea, ordinal bigint, payload bytea); the payload is the server's own serialization of the datums
- * that the operation and the mask call for. Toast pointers stay pointers: the snapshot they are read under outlives the store.
+ * A delete or insert is stored as (mask bytea, ordinal bigint, the old or new value of each column); an update as (mask,
+ * ordinal, payload bytea), where the payload is the server's own serialization of the datums that the mask calls for: few, of
+ * both sides. Toast pointers stay pointers: the snapshot they are read under outlives the store.
  */
 #include "postgres.h"
 
@@ -24,6 +25,8 @@
 
 #define BYTEA_LESS_OPERATOR 1957	/* bytealt */
 
+#define FIXED 2					/* columns before the values */
+
 struct TsStore
 {
 	const TsLink *link;
@@ -37,6 +40,8 @@ struct TsStore
 	bool		whole_rows;
 	int64		n;
 	StringInfoData payload;
+	Datum	   *values;			/* of a stored row */
+	bool	   *nulls;
 	MemoryContext home;			/* a tuple read back from disk belongs to the slot, which lives here */
 };
 
@@ -52,10 +57,16 @@ ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys)
 	store->types = palloc(sizeof(TsValueType) * (link->ncolumns + 1));
 	for (int i = 0; i < link->ncolumns; i++)
 		store->types[i] = ts_value_type(link, i, op, text_keys);
-	store->desc = CreateTemplateTupleDesc(3);
+	store->desc = CreateTemplateTupleDesc(FIXED + (op == TS_CHANGE_UPDATE ? 1 : link->ncolumns));
 	TupleDescInitEntry(store->desc, 1, "mask", BYTEAOID, -1, 0);
 	TupleDescInitEntry(store->desc, 2, "ordinal", INT8OID, -1, 0);
-	TupleDescInitEntry(store->desc, 3, "payload", BYTEAOID, -1, 0);
+	if (op == TS_CHANGE_UPDATE)
+		TupleDescInitEntry(store->desc, FIXED + 1, "payload", BYTEAOID, -1, 0);
+	else
+		for (int i = 0; i < link->ncolumns; i++)
+			TupleDescInitEntry(store->desc, FIXED + 1 + i, "value", store->types[i].type, -1, 0);
+	store->values = palloc(sizeof(Datum) * store->desc->natts);
+	store->nulls = palloc0(sizeof(bool) * store->desc->natts);
 	store->slot = MakeSingleTupleTableSlot(store->desc, &TTSOpsMinimalTuple);
 	initStringInfo(&store->payload);
 	if (op == TS_CHANGE_UPDATE)
@@ -73,22 +84,11 @@ ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys)
 	return store;
 }
 
-/*
- * Is the new value kept? Of an UPDATE what is written, and the key; the whole row only where a missing row would be inserted.
- */
+/* Is the new value of an UPDATE kept? What is written, and the key; the whole row only where a missing row would be inserted. */
 static bool
-has_new(const TsStore *store, int column, unsigned char mask)
+keeps_new(const TsStore *store, int column, unsigned char mask)
 {
-	switch (store->op)
-	{
-		case TS_CHANGE_DELETE:
-			return false;
-		case TS_CHANGE_UPDATE:
-			return (mask & TS_COLUMN_CHANGED) || store->link->columns[column].is_key || store->whole_rows;
-		case TS_CHANGE_INSERT:
-			return true;
-	}
-	return true;
+	return (mask & TS_COLUMN_CHANGED) || store->link->columns[column].is_key || store->whole_rows;
 }
 
 static void
@@ -104,37 +104,52 @@ put_datum(TsStore *store, int column, Datum value, bool isnull)
 	store->payload.len += size;
 }
 
-void
-ts_store_put(TsStore *store, const TsChange *change)
+static void
+put_update(TsStore *store, const TsChange *change)
 {
-	int			n = store->link->ncolumns;
-	Datum		values[3];
-	bool		nulls[3] = {false, false, false};
-	bytea	   *mask = palloc(VARHDRSZ + n);
-
 	resetStringInfo(&store->payload);
 	appendStringInfoSpaces(&store->payload, VARHDRSZ);
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < store->link->ncolumns; i++)
 	{
-		if (has_new(store, i, change->mask[i]))
+		if (keeps_new(store, i, change->mask[i]))
 			put_datum(store, i, change->new_values[i], change->new_nulls[i]);
 		if (change->mask[i] & TS_COLUMN_KNOWN)
 			put_datum(store, i, change->old_values[i], change->old_nulls[i]);
 	}
+	SET_VARSIZE(store->payload.data, store->payload.len);
+	store->values[FIXED] = PointerGetDatum(store->payload.data);
+	ExecForceStoreMinimalTuple(ts_form_minimal_tuple(store->desc, store->values, store->nulls), store->slot, true);
+	tuplesort_puttupleslot(store->sort, store->slot);
+	ExecClearTuple(store->slot);
+}
+
+static void
+put_row(TsStore *store, const TsChange *change)
+{
+	bool		old = store->op == TS_CHANGE_DELETE;
+
+	for (int i = 0; i < store->link->ncolumns; i++)
+	{
+		store->values[FIXED + i] = old ? change->old_values[i] : change->new_values[i];
+		store->nulls[FIXED + i] = old ? (change->mask[i] & TS_COLUMN_KNOWN) == 0 || change->old_nulls[i] : change->new_nulls[i];
+	}
+	tuplestore_putvalues(store->store, store->desc, store->values, store->nulls);
+}
+
+void
+ts_store_put(TsStore *store, const TsChange *change)
+{
+	int			n = store->link->ncolumns;
+	bytea	   *mask = palloc(VARHDRSZ + n);
+
 	SET_VARSIZE(mask, VARHDRSZ + n);
 	memcpy(VARDATA(mask), change->mask, n);
-	SET_VARSIZE(store->payload.data, store->payload.len);
-	values[0] = PointerGetDatum(mask);
-	values[1] = Int64GetDatum(store->n++);
-	values[2] = PointerGetDatum(store->payload.data);
-	if (store->sort)
-	{
-		ExecForceStoreMinimalTuple(ts_form_minimal_tuple(store->desc, values, nulls), store->slot, true);
-		tuplesort_puttupleslot(store->sort, store->slot);
-		ExecClearTuple(store->slot);
-	}
+	store->values[0] = PointerGetDatum(mask);
+	store->values[1] = Int64GetDatum(store->n++);
+	if (store->op == TS_CHANGE_UPDATE)
+		put_update(store, change);
 	else
-		tuplestore_putvalues(store->store, store->desc, values, nulls);
+		put_row(store, change);
 	pfree(mask);
 }
 
@@ -153,13 +168,56 @@ ts_store_rewind(TsStore *store)
 	}
 }
 
+/* A toasted value is as large as it will be when it is sent. */
+static Size
+sent_size(const TsValueType *type, Datum value, bool isnull)
+{
+	if (isnull || type->len != -1 || !VARATT_IS_EXTERNAL(DatumGetPointer(value)))
+		return 0;
+	return toast_raw_datum_size(value);
+}
+
+static void
+read_update(TsStore *store, TsChange *change, Datum stored, Size *bytes)
+{
+	bytea	   *payload = DatumGetByteaPP(stored);
+	char	   *at = VARDATA_ANY(payload);
+
+	*bytes = VARSIZE_ANY_EXHDR(payload);
+	for (int i = 0; i < store->link->ncolumns; i++)
+	{
+		change->new_nulls[i] = true;
+		if (keeps_new(store, i, change->mask[i]))
+			change->new_values[i] = datumRestore(&at, &change->new_nulls[i]);
+		if (change->mask[i] & TS_COLUMN_KNOWN)
+			change->old_values[i] = datumRestore(&at, &change->old_nulls[i]);
+		*bytes += sent_size(&store->types[i], change->new_values[i], change->new_nulls[i]);
+	}
+}
+
+/* The values point into a copy of the tuple. */
+static void
+read_row(TsStore *store, TsChange *change, Size *bytes)
+{
+	bool		old = store->op == TS_CHANGE_DELETE;
+	MinimalTuple copy = ExecCopySlotMinimalTuple(store->slot);
+	HeapTupleData tuple;
+
+	tuple.t_len = copy->t_len + MINIMAL_TUPLE_OFFSET;
+	tuple.t_data = (HeapTupleHeader) ((char *) copy - MINIMAL_TUPLE_OFFSET);
+	heap_deform_tuple(&tuple, store->desc, store->values, store->nulls);
+	*bytes = copy->t_len;
+	memcpy(old ? change->old_values : change->new_values, store->values + FIXED, sizeof(Datum) * store->link->ncolumns);
+	memcpy(old ? change->old_nulls : change->new_nulls, store->nulls + FIXED, sizeof(bool) * store->link->ncolumns);
+	for (int i = 0; i < store->link->ncolumns; i++)
+		*bytes += sent_size(&store->types[i], store->values[FIXED + i], store->nulls[FIXED + i]);
+}
+
 bool
 ts_store_next(TsStore *store, TsChange *change, Size *bytes)
 {
 	bool		isnull;
-	bytea	   *mask,
-			   *payload;
-	char	   *at;
+	bytea	   *mask;
 	MemoryContext old = MemoryContextSwitchTo(store->home);
 	bool		more = store->store ? tuplestore_gettupleslot(store->store, true, false, store->slot) :
 		tuplesort_gettupleslot(store->sort, true, false, store->slot, NULL);
@@ -168,26 +226,13 @@ ts_store_next(TsStore *store, TsChange *change, Size *bytes)
 	if (!more)
 		return false;
 	mask = DatumGetByteaPP(slot_getattr(store->slot, 1, &isnull));
-	payload = DatumGetByteaPP(slot_getattr(store->slot, 3, &isnull));
 	ts_change_init(change, store->link->ncolumns);
 	change->op = store->op;
 	memcpy(change->mask, VARDATA_ANY(mask), store->link->ncolumns);
-	at = VARDATA_ANY(payload);
-	*bytes = VARSIZE_ANY_EXHDR(payload);
-	for (int i = 0; i < store->link->ncolumns; i++)
-	{
-		if (has_new(store, i, change->mask[i]))
-		{
-			change->new_values[i] = datumRestore(&at, &change->new_nulls[i]);
-			/* a toasted value is as large as it will be when it is sent */
-			if (store->types[i].len == -1 && !change->new_nulls[i] && VARATT_IS_EXTENDED(DatumGetPointer(change->new_values[i])))
-				*bytes += toast_raw_datum_size(change->new_values[i]);
-		}
-		else
-			change->new_nulls[i] = true;
-		if (change->mask[i] & TS_COLUMN_KNOWN)
-			change->old_values[i] = datumRestore(&at, &change->old_nulls[i]);
-	}
+	if (store->op == TS_CHANGE_UPDATE)
+		read_update(store, change, slot_getattr(store->slot, FIXED + 1, &isnull), bytes);
+	else
+		read_row(store, change, bytes);
 	return true;
 }
 
