@@ -43,8 +43,15 @@ COMMENT ON FUNCTION tracksync.changes(regclass, text) IS
 'every event in the table''s log, in order, with the row before and after it; since: a link, by default all that is retained';
 
 CREATE FUNCTION tracksync.operations(
-    OUT txid xid8, OUT source regclass, OUT session_user_name name, OUT application_name text, OUT context text,
+    OUT txid xid8, OUT source regclass, OUT by name, OUT application_name text, OUT context text,
     OUT started timestamptz, OUT logged timestamptz, OUT commands text[], OUT inserts bigint, OUT updates bigint,
     OUT deletes bigint, OUT truncates bigint) RETURNS SETOF record
   LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_operations';
 COMMENT ON FUNCTION tracksync.operations() IS 'internal: what the view operation shows';
+
+CREATE FUNCTION tracksync.partition_added() RETURNS event_trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_partition_added';
+COMMENT ON FUNCTION tracksync.partition_added() IS 'internal: gives later partitions of tracked tables their TRUNCATE trigger';
+CREATE EVENT TRIGGER tracksync_partition_added ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE')
+  EXECUTE FUNCTION tracksync.partition_added();
+COMMENT ON EVENT TRIGGER tracksync_partition_added IS 'internal: gives later partitions of tracked tables their TRUNCATE trigger';

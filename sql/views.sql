@@ -26,7 +26,7 @@ WHERE pg_catalog.pg_has_role(l.owner::oid, 'USAGE');
 COMMENT ON VIEW tracksync.conflict IS 'conflicts that a push met and resolved';
 
 CREATE VIEW tracksync.operation AS
-SELECT txid, source, session_user_name AS session_user, application_name, context, started, logged, commands,
+SELECT txid, source, by, application_name, context, started, logged, commands,
        inserts, updates, deletes, truncates
 FROM tracksync.operations();
 COMMENT ON VIEW tracksync.operation IS

@@ -8,6 +8,7 @@
 #include "funcapi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -23,10 +24,22 @@ PG_FUNCTION_INFO_V1(tracksync_plan_fingerprint);
 PG_FUNCTION_INFO_V1(tracksync_net_changes);
 PG_FUNCTION_INFO_V1(tracksync_push);
 
+static void
+add_context(void *arg)
+{
+	errcontext("plan of link \"%s\"", (const char *) arg);
+}
+
 static TsPlan *
 build(TsOpened *opened, int flags)
 {
-	return ts_plan_build(opened->link, opened->source, opened->target, opened->snapshot, flags);
+	ErrorContextCallback callback = {.callback = add_context, .arg = opened->link->name, .previous = error_context_stack};
+	TsPlan	   *plan;
+
+	error_context_stack = &callback;
+	plan = ts_plan_build(opened->link, opened->source, opened->target, opened->snapshot, flags);
+	error_context_stack = callback.previous;
+	return plan;
 }
 
 Datum
@@ -100,6 +113,15 @@ side(const TsLink *link, const TsChange *change, bool text_keys, bool old, const
 		types[i] = ts_value_type(link, i, change->op, text_keys).type;
 		values[i] = use_old ? change->old_values[i] : change->new_values[i];
 		nulls[i] = use_old ? change->old_nulls[i] : change->new_nulls[i];
+		if (use_old && text_keys && change->op == TS_CHANGE_DELETE && !nulls[i])
+		{
+			Oid			input,
+						param;
+
+			types[i] = link->columns[i].target_base;
+			getTypeInputInfo(types[i], &input, &param);
+			values[i] = OidInputFunctionCall(input, TextDatumGetCString(values[i]), param, -1);
+		}
 	}
 	return ts_to_jsonb(n, names, types, values, nulls, include);
 }

@@ -49,13 +49,14 @@ typedef struct Built
 } Built;
 
 TsWriter *
-ts_writer_begin(TsLink *link, TsTarget *target, bool text_keys, bool careful, int64 single_from)
+ts_writer_begin(TsPlan *plan, TsTarget *target, bool careful, int64 single_from)
 {
 	TsWriter   *writer = palloc0(sizeof(TsWriter));
 
-	writer->link = link;
+	writer->link = plan->link;
 	writer->target = target;
-	writer->text_keys = text_keys;
+	writer->text_keys = plan->text_keys;
+	writer->compared = plan->compared;
 	writer->careful = careful;
 	writer->single_from = single_from;
 	writer->context = CurrentMemoryContext;
@@ -229,7 +230,16 @@ note_deleted(void *arg, int ncolumns, char *const *values)
 	((Batch *) arg)->found[strtoll(values[0], NULL, 10)].done = true;
 }
 
-/* A comparison just made has no expectations that could be disappointed: its source always wins. */
+/*
+ * A comparison just made has no expectations that could be disappointed: its source always wins. Deletes that come from the log
+ * do have them.
+ */
+static bool
+source_overrides(const TsWriter *writer, TsChangeOp op)
+{
+	return writer->text_keys || (writer->compared && op != TS_CHANGE_DELETE);
+}
+
 static void
 conflict(TsWriter *writer, const Batch *batch, int i, TsConflictKind kind)
 {
@@ -237,7 +247,7 @@ conflict(TsWriter *writer, const Batch *batch, int i, TsConflictKind kind)
 	char	   *source;
 	MemoryContext old;
 
-	if (writer->text_keys)
+	if (source_overrides(writer, batch->op))
 		return;
 	source = batch->op == TS_CHANGE_DELETE ? NULL : describe(writer, row, batch->op, false, INT_MAX);
 	old = MemoryContextSwitchTo(writer->context);
@@ -285,7 +295,7 @@ static void
 decide(TsWriter *writer, Batch *batch, int i, Decision *d)
 {
 	const Found *found = &batch->found[i];
-	bool		wins = writer->link->on_conflict == TS_CONFLICT_SOURCE_WINS || writer->text_keys;
+	bool		wins = writer->link->on_conflict == TS_CONFLICT_SOURCE_WINS || source_overrides(writer, batch->op);
 
 	switch (batch->op)
 	{

@@ -13,6 +13,7 @@ typedef struct TsWriter
 	TsLink	   *link;
 	TsTarget   *target;
 	bool		text_keys;
+	bool		compared;
 	TsConflicts conflicts;
 	List	   *statements;		/* TsStatement with its mask, built so far */
 	MemoryContext context;		/* lives as long as the writer */
@@ -20,6 +21,7 @@ typedef struct TsWriter
 	/* where it is, for the context of an error */
 	const char *step;			/* kind; NULL outside of steps */
 	int			number;			/* of the step in the plan, from 1 */
+	bool		at_end;			/* all rows are written, the checks remain */
 	char	   *first_key;		/* of the batch, JSON */
 	char	   *last_key;
 	int			batch_size;
@@ -29,7 +31,7 @@ typedef struct TsWriter
 	int64		single_from;
 } TsWriter;
 
-extern TsWriter *ts_writer_begin(TsLink *link, TsTarget *target, bool text_keys, bool careful, int64 single_from);
+extern TsWriter *ts_writer_begin(TsPlan *plan, TsTarget *target, bool careful, int64 single_from);
 /* Writes a data step; returns the rows that were brought about, those that were there already included. */
 extern int64 ts_writer_step(TsWriter *writer, TsStep *step);
 

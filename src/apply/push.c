@@ -34,6 +34,8 @@ describe_place(const TsWriter *writer)
 {
 	char	   *where = psprintf("push of link \"%s\" to table %s", writer->link->name, ts_link_target(writer->link));
 
+	if (writer->step == NULL && !writer->at_end)
+		return where;
 	if (writer->step == NULL)
 		return psprintf("%s, at the end, when constraints are checked and triggers fire", where);
 	where = psprintf("%s, step %d (%s)", where, writer->number, writer->step);
@@ -125,6 +127,7 @@ run_steps(TsPushed *pushed, TsWriter *writer, Relation source)
 		started = GetCurrentTimestamp();
 	}
 	ts_conflict_raise(&writer->conflicts, plan->link);
+	writer->at_end = true;
 	target->ops->finish(target);
 	target->ops->reset(target);
 }
@@ -219,7 +222,7 @@ ts_push_run(TsPlan *plan, Relation source, bool dry_run)
 		target->ops->run(target, immediate);
 	do
 	{
-		TsWriter   *writer = ts_writer_begin(link, target, plan->text_keys, careful, single_from);
+		TsWriter   *writer = ts_writer_begin(plan, target, careful, single_from);
 
 		link->target = created;
 		result = attempt(pushed, writer, source, dry_run);

@@ -16,6 +16,7 @@
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "fmgr.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -89,6 +90,8 @@ check_family(Relation rel)
 					 errhint("Untrack the partition first.")));
 }
 
+PG_FUNCTION_INFO_V1(tracksync_partition_added);
+
 static List *
 family(Oid relid)
 {
@@ -120,23 +123,38 @@ make_trigger(Oid relid, const char *name, const char *when, const char *level, c
 	ts_sql(sql.data, SPI_OK_UTILITY, 0, NULL, NULL, NULL);
 }
 
+static void
+track_partition(Oid relid)
+{
+	/* what a user did to the triggers of a partition that has them is left as it is */
+	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE || OidIsValid(get_trigger_oid(relid, TRUNCATE_TRIGGER, true)))
+		return;
+	enable_always(relid, ROW_TRIGGER);
+	make_trigger(relid, TRUNCATE_TRIGGER, "TRUNCATE", "STATEMENT", "capture_truncate");
+	enable_always(relid, TRUNCATE_TRIGGER);
+}
+
+/* Our own ALTER TABLE fires the event trigger again. */
+static bool adding_partitions = false;
+
 void
 ts_track_partitions(Oid root)
 {
-	ListCell   *lc;
+	List	   *members = family(root);
 
-	foreach(lc, family(root))
+	adding_partitions = true;
+	PG_TRY();
 	{
-		Oid			relid = lfirst_oid(lc);
+		ListCell   *lc;
 
-		if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
-			continue;
-		enable_always(relid, ROW_TRIGGER);
-		if (OidIsValid(get_trigger_oid(relid, TRUNCATE_TRIGGER, true)))
-			continue;
-		make_trigger(relid, TRUNCATE_TRIGGER, "TRUNCATE", "STATEMENT", "capture_truncate");
-		enable_always(relid, TRUNCATE_TRIGGER);
+		foreach(lc, members)
+			track_partition(lfirst_oid(lc));
 	}
+	PG_FINALLY();
+	{
+		adding_partitions = false;
+	}
+	PG_END_TRY();
 }
 
 /* The relation must not be open: ALTER TABLE takes part. */
@@ -325,4 +343,34 @@ ts_untrack(Oid source)
 	ts_catalog_leave(&cat);
 	foreach(lc, family(source))
 		CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
+}
+
+/* Event trigger at the end of CREATE TABLE and ALTER TABLE: partitions that came get their TRUNCATE trigger. */
+Datum
+tracksync_partition_added(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List	   *roots = NIL;
+	ListCell   *lc;
+	TsCatalog	cat;
+	uint64		n;
+
+	if (adding_partitions)
+		PG_RETURN_NULL();
+	ts_catalog_enter(&cat);
+	n = ts_sql("SELECT c.oid FROM tracksync.tracked_table t JOIN pg_class c ON c.oid = t.source WHERE c.relkind = 'p'",
+			   SPI_OK_SELECT, 0, NULL, NULL, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+		Oid			root = DatumGetObjectId(ts_sql_value(i, 1, &isnull));
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		roots = lappend_oid(roots, root);
+		MemoryContextSwitchTo(old);
+	}
+	foreach(lc, roots)
+		ts_track_partitions(lfirst_oid(lc));
+	ts_catalog_leave(&cat);
+	PG_RETURN_NULL();
 }

@@ -62,6 +62,23 @@ update_options(const char *name, const TsLinkOptions *o)
 	ts_catalog_leave(&cat);
 }
 
+/* The columns as they were given when the link was made or altered; NULL: those that both sides share. */
+static Jsonb *
+given_columns(const char *name)
+{
+	static const Oid types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(name)};
+	MemoryContext context = CurrentMemoryContext;
+	char	   *text;
+	TsCatalog	cat;
+
+	ts_catalog_enter(&cat);
+	ts_sql("SELECT columns FROM tracksync.link WHERE name = $1", SPI_OK_SELECT, 1, types, values, NULL);
+	text = ts_keep(context, ts_sql_text(0, 1));
+	ts_catalog_leave(&cat);
+	return text ? DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text))) : NULL;
+}
+
 void
 ts_link_alter(const char *name, const TsLinkOptions *options)
 {
@@ -75,12 +92,16 @@ ts_link_alter(const char *name, const TsLinkOptions *options)
 				 errhint("Drop the link, untrack the table and make both anew with the other key.")));
 	if (options->target || options->columns)
 	{
+		TsLinkOptions kept = *options;
+
 		if (options->target)
 			ts_link_resolve_target_name(options->target, link);
+		if (kept.columns == NULL)
+			kept.columns = given_columns(name);
 		link->create_target |= options->create_target;
 		link->ncolumns = 0;
 		ts_link_check_cycle(link);
-		ts_link_map(link, options, ts_tracked_need(link->source));
+		ts_link_map(link, &kept, ts_tracked_need(link->source));
 		update_columns(link, options);
 	}
 	update_options(name, options);
@@ -146,6 +167,12 @@ ts_link_drop(const char *name)
 	ts_buffer_flush();
 	ts_catalog_enter(&cat);
 	ts_sql("DELETE FROM tracksync.link WHERE name = $1", SPI_OK_DELETE, 1, types, values, NULL);
+	/* its history goes with it: the next link of that name may be somebody else's */
+	ts_sql("DELETE FROM tracksync.push_record WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
+	ts_sql("DELETE FROM tracksync.conflict_record WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
+	if (orphan)
+		ts_sql("DELETE FROM tracksync.tracked_table t WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.source)",
+			   SPI_OK_DELETE, 0, NULL, NULL, NULL);
 	ts_catalog_leave(&cat);
 	tracked = orphan ? NULL : ts_tracked_load(source);
 	if (tracked != NULL && !tracked->explicitly && ts_links_of(source) == NIL)

@@ -31,12 +31,43 @@ ts_source_storage(Oid source)
 
 	ts_catalog_enter(&cat);
 	/* pg_partition_tree is empty for what is not partitioned */
-	ts_sql_reading("SELECT string_agg(c.oid::text || ':' || c.relfilenode, ' ' ORDER BY c.oid) FROM pg_class c "
-				   "WHERE c.relkind = 'r' AND (c.oid = $1 OR c.oid IN (SELECT relid::oid FROM pg_partition_tree($1::regclass)))",
+	ts_sql_reading("SELECT string_agg(c.oid::text || ':' || c.relfilenode || ':' || coalesce(t.tgenabled::text, '-'), ' ' ORDER BY c.oid) "
+				   "FROM pg_class c LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgname = '00_tracksync_row' WHERE c.relkind = 'r' AND (c.oid = $1 OR c.oid IN (SELECT relid::oid FROM pg_partition_tree($1::regclass)))",
 				   1, types, values, NULL);
 	result = ts_keep(context, ts_sql_text(0, 1));
 	ts_catalog_leave(&cat);
 	return result ? result : pstrdup("");
+}
+
+/* Does the list have a leaf whose entry begins like this one, up to the colons-th colon? */
+static bool
+has_entry(const char *list, const char *entry, int colons)
+{
+	const char *end = entry;
+	Size		len;
+
+	while (colons > 0 && *end != '\0' && *end != ' ')
+		if (*end++ == ':')
+			colons--;
+	len = end - entry;
+	for (const char *p = list; p != NULL && *p; p = strchr(p, ' ') ? strchr(p, ' ') + 1 : NULL)
+		if (strncmp(p, entry, len) == 0)
+			return true;
+	return false;
+}
+
+TsStorageChange
+ts_storage_compare(const char *then, const char *now)
+{
+	for (const char *p = now; p != NULL && *p; p = strchr(p, ' ') ? strchr(p, ' ') + 1 : NULL)
+		if (p[strcspn(p, " ") - 1] != 'A')
+			return TS_STORAGE_LOST;
+	if (strcmp(then, now) == 0)
+		return TS_STORAGE_SAME;
+	for (const char *p = then; p != NULL && *p; p = strchr(p, ' ') ? strchr(p, ' ') + 1 : NULL)
+		if (!has_entry(now, p, 1))
+			return TS_STORAGE_LOST;
+	return TS_STORAGE_REWRITTEN;
 }
 
 static TsInitial
@@ -101,6 +132,12 @@ read_link(MemoryContext context)
 	link->target = DatumGetObjectId(ts_sql_value(0, 17, &isnull));
 	if (isnull || get_rel_name(link->target) == NULL)
 		link->target = InvalidOid;
+	else
+	{
+		/* a target may be renamed */
+		link->target_schema = ts_keep(context, get_namespace_name(get_rel_namespace(link->target)));
+		link->target_name = ts_keep(context, get_rel_name(link->target));
+	}
 	return link;
 }
 
@@ -157,6 +194,11 @@ ts_link_load(const char *name, bool lock)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("link \"%s\" does not exist", name),
 				 errhint("See tracksync.status for the links there are.")));
+	if (GetUserNameFromId(link->owner, true) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the owner of link \"%s\" does not exist any more", name),
+				 errhint("Let a superuser drop the link, and make it anew.")));
 	if (!has_privs_of_role(GetUserId(), link->owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

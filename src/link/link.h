@@ -98,9 +98,18 @@ extern void ts_link_check_rights(const TsLink *link, Relation source, Relation t
 extern char *ts_link_target(const TsLink *link);
 
 /*
- * Where the source's rows are stored, leaf by leaf: changes with TRUNCATE of a leaf, ATTACH, DETACH and rewrites. Read under
- * the active snapshot.
+ * Where the source's rows are stored and whether they are watched, leaf by leaf: "oid:file:state …", state being the row
+ * trigger's (A = always; anything else, or - for none, is not to be trusted). Read under the active snapshot.
  */
 extern char *ts_source_storage(Oid source);
+
+typedef enum TsStorageChange
+{
+	TS_STORAGE_SAME,
+	TS_STORAGE_REWRITTEN,		/* leaves were rewritten or added: values may have changed, rows may have come, without an event */
+	TS_STORAGE_LOST				/* a leaf is gone, or not watched: rows may have gone without an event */
+} TsStorageChange;
+
+extern TsStorageChange ts_storage_compare(const char *then, const char *now);
 
 #endif

@@ -129,3 +129,54 @@ ts_log_source(const TsLink *link, Relation source, Snapshot snapshot, TsPending 
 	ts_net_end(result->stream);
 	return NULL;
 }
+
+typedef struct RepairSource
+{
+	TsChangeSource base;
+	TsChangeSource *log;
+	TsChangeSource *diff;
+} RepairSource;
+
+static bool
+repair_next(TsChangeSource *base, TsChange *change)
+{
+	RepairSource *source = (RepairSource *) base;
+
+	while (source->log != NULL)
+	{
+		if (source->log->next(source->log, change))
+		{
+			if (change->op == TS_CHANGE_DELETE)
+				return true;
+			continue;
+		}
+		base->broken = source->log->broken;
+		source->log->end(source->log);
+		source->log = NULL;
+	}
+	return !base->broken && source->diff->next(source->diff, change);
+}
+
+static void
+repair_end(TsChangeSource *base)
+{
+	RepairSource *source = (RepairSource *) base;
+
+	if (source->log != NULL)
+		source->log->end(source->log);
+	source->diff->end(source->diff);
+}
+
+TsChangeSource *
+ts_repair_source(const TsLink *link, Relation target, TsChangeSource *log)
+{
+	RepairSource *source = palloc0(sizeof(RepairSource));
+
+	source->base.link = link;
+	source->base.text_keys = false;	/* its deletes come from the log */
+	source->base.next = repair_next;
+	source->base.end = repair_end;
+	source->log = log;
+	source->diff = ts_diff_source(link, target, false);
+	return &source->base;
+}

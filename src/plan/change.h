@@ -62,6 +62,11 @@ extern TsChangeSource *ts_log_source(const TsLink *link, Relation source, Snapsh
  */
 extern TsChangeSource *ts_diff_source(const TsLink *link, Relation target, bool mirror);
 
+/*
+ * The log's deletes, then a comparison that deletes nothing: after rows were rewritten without events. Takes over "log".
+ */
+extern TsChangeSource *ts_repair_source(const TsLink *link, Relation target, TsChangeSource *log);
+
 /* How one column's old or new value is held and how it travels. */
 typedef struct TsValueType
 {

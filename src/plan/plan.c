@@ -68,29 +68,33 @@ lost_in_crash(Relation source)
 	return lost;
 }
 
+/* What an active link's plan can rely on. */
+static TsStorageChange
+source_trust(const TsLink *link, Relation source, bool distrust)
+{
+	if (distrust || lost_in_crash(source))
+		return TS_STORAGE_LOST;
+	return ts_storage_compare(link->storage, ts_source_storage(link->source));
+}
+
 TsChangeSource *
 ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot, bool distrust, bool *compared,
 			   TsPending *pending)
 {
-	bool		wholesale = distrust;
-
-	/* rows that moved without an event: a leaf truncated, attached, detached or rewritten */
-	if (link->state == TS_STATE_ACTIVE && !wholesale)
-		wholesale = (link->storage != NULL && strcmp(link->storage, ts_source_storage(link->source)) != 0) ||
-			lost_in_crash(source);
-	if (link->state == TS_STATE_ACTIVE && !wholesale)
-	{
-		TsChangeSource *changes = ts_log_source(link, source, snapshot, pending);
-
-		if (changes != NULL)
-		{
-			*compared = false;
-			return changes;
-		}
-	}
-	else
-		*pending = ts_log_pending(link->tracked->log, snapshot, link->position, false);
 	*compared = true;
+	if (link->state == TS_STATE_ACTIVE)
+	{
+		TsStorageChange trust = source_trust(link, source, distrust);
+		TsChangeSource *changes = trust == TS_STORAGE_LOST ? NULL : ts_log_source(link, source, snapshot, pending);
+
+		*compared = changes == NULL || trust != TS_STORAGE_SAME;
+		/* which rows went the log still tells; what the rows hold it does not */
+		if (changes != NULL && *compared)
+			return ts_repair_source(link, target, changes);
+		if (changes != NULL)
+			return changes;
+	}
+	*pending = ts_log_pending(link->tracked->log, snapshot, link->position, false);
 	return ts_diff_source(link, target, link->state != TS_STATE_INITIAL || link->initial == TS_INITIAL_MIRROR);
 }
 
@@ -152,7 +156,7 @@ start_gathering(Planner *p)
 			ts_store_end(p->ops[op].store);
 		memset(&p->ops[op], 0, sizeof(Gathered));
 		if (p->flags & TS_PLAN_KEEP)
-			p->ops[op].store = ts_store_begin(p->link, op, p->plan->text_keys);
+			p->ops[op].store = ts_store_begin(p->link, op, p->plan->text_keys, p->plan->compared);
 	}
 	memset(p->has_highest, 0, sizeof(bool) * p->link->ncolumns);
 	ts_fingerprint_begin(p->plan->fingerprint, p->link);
@@ -213,9 +217,9 @@ add_data_step(Planner *p, TsChangeOp op)
 	step->op = op;
 	step->rows = g->rows;
 	step->store = g->store;
-	step->destructive = op == TS_CHANGE_DELETE && p->plan->compared;
+	step->destructive = op == TS_CHANGE_DELETE && p->plan->text_keys;
 	step->description = psprintf(data_steps[op].verb, (long long) g->rows, g->rows == 1 ? "" : "s", ts_link_target(p->link));
-	if (p->plan->compared && op == TS_CHANGE_DELETE)
+	if (p->plan->text_keys && op == TS_CHANGE_DELETE)
 		step->description = psprintf("%s that the source does not have", step->description);
 	initStringInfo(&sql);
 	for (int i = 0; i < Min(g->nmasks, SHOWN_STATEMENTS); i++)

@@ -46,14 +46,14 @@ struct TsStore
 };
 
 TsStore *
-ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys)
+ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys, bool compared)
 {
 	TsStore    *store = palloc0(sizeof(TsStore));
 
 	store->home = CurrentMemoryContext;
 	store->link = link;
 	store->op = op;
-	store->whole_rows = text_keys || link->on_conflict == TS_CONFLICT_SOURCE_WINS;
+	store->whole_rows = compared || link->on_conflict == TS_CONFLICT_SOURCE_WINS;
 	store->types = palloc(sizeof(TsValueType) * (link->ncolumns + 1));
 	for (int i = 0; i < link->ncolumns; i++)
 		store->types[i] = ts_value_type(link, i, op, text_keys);

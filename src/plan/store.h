@@ -11,7 +11,8 @@
 
 typedef struct TsStore TsStore;
 
-extern TsStore *ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys);
+/* compared: the changes come from a comparison, so that a row to be updated may be missing by the time it is written. */
+extern TsStore *ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys, bool compared);
 extern void ts_store_put(TsStore *store, const TsChange *change);
 /* No more puts; (again) from the first row. */
 extern void ts_store_rewind(TsStore *store);

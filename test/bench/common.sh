@@ -1,5 +1,5 @@
 # Sourced by capture and push: SQL of both, and the printing of tables.
-set -eu
+set -eu -o pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 rows=$BENCH_ROWS changes=$BENCH_CHANGES rounds=$BENCH_ROUNDS
 export PGOPTIONS='-c client_min_messages=warning' PGAPPNAME=bench
