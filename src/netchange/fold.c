@@ -35,13 +35,15 @@ ts_fold_reset(TsFold *fold)
 	fold->inserts = fold->deletes = 0;
 	fold->txid = 0;
 	fold->cid = 0;
+	fold->events = 0;
+	fold->in_order = true;
 	memset(fold->touched, 0, sizeof(bool) * n);
 	memset(fold->known, 0, sizeof(bool) * n);
 }
 
 /* The old value of one column, if no earlier event told it. */
 static void
-take_old(TsFold *fold, int i, uint64 txid, CommandId cid, const TsImage *image)
+take_old(TsFold *fold, int i, uint64 txid, CommandId cid, const TsImage *image, bool kept)
 {
 	Form_pg_attribute att = TupleDescAttr(fold->desc, i);
 	const TsShapeAtt *was = &image->shape->atts[i];
@@ -55,7 +57,9 @@ take_old(TsFold *fold, int i, uint64 txid, CommandId cid, const TsImage *image)
 	fold->known_txid[i] = txid;
 	fold->known_cid[i] = cid;
 	fold->nulls[i] = image->nulls[i];
-	if (!image->nulls[i])
+	if (kept)
+		fold->values[i] = image->values[i];
+	else if (!image->nulls[i])
 	{
 		MemoryContext old = MemoryContextSwitchTo(fold->context);
 
@@ -65,7 +69,7 @@ take_old(TsFold *fold, int i, uint64 txid, CommandId cid, const TsImage *image)
 }
 
 void
-ts_fold_event(TsFold *fold, char op, uint64 txid, const TsImage *image)
+ts_fold_event(TsFold *fold, char op, uint64 txid, const TsImage *image, bool kept)
 {
 	CommandId	cid;
 
@@ -78,6 +82,9 @@ ts_fold_event(TsFold *fold, char op, uint64 txid, const TsImage *image)
 	cid = (image->flags & TS_IMAGE_CID) ? image->cid : fold->cid;
 	fold->cid = Max(fold->cid, cid);
 
+	fold->events++;
+	fold->last_op = op;
+	fold->in_order &= (image->flags & TS_IMAGE_CID) == 0;
 	fold->inserts += op == TS_OP_INSERT;
 	fold->deletes += op == TS_OP_DELETE;
 	for (int i = 0; i < fold->desc->natts; i++)
@@ -89,8 +96,15 @@ ts_fold_event(TsFold *fold, char op, uint64 txid, const TsImage *image)
 		if (image->shape == NULL || i >= image->natts || !image->changed[i])
 			continue;
 		fold->touched[i] = true;
-		take_old(fold, i, txid, cid, image);
+		take_old(fold, i, txid, cid, image, kept);
 	}
+}
+
+bool
+ts_fold_is_gone(const TsFold *fold)
+{
+	/* per key seq follows the order of the commits */
+	return fold->in_order && fold->last_op == TS_OP_DELETE;
 }
 
 TsNetOp

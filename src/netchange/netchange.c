@@ -144,14 +144,15 @@ fold_key(TsNetStream *stream)
 		bool		isnull;
 		Datum		value = slot_getattr(stream->event, TS_LOG_IMAGE(stream->nkeys), &isnull);
 		TsImage		image = {0};
+		bool		keep = stream->fold->events < TS_FOLD_KEEP;
 		MemoryContext old;
 
 		MemoryContextReset(stream->event_context);
-		old = MemoryContextSwitchTo(stream->event_context);
+		old = MemoryContextSwitchTo(keep ? stream->fold->context : stream->event_context);
 		if (!isnull)
 			ts_image_read(value, &image);
 		MemoryContextSwitchTo(old);
-		ts_fold_event(stream->fold, ts_slot_op(stream->event), ts_slot_txid(stream->event), &image);
+		ts_fold_event(stream->fold, ts_slot_op(stream->event), ts_slot_txid(stream->event), &image, keep);
 		stream->have_event = tuplesort_gettupleslot(stream->sort, true, false, stream->event, NULL);
 	} while (stream->have_event && same_key(stream));
 }
@@ -163,7 +164,8 @@ ts_net_next(TsNetStream *stream, TsNetChange *change)
 	{
 		CHECK_FOR_INTERRUPTS();
 		fold_key(stream);
-		change->live = ts_probe_row(stream->probe, stream->keys);
+		/* the probe is what planning spends most of its time on */
+		change->live = ts_fold_is_gone(stream->fold) ? NULL : ts_probe_row(stream->probe, stream->keys);
 		change->op = ts_fold_result(stream->fold, change->live, stream->changed);
 		if (change->op == TS_NET_NOTHING)
 			continue;
