@@ -93,6 +93,15 @@ resolve_target_column(TsLink *link, TsColumn *col, Relation target)
 						ts_link_target(link), format_type_be(col->target_type), format_type_be(col->source_type)),
 				 errdetail("There is no assignment cast from the one to the other."),
 				 errhint("Change the type of one of the columns, or leave the column out of the link.")));
+	/* a key that is rounded would be the key of another row */
+	if (col->is_key && col->source_type != col->target_base &&
+		!can_coerce_type(1, &col->source_type, &col->target_base, COERCION_IMPLICIT))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("key column \"%s\" of target table %s is of type %s, its source of type %s", col->target_name,
+						ts_link_target(link), format_type_be(col->target_type), format_type_be(col->source_type)),
+				 errdetail("Not every key of the source fits into the target's type."),
+				 errhint("Give the target's column a type that holds all keys of the source.")));
 }
 
 static void

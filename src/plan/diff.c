@@ -51,6 +51,13 @@ source_value(const TsColumn *col, const char *alias, const char *name)
 	return psprintf("%s.%s::%s", alias, quote_identifier(name), ts_quote_type(col->target_base, col->target_typmod));
 }
 
+/* A key is compared whole: a type modifier would cut or round it to that of another row. */
+static char *
+key_value(const TsColumn *col, const char *alias, const char *name)
+{
+	return psprintf("%s.%s::%s", alias, quote_identifier(name), ts_quote_type(col->target_base, -1));
+}
+
 static void
 append_key_match(StringInfo sql, const TsLink *link, const char *alias)
 {
@@ -59,7 +66,7 @@ append_key_match(StringInfo sql, const TsLink *link, const char *alias)
 		const TsColumn *col = &link->columns[link->keys[i]];
 
 		appendStringInfo(sql, "%s%s %s %s", i ? " AND " : "", target_value(col), ts_quote_operator(col->key_eq_op),
-						 source_value(col, alias, col->source_name));
+						 key_value(col, alias, col->source_name));
 	}
 }
 
@@ -117,7 +124,7 @@ append_other_sources(StringInfo sql, const TsLink *link)
 					continue;
 				MemoryContextSwitchTo(context);
 				appendStringInfo(&match, "%s%s %s %s", match.len ? " AND " : "", target_value(col),
-								 ts_quote_operator(col->key_eq_op), source_value(col, "o", ts_sql_text(j, 3)));
+								 ts_quote_operator(col->key_eq_op), key_value(col, "o", ts_sql_text(j, 3)));
 			}
 		ts_catalog_leave(&cat);
 		if (match.len == 0)

@@ -95,6 +95,21 @@ target_form(Builder *b, int column, bool old)
 	return psprintf("(%s)::%s", value, ts_quote_type(col->target_base, col->target_typmod));
 }
 
+/*
+ * The value as it is compared with the target's key: in the target's type, but whole. A type modifier would cut or round it to
+ * the key of another row.
+ */
+static char *
+key_form(Builder *b, int column, bool old)
+{
+	const TsColumn *col = &b->link->columns[column];
+	char	   *value = source_value(b, column, old);
+
+	if (col->source_type == col->target_base)
+		return value;
+	return psprintf("(%s)::%s", value, ts_quote_type(col->target_base, -1));
+}
+
 /* The target's column, without its domain. */
 static char *
 target_value(Builder *b, int column)
@@ -172,7 +187,7 @@ append_key_match(Builder *b)
 		const TsColumn *col = &link->columns[link->keys[i]];
 
 		appendStringInfo(&b->sql, "%s%s %s %s", i ? " AND " : "", target_value(b, link->keys[i]),
-						 ts_quote_operator(col->key_eq_op), target_form(b, link->keys[i], old));
+						 ts_quote_operator(col->key_eq_op), key_form(b, link->keys[i], old));
 	}
 }
 

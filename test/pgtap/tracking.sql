@@ -1,6 +1,6 @@
 -- track, untrack, prune, has_changes, summary, changes, operation: what is recorded, and how it is shown.
 SET client_min_messages = warning;
-SELECT plan(40);
+SELECT plan(39);
 CREATE TABLE a (id int PRIMARY KEY, v text, w int, seen timestamptz);
 
 SELECT lives_ok($$SELECT tracksync.track('a', ignore => '{seen}')$$, 'track');
