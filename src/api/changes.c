@@ -379,6 +379,12 @@ read_log(Reader *r, Snapshot snapshot, const TsPosition *position)
 	TupleTableSlot *sorted = MakeSingleTupleTableSlot(logdesc, &TTSOpsMinimalTuple);
 	TupleTableSlot *slot;
 
+	if (!ts_tracked_keys_fit(r->tracked, r->desc, logdesc))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the type of a key column of table \"%s\" was changed", RelationGetRelationName(r->source)),
+				 errdetail("Its log has the keys in their former type. Pushes compare meanwhile."),
+				 errhint("Untrack the table and track it again.")));
 	while ((slot = ts_log_scan_next(scan, true)) != NULL)
 	{
 		char		op = ts_slot_op(slot);

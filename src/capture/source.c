@@ -157,6 +157,7 @@ source_build(TsSource *entry, Relation rel)
 		if (tracked->ignored[i] <= entry->rootdesc->natts)
 			entry->ignored[tracked->ignored[i] - 1] = true;
 	build_keys(entry, root, tracked);
+	entry->keys_fit = ts_tracked_keys_fit(tracked, entry->rootdesc, entry->log->desc);
 	MemoryContextSwitchTo(old);
 	table_close(root, NoLock);
 }

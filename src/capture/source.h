@@ -33,6 +33,7 @@ typedef struct TsSource
 	Oid			root;			/* the tracked table */
 	TsLog	   *log;
 	bool		images;
+	bool		keys_fit;		/* else an event can only be told as a gap */
 	int			nkeys;
 	AttrNumber *keys;			/* in the firing relation's numbers */
 	FmgrInfo   *key_eq;			/* the key index's own equality */

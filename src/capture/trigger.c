@@ -98,7 +98,7 @@ add_event(TsSource *source, char op, TupleTableSlot *slot, int flags, CommandId 
 	bool		keynulls[INDEX_MAX_KEYS];
 	struct varlena *image = NULL;
 
-	if (!read_key(source, slot, keys, keynulls))
+	if (!source->keys_fit || !read_key(source, slot, keys, keynulls))
 	{
 		ts_buffer_add(source->log, TS_OP_GAP, NULL, NULL, NULL);
 		return;

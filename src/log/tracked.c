@@ -18,6 +18,7 @@
 
 #include "base/catalog.h"
 #include "base/quote.h"
+#include "log/logtable.h"
 #include "log/tracked.h"
 
 static AttrNumber *
@@ -128,6 +129,19 @@ ts_tracked_need(Oid source)
 				 errmsg("table \"%s\" is not tracked", get_rel_name(source)),
 				 errhint("Call tracksync.track or tracksync.create_link for it first.")));
 	return tracked;
+}
+
+bool
+ts_tracked_keys_fit(const TsTracked *tracked, TupleDesc source, TupleDesc log)
+{
+	for (int i = 0; i < tracked->nkeys; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(source, tracked->keys[i] - 1);
+
+		if (att->attisdropped || getBaseType(att->atttypid) != TupleDescAttr(log, TS_LOG_FIRST_KEY - 1 + i)->atttypid)
+			return false;
+	}
+	return true;
 }
 
 Oid

@@ -31,6 +31,9 @@ extern TsTracked *ts_tracked_need(Oid source);
 /* The tracked table among a relation and its partitioned ancestors: its OID, or InvalidOid. */
 extern Oid	ts_tracked_root(Oid relid);
 
+/* Are the key columns of the types that the log has them in? Not after ALTER TABLE … TYPE of one. */
+extern bool ts_tracked_keys_fit(const TsTracked *tracked, TupleDesc source, TupleDesc log);
+
 /* One key column's index support. */
 typedef struct TsKeyColumn
 {

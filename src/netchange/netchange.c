@@ -70,6 +70,8 @@ ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const
 	TupleTableSlot *slot;
 
 	memset(pending, 0, sizeof(*pending));
+	/* keys of another type than today's cannot be looked up */
+	pending->wholesale = !ts_tracked_keys_fit(tracked, desc, ts_log_scan_desc(scan));
 	stream->nkeys = tracked->nkeys;
 	stream->logdesc = CreateTupleDescCopy(ts_log_scan_desc(scan));
 	stream->probe = ts_probe_begin(source, tracked, snapshot);
