@@ -99,18 +99,16 @@ build_keys(TsSource *entry, Relation root, const TsTracked *tracked)
 	TsKeyIndex *index = ts_key_index_find(root, tracked->nkeys, tracked->keys);
 
 	entry->nkeys = tracked->nkeys;
-	entry->keys = palloc(sizeof(AttrNumber) * entry->nkeys);
+	entry->keys = palloc0(sizeof(AttrNumber) * entry->nkeys);
 	entry->key_eq = palloc0(sizeof(FmgrInfo) * entry->nkeys);
 	entry->key_collation = palloc0(sizeof(Oid) * entry->nkeys);
 	for (int i = 0; i < entry->nkeys; i++)
 	{
 		AttrNumber	attnum = tracked->keys[i];
 
+		/* a dropped one: its events are told as gaps, the user's writes go on */
 		if (attnum > root->rd_att->natts || TupleDescAttr(root->rd_att, attnum - 1)->attisdropped)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("a key column of tracked table \"%s\" was dropped", RelationGetRelationName(root)),
-					 errhint("Untrack the table, or track it with another key.")));
+			continue;
 		entry->keys[i] = entry->attmap[attnum - 1];
 		entry->is_key[attnum - 1] = true;
 		for (int j = 0; index != NULL && j < index->nkeys; j++)

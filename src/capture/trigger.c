@@ -179,7 +179,7 @@ capture_update(TsSource *source, TriggerData *trig, int flags, CommandId cid)
 	read_row(source, oldslot);
 	if (!compare_rows(source, newslot, &key_touched))
 		return;
-	if (key_touched)
+	if (key_touched && source->keys_fit)
 	{
 		Datum		oldkeys[INDEX_MAX_KEYS],
 					newkeys[INDEX_MAX_KEYS];
