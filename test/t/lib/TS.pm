@@ -43,6 +43,9 @@ sub ts_node
 	return $node;
 }
 
+# ts_tempdir(): a folder that goes with the test
+sub ts_tempdir { return $old ? TestLib::tempdir_short() : PostgreSQL::Test::Utils::tempdir_short() }
+
 # ts_connstr(NODE, DATABASE): host and port options as a foreign server wants them, e.g. "host '...', port '...'"
 sub ts_connstr
 {
