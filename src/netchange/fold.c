@@ -36,7 +36,6 @@ ts_fold_reset(TsFold *fold)
 	fold->txid = 0;
 	fold->cid = 0;
 	fold->events = 0;
-	fold->in_order = true;
 	memset(fold->touched, 0, sizeof(bool) * n);
 	memset(fold->known, 0, sizeof(bool) * n);
 }
@@ -83,8 +82,6 @@ ts_fold_event(TsFold *fold, char op, uint64 txid, const TsImage *image, bool kep
 	fold->cid = Max(fold->cid, cid);
 
 	fold->events++;
-	fold->last_op = op;
-	fold->in_order &= (image->flags & TS_IMAGE_CID) == 0;
 	fold->inserts += op == TS_OP_INSERT;
 	fold->deletes += op == TS_OP_DELETE;
 	for (int i = 0; i < fold->desc->natts; i++)
@@ -98,13 +95,6 @@ ts_fold_event(TsFold *fold, char op, uint64 txid, const TsImage *image, bool kep
 		fold->touched[i] = true;
 		take_old(fold, i, txid, cid, image, kept);
 	}
-}
-
-bool
-ts_fold_is_gone(const TsFold *fold)
-{
-	/* per key seq follows the order of the commits */
-	return fold->in_order && fold->last_op == TS_OP_DELETE;
 }
 
 TsNetOp

@@ -27,8 +27,6 @@ typedef struct TsFold
 	uint64		txid;			/* of the last event, */
 	CommandId	cid;			/* and the highest command seen in it */
 	int64		events;
-	char		last_op;
-	bool		in_order;		/* no event carried a command id: the last one is the last one */
 } TsFold;
 
 /* Memory of a key that has more events than this must not grow with them: their values are copied only where they are taken. */
@@ -40,8 +38,6 @@ extern void ts_fold_reset(TsFold *fold);
  * image: the decoded image or one with flags 0. kept: its values live in fold->context and need not be copied.
  */
 extern void ts_fold_event(TsFold *fold, char op, uint64 txid, const TsImage *image, bool kept);
-/* Does the row not exist now, by its events alone? */
-extern bool ts_fold_is_gone(const TsFold *fold);
 /* The net operation, given the live row (NULL = none); fills in changed (per attribute) for an UPDATE. */
 extern TsNetOp ts_fold_result(TsFold *fold, TupleTableSlot *live, bool *changed);
 
