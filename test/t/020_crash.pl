@@ -49,7 +49,7 @@ same('postgres', 'same after the time-out');
 # a dump restored into another database: numbers of columns change, positions mean nothing
 sql('postgres', "UPDATE src SET v = 'before the dump' WHERE id = 1; INSERT INTO tgt VALUES (9999, 'extra')");
 sql('postgres', 'CREATE DATABASE other');
-my $dump = TS::ts_tempdir() . '/dump.sql';
+my $dump = ts_tempdir() . '/dump.sql';
 $node->command_ok([ 'pg_dump', '-d', $node->connstr('postgres'), '-f', $dump ], 'pg_dump');
 $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('other'), '-f', $dump ], 'restore');
 sql('other', "INSERT INTO src VALUES (3001, 'after the restore'); UPDATE src SET v = 'after' WHERE id = 2; DELETE FROM src WHERE id = 3");

@@ -14,9 +14,10 @@ use strict;
 use warnings;
 use Test::More;
 use Exporter ();
+use File::Temp ();
 
 our @ISA = ('Exporter');
-our @EXPORT = (qw(ts_node ts_connstr), @Test::More::EXPORT);
+our @EXPORT = (qw(ts_node ts_connstr ts_tempdir), @Test::More::EXPORT);
 
 my $old = !eval { require PostgreSQL::Test::Cluster; require PostgreSQL::Test::Utils; 1 };
 if ($old) { require PostgresNode; require TestLib; }
@@ -44,7 +45,7 @@ sub ts_node
 }
 
 # ts_tempdir(): a folder that goes with the test
-sub ts_tempdir { return $old ? TestLib::tempdir_short() : PostgreSQL::Test::Utils::tempdir_short() }
+sub ts_tempdir { return File::Temp::tempdir(CLEANUP => 1) }
 
 # ts_connstr(NODE, DATABASE): host and port options as a foreign server wants them, e.g. "host '...', port '...'"
 sub ts_connstr
