@@ -45,8 +45,6 @@ static MemoryContext buffer_context = NULL;		/* tuples and images */
 static MemoryContext level_context = NULL;		/* the arrays */
 static LogBuffer *last = NULL;	/* the last one used, of the level "top" */
 
-static uint64 generation = 1;	/* counts the transactions of this session that ended */
-
 static void
 forget_all(void)
 {
@@ -55,7 +53,6 @@ forget_all(void)
 	total = 0;
 	buffer_context = NULL;
 	level_context = NULL;
-	generation++;
 }
 
 MemoryContext
@@ -289,21 +286,6 @@ ts_buffer_flush(void)
 		return;
 	flush_levels(top, GetCurrentTransactionNestLevel());
 	CommandCounterIncrement();
-}
-
-bool
-ts_buffer_is_late(TsLog *log, CommandId cid)
-{
-	if (log->generation != generation)
-	{
-		log->generation = generation;
-		log->highest = cid;
-		return false;
-	}
-	if (cid < log->highest)
-		return true;
-	log->highest = cid;
-	return false;
 }
 
 static HeapTuple

@@ -14,10 +14,8 @@
 
 #include "capture/source.h"
 
-/* Adds an event. image may be NULL. keys are copied. cid: the command that made the change. */
+/* Adds an event. image may be NULL. keys are copied. */
 extern void ts_buffer_add(TsLog *log, char op, const Datum *keys, const bool *keynulls, struct varlena *image);
-/* Notes the command in force and returns true if an event of this command comes after one of a later command. */
-extern bool ts_buffer_is_late(TsLog *log, CommandId cid);
 /* Writes everything that this transaction holds, and makes it visible to the next snapshot. */
 extern void ts_buffer_flush(void);
 /* The context that images are built in; they need to live until the event is written. */

@@ -59,7 +59,6 @@ log_lookup(const TsTracked *tracked)
 		log->slots = NULL;
 		log->nslots = 0;
 		log->desc = NULL;
-		log->generation = 0;
 	}
 	log->seqid = tracked->seq;
 	log->source = tracked->source;

@@ -21,8 +21,6 @@ typedef struct TsLog
 	TupleDesc	desc;
 	TupleTableSlot **slots;		/* permanent: making them anew at each flush costs more than the insert */
 	int			nslots;
-	uint64		generation;		/* of the transaction that set the next field */
-	CommandId	highest;		/* the latest command that made an event */
 } TsLog;
 
 typedef struct TsSource

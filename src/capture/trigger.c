@@ -9,7 +9,6 @@
 #include "access/htup_details.h"
 #include "commands/trigger.h"
 #include "utils/datum.h"
-#include "utils/fmgrprotos.h"
 #include "utils/rel.h"
 
 #include "base/compat.h"
@@ -47,23 +46,18 @@ same_value(Form_pg_attribute att, Datum a, Datum b)
 }
 
 /*
- * The command that made the change, as far as it matters: changes made inside triggers may reach us before those that caused
- * them, so both kinds carry their command's id. Sets TS_IMAGE_CID in flags if so.
+ * The command that made the change. Arrival does not tell the order of a row's versions: changes made by a trigger, or by a
+ * function that the statement calls, reach us before those of the statement itself. Sets TS_IMAGE_CID in flags.
  */
 static CommandId
-note_command(TsSource *source, TriggerData *trig, int *flags)
+note_command(TriggerData *trig, int *flags)
 {
-	CommandId	cid;
-
 	if (trig->tg_relation->rd_rel->relkind == RELKIND_FOREIGN_TABLE)
 		return 0;				/* a foreign partition's rows have no command */
+	*flags |= TS_IMAGE_CID;
 	if (TRIGGER_FIRED_BY_INSERT(trig->tg_event))
-		cid = HeapTupleHeaderGetCmin(trig->tg_trigtuple->t_data);
-	else
-		cid = HeapTupleHeaderGetCmax(trig->tg_trigtuple->t_data);
-	if (ts_buffer_is_late(source->log, cid) || DatumGetInt32(pg_trigger_depth(NULL)) > 1)
-		*flags |= TS_IMAGE_CID;
-	return cid;
+		return HeapTupleHeaderGetCmin(trig->tg_trigtuple->t_data);
+	return HeapTupleHeaderGetCmax(trig->tg_trigtuple->t_data);
 }
 
 /* The row's key in log order; false if a part of it is NULL, which a key that lost its NOT NULL may be. */
@@ -221,7 +215,7 @@ tracksync_capture_row(PG_FUNCTION_ARGS)
 
 	if (source == NULL)
 		return PointerGetDatum(NULL);
-	cid = note_command(source, trig, &flags);
+	cid = note_command(trig, &flags);
 	if (TRIGGER_FIRED_BY_INSERT(trig->tg_event))
 		add_event(source, TS_OP_INSERT, trig->tg_trigslot, flags, cid);
 	else if (TRIGGER_FIRED_BY_DELETE(trig->tg_event))

@@ -19,7 +19,7 @@
 #define TS_IMAGE_ROW 0x02		/* the whole row */
 #define TS_IMAGE_VALUES 0x04	/* old values follow */
 #define TS_IMAGE_PAIR 0x08		/* half of an UPDATE that changed the key: D, and the I that follows it */
-#define TS_IMAGE_CID 0x10		/* the command id: this event may have come before its turn (see design 5) */
+#define TS_IMAGE_CID 0x10		/* the id of the command that made the change: it orders a row's versions, arrival does not */
 
 /*
  * Builds an image. desc and values are in the tracked table's attribute numbers; changed (per attribute) only with

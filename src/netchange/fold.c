@@ -33,8 +33,6 @@ ts_fold_reset(TsFold *fold)
 
 	MemoryContextReset(fold->context);
 	fold->inserts = fold->deletes = 0;
-	fold->txid = 0;
-	fold->cid = 0;
 	fold->events = 0;
 	memset(fold->touched, 0, sizeof(bool) * n);
 	memset(fold->known, 0, sizeof(bool) * n);
@@ -70,17 +68,6 @@ take_old(TsFold *fold, int i, uint64 txid, CommandId cid, const TsImage *image, 
 void
 ts_fold_event(TsFold *fold, char op, uint64 txid, const TsImage *image, bool kept)
 {
-	CommandId	cid;
-
-	if (txid != fold->txid)
-	{
-		fold->txid = txid;
-		fold->cid = 0;
-	}
-	/* an event without a command id is in its turn: it follows all that came before it */
-	cid = (image->flags & TS_IMAGE_CID) ? image->cid : fold->cid;
-	fold->cid = Max(fold->cid, cid);
-
 	fold->events++;
 	fold->inserts += op == TS_OP_INSERT;
 	fold->deletes += op == TS_OP_DELETE;
@@ -93,7 +80,7 @@ ts_fold_event(TsFold *fold, char op, uint64 txid, const TsImage *image, bool kep
 		if (image->shape == NULL || i >= image->natts || !image->changed[i])
 			continue;
 		fold->touched[i] = true;
-		take_old(fold, i, txid, cid, image, kept);
+		take_old(fold, i, txid, image->cid, image, kept);
 	}
 }
 

@@ -1,8 +1,8 @@
 /*
  * fold.h: one key's events, folded one after the other into a state of fixed size. Pure: no SPI, no settings.
  *
- * Order within a row is by the version chain. Events come in seq order; one that carries a command id may have come before
- * its turn: among events of one transaction an old value of a later command gives way to that of an earlier one.
+ * Order within a row is by the version chain. Events come in seq order; among those of one transaction the command ids tell the
+ * order: an old value of a later command gives way to that of an earlier one.
  */
 #ifndef TS_FOLD_H
 #define TS_FOLD_H
@@ -24,8 +24,6 @@ typedef struct TsFold
 	bool	   *nulls;
 	uint64	   *known_txid;		/* of the event it is known from */
 	CommandId  *known_cid;
-	uint64		txid;			/* of the last event, */
-	CommandId	cid;			/* and the highest command seen in it */
 	int64		events;
 } TsFold;
 

@@ -1,6 +1,6 @@
 -- track, untrack, prune, has_changes, summary, changes, operation: what is recorded, and how it is shown.
 SET client_min_messages = warning;
-SELECT plan(39);
+SELECT plan(41);
 CREATE TABLE a (id int PRIMARY KEY, v text, w int, seen timestamptz);
 
 SELECT lives_ok($$SELECT tracksync.track('a', ignore => '{seen}')$$, 'track');
@@ -103,6 +103,17 @@ SELECT tracksync.track('g');
 UPDATE g SET n = 2;
 SELECT results_eq($$SELECT updates FROM tracksync.summary('g')$$, $$VALUES (0::bigint)$$, 'a row changed and changed back by a trigger that comes first is no net change');
 SELECT results_eq($$SELECT (old ->> 'n')::int, (new ->> 'n')::int FROM tracksync.changes('g')$$, $$VALUES (2, 1), (1, 2)$$, 'both events, with their own rows');
+
+-- a function called by the statement changes a row that the statement has changed already
+CREATE TABLE vf (id int PRIMARY KEY, v text);
+CREATE FUNCTION meddle(i int) RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+  IF i = 2 THEN UPDATE vf SET v = 'c' WHERE id = 1; UPDATE vf SET v = 'b' WHERE id = 1; END IF; RETURN 'b'; END $$;
+INSERT INTO vf VALUES (1, 'a'), (2, 'a');
+SELECT tracksync.track('vf');
+UPDATE vf SET v = meddle(id);
+SELECT is((SELECT updates FROM tracksync.summary('vf')), 2::bigint, 'both rows are changed');
+SELECT results_eq($$SELECT (old ->> 'v') || (new ->> 'v') FROM tracksync.changes('vf') WHERE key ->> 'id' = '1' ORDER BY old ->> 'v', new ->> 'v'$$,
+  $$VALUES ('ab'), ('bc'), ('cb')$$, 'with their own rows before and after');
 
 -- every object is described
 SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'tracksync'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL$$, 'functions have comments');
