@@ -22,6 +22,7 @@ CREATE TABLE tracksync.tracked_table (
   log         regclass NOT NULL,
   seq         regclass NOT NULL,
   keys        smallint[] NOT NULL,
+  key_types   oid[] NOT NULL,                 -- the types that the log has the keys in
   images      text NOT NULL CHECK (images IN ('changed', 'none')),
   ignored     smallint[] NOT NULL,
   explicitly  boolean NOT NULL,

@@ -33,7 +33,6 @@
 #include "capture/buffer.h"
 #include "capture/operation.h"
 #include "log/image.h"
-#include "log/logtable.h"
 #include "netchange/probe.h"
 #include "netchange/scan.h"
 
@@ -174,7 +173,7 @@ reader_sees(Reader *r, const Datum *keys)
 
 /* All events of one key. The state after the last event is the live row. */
 static void
-put_key(Reader *r, const Datum *keys, TsEvent *events, int n)
+put_key(Reader *r, const Datum *keys, TsPast *events, int n)
 {
 	int			natts = r->desc->natts;
 	TsRowState	state = ts_history_new_state(natts);
@@ -211,18 +210,16 @@ put_key(Reader *r, const Datum *keys, TsEvent *events, int n)
 }
 
 static void
-note_operation(Reader *r, TupleTableSlot *slot)
+note_operation(Reader *r, const TsLogged *logged)
 {
-	bool		isnull,
-				found;
-	uint64		txid = ts_slot_txid(slot);
-	Who		   *who = hash_search(r->who, &txid, HASH_ENTER, &found);
+	bool		found;
+	Who		   *who = hash_search(r->who, &logged->txid, HASH_ENTER, &found);
 
-	ts_operation_read(slot_getattr(slot, TS_LOG_IMAGE(r->tracked->nkeys), &isnull), &who->op);
+	ts_operation_read(&logged->event, &who->op);
 }
 
 static Tuplesortstate *
-begin_key_sort(Reader *r, TupleDesc logdesc)
+begin_key_sort(Reader *r, TupleDesc eventdesc)
 {
 	int			n = r->tracked->nkeys + 1;
 	AttrNumber *attnums = palloc(sizeof(AttrNumber) * n);
@@ -233,24 +230,24 @@ begin_key_sort(Reader *r, TupleDesc logdesc)
 
 	for (int i = 0; i < n - 1; i++)
 	{
-		attnums[i] = TS_LOG_FIRST_KEY + i;
+		attnums[i] = TS_EVENT_FIRST_KEY + i;
 		operators[i] = index->columns[i].lt_op;
 		collations[i] = index->columns[i].collation;
 	}
-	attnums[n - 1] = TS_LOG_SEQ;
+	attnums[n - 1] = TS_EVENT_SEQ;
 	operators[n - 1] = Int8LessOperator;
-	return tuplesort_begin_heap(logdesc, n, attnums, operators, collations, nullsfirst, work_mem, NULL, 0);
+	return tuplesort_begin_heap(eventdesc, n, attnums, operators, collations, nullsfirst, work_mem, NULL, 0);
 }
 
-static TsEvent
+static TsPast
 read_event(Reader *r, TupleTableSlot *slot)
 {
-	TsEvent		e = {.txid = ts_slot_txid(slot), .seq = ts_slot_seq(slot), .op = ts_slot_op(slot)};
+	TsPast		e = {.txid = ts_slot_txid(slot), .seq = ts_slot_seq(slot), .op = ts_slot_op(slot), .cid = ts_slot_cid(slot)};
 	bool		isnull;
-	Datum		image = slot_getattr(slot, TS_LOG_IMAGE(r->tracked->nkeys), &isnull);
+	Datum		image = slot_getattr(slot, TS_EVENT_IMAGE(r->tracked->nkeys), &isnull);
 
 	if (!isnull)
-		ts_image_read(image, &e.image);
+		ts_image_read(datumCopy(image, false, -1), &e.image);
 	return e;
 }
 
@@ -269,7 +266,7 @@ put_keys(Reader *r, Tuplesortstate *sort, TupleTableSlot *slot)
 	{
 		MemoryContext old = MemoryContextSwitchTo(r->key_context);
 		Datum	   *keys = palloc(sizeof(Datum) * nkeys);
-		TsEvent	   *events = palloc(sizeof(TsEvent) * 8);
+		TsPast	   *events = palloc(sizeof(TsPast) * 8);
 		int			n = 0,
 					size = 8;
 		bool		same = true;
@@ -277,15 +274,15 @@ put_keys(Reader *r, Tuplesortstate *sort, TupleTableSlot *slot)
 		CHECK_FOR_INTERRUPTS();
 		for (int k = 0; k < nkeys; k++)
 		{
-			Form_pg_attribute att = TupleDescAttr(slot->tts_tupleDescriptor, TS_LOG_FIRST_KEY - 1 + k);
+			Form_pg_attribute att = TupleDescAttr(slot->tts_tupleDescriptor, TS_EVENT_FIRST_KEY - 1 + k);
 			bool		isnull;
 
-			keys[k] = datumCopy(slot_getattr(slot, TS_LOG_FIRST_KEY + k, &isnull), att->attbyval, att->attlen);
+			keys[k] = datumCopy(slot_getattr(slot, TS_EVENT_FIRST_KEY + k, &isnull), att->attbyval, att->attlen);
 		}
 		while (more && same)
 		{
 			if (n == size)
-				events = repalloc_huge(events, sizeof(TsEvent) * (size *= 2));
+				events = repalloc_huge(events, sizeof(TsPast) * (size *= 2));
 			events[n++] = read_event(r, slot);
 			more = tuplesort_gettupleslot(sort, true, false, slot, NULL);
 			for (int k = 0; more && same && k < nkeys; k++)
@@ -293,7 +290,7 @@ put_keys(Reader *r, Tuplesortstate *sort, TupleTableSlot *slot)
 				bool		isnull;
 
 				same = DatumGetBool(FunctionCall2Coll(&eq[k], index->columns[k].collation,
-													  slot_getattr(slot, TS_LOG_FIRST_KEY + k, &isnull), keys[k]));
+													  slot_getattr(slot, TS_EVENT_FIRST_KEY + k, &isnull), keys[k]));
 			}
 		}
 		put_key(r, keys, events, n);
@@ -372,27 +369,27 @@ begin_reader(Reader *r, Oid source, Snapshot snapshot)
 static void
 read_log(Reader *r, Snapshot snapshot, const TsPosition *position)
 {
-	TsLogScan  *scan = ts_log_scan_begin(r->tracked->log, snapshot, position);
-	TupleDesc	logdesc = CreateTupleDescCopy(ts_log_scan_desc(scan));
-	Tuplesortstate *sort = begin_key_sort(r, logdesc);
-	Tuplesortstate *whole = begin_key_sort(r, logdesc);
-	TupleTableSlot *sorted = MakeSingleTupleTableSlot(logdesc, &TTSOpsMinimalTuple);
-	TupleTableSlot *slot;
+	TsLogScan  *scan = ts_log_scan_begin(r->tracked, snapshot, position);
+	TupleDesc	eventdesc = ts_event_desc(r->tracked);
+	Tuplesortstate *sort = begin_key_sort(r, eventdesc);
+	Tuplesortstate *whole = begin_key_sort(r, eventdesc);
+	TupleTableSlot *sorted = MakeSingleTupleTableSlot(eventdesc, &TTSOpsMinimalTuple);
+	const TsLogged *logged;
 
-	if (!ts_tracked_keys_fit(r->tracked, r->desc, logdesc))
+	if (!ts_tracked_keys_fit(r->tracked, r->desc))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the type of a key column of table \"%s\" was changed", RelationGetRelationName(r->source)),
 				 errdetail("Its log has the keys in their former type. Pushes compare meanwhile."),
 				 errhint("Untrack the table and track it again.")));
-	while ((slot = ts_log_scan_next(scan, true)) != NULL)
+	while ((logged = ts_log_scan_next(scan, true)) != NULL)
 	{
-		char		op = ts_slot_op(slot);
+		char		op = logged->event.op;
 
 		if (op == TS_OP_OPERATION)
-			note_operation(r, slot);
+			note_operation(r, logged);
 		else
-			tuplesort_puttupleslot(op == TS_OP_TRUNCATE || op == TS_OP_GAP ? whole : sort, slot);
+			tuplesort_puttupleslot(op == TS_OP_TRUNCATE || op == TS_OP_GAP ? whole : sort, ts_log_scan_slot(scan));
 	}
 	ts_log_scan_end(scan);
 	tuplesort_performsort(sort);

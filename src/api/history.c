@@ -4,7 +4,7 @@
 #include "utils/lsyscache.h"
 
 #include "api/history.h"
-#include "log/logtable.h"
+#include "log/event.h"
 
 TsRowState
 ts_history_new_state(int natts)
@@ -28,7 +28,7 @@ ts_history_set_value(TsRowState *state, int i, Oid type, Datum value, bool isnul
 }
 
 void
-ts_history_undo(const TsEvent *e, TsRowState *state, int natts)
+ts_history_undo(const TsPast *e, TsRowState *state, int natts)
 {
 	switch (e->op)
 	{
@@ -70,18 +70,18 @@ ts_history_copy_state(const TsRowState *from, int natts)
 
 /* A stable insertion sort: events out of order stand close to where they belong. */
 void
-ts_history_order_events(TsEvent *events, int n)
+ts_history_order_events(TsPast *events, int n)
 {
 	CommandId	highest = 0;
 
 	for (int i = 0; i < n; i++)
 	{
-		TsEvent		e = events[i];
+		TsPast		e = events[i];
 		int			j = i;
 
 		if (i > 0 && events[i - 1].txid != e.txid)
 			highest = 0;
-		e.order = (e.image.flags & TS_IMAGE_CID) ? e.image.cid : highest;
+		e.order = e.cid != TS_NO_COMMAND ? e.cid : highest;
 		highest = Max(highest, e.order);
 		while (j > 0 && events[j - 1].txid == e.txid && events[j - 1].order > e.order)
 		{

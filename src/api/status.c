@@ -91,10 +91,10 @@ tracksync_has_changes(PG_FUNCTION_ARGS)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	positions = positions_of(source, &shape);
 	if (positions == NIL)
-		found = ts_log_pending(tracked->log, GetActiveSnapshot(), NULL, true).rows > 0;
+		found = ts_log_pending(tracked, GetActiveSnapshot(), NULL, true).rows > 0;
 	foreach(lc, positions)
 	{
-		found = ts_log_pending(tracked->log, GetActiveSnapshot(), lfirst(lc), true).rows > 0;
+		found = ts_log_pending(tracked, GetActiveSnapshot(), lfirst(lc), true).rows > 0;
 		if (found)
 			break;
 	}
@@ -236,19 +236,18 @@ tracksync_link_pending(PG_FUNCTION_ARGS)
 	if (tracked != NULL && get_rel_name(tracked->log) != NULL)
 	{
 		TsLogScan  *scan;
-		TupleTableSlot *slot;
+		const TsLogged *logged;
 
-		pending = ts_log_pending(tracked->log, GetActiveSnapshot(), link->position, false);
+		pending = ts_log_pending(tracked, GetActiveSnapshot(), link->position, false);
 		/* the time is in the transaction's operation record; a transaction that still runs has none */
-		scan = ts_log_scan_begin(tracked->log, GetActiveSnapshot(), link->position);
-		while (pending.rows > 0 && (slot = ts_log_scan_next(scan, true)) != NULL)
+		scan = ts_log_scan_begin(tracked, GetActiveSnapshot(), link->position);
+		while (pending.rows > 0 && (logged = ts_log_scan_next(scan, true)) != NULL)
 		{
 			TsOperation op;
-			bool		isnull;
 
-			if (ts_slot_op(slot) != TS_OP_OPERATION)
+			if (logged->event.op != TS_OP_OPERATION)
 				continue;
-			ts_operation_read(slot_getattr(slot, TS_LOG_IMAGE(tracked->nkeys), &isnull), &op);
+			ts_operation_read(&logged->event, &op);
 			if (nulls[1] || op.logged < DatumGetInt64(values[1]))
 				values[1] = Int64GetDatum(op.logged);
 			nulls[1] = false;
@@ -262,23 +261,22 @@ tracksync_link_pending(PG_FUNCTION_ARGS)
 }
 
 static void
-put_operations(TsResult *result, Oid source, Oid logid, int nkeys)
+put_operations(TsResult *result, const TsTracked *tracked)
 {
-	TsLogScan  *scan = ts_log_scan_begin(logid, GetActiveSnapshot(), NULL);
-	TupleTableSlot *slot;
+	TsLogScan  *scan = ts_log_scan_begin(tracked, GetActiveSnapshot(), NULL);
+	const TsLogged *logged;
 
-	while ((slot = ts_log_scan_next(scan, true)) != NULL)
+	while ((logged = ts_log_scan_next(scan, true)) != NULL)
 	{
 		TsOperation op;
 		Datum		values[12];
 		bool		nulls[12] = {false};
-		bool		isnull;
 
-		if (ts_slot_op(slot) != TS_OP_OPERATION)
+		if (logged->event.op != TS_OP_OPERATION)
 			continue;
-		ts_operation_read(slot_getattr(slot, TS_LOG_IMAGE(nkeys), &isnull), &op);
-		values[0] = UInt64GetDatum(ts_slot_txid(slot));
-		values[1] = ObjectIdGetDatum(source);
+		ts_operation_read(&logged->event, &op);
+		values[0] = UInt64GetDatum(logged->txid);
+		values[1] = ObjectIdGetDatum(tracked->source);
 		values[2] = DirectFunctionCall1(namein, CStringGetDatum(op.user));
 		values[3] = CStringGetTextDatum(op.application);
 		nulls[4] = op.context == NULL;
@@ -328,7 +326,7 @@ tracksync_operations(PG_FUNCTION_ARGS)
 			continue;
 		tracked = ts_tracked_load(lfirst_oid(lc));
 		if (tracked != NULL)
-			put_operations(&result, lfirst_oid(lc), tracked->log, tracked->nkeys);
+			put_operations(&result, tracked);
 	}
 	PopActiveSnapshot();
 	PG_RETURN_NULL();

@@ -2,7 +2,7 @@
 #ifndef TS_SETTINGS_H
 #define TS_SETTINGS_H
 
-/* tracksync.buffer_rows: how many events a transaction holds in memory before it writes them to the log. */
+/* tracksync.buffer_rows: how many events a (sub)transaction holds in memory before it writes them to the log. */
 extern int	ts_buffer_rows;
 /* tracksync.batch_rows: how many rows one statement of a push takes. */
 extern int	ts_batch_rows;
@@ -11,7 +11,10 @@ extern char *ts_context;
 
 /* Bytes of row data after which a batch ends, however few its rows: an array value may not pass 1 GB. */
 #define TS_BATCH_BYTES (8 * 1024 * 1024)
-/* How many sequence numbers one nextval() of a log's sequence stands for; also the most rows of one multi-insert. */
+/* So many bytes of events are held at most by one subtransaction; all nested ones together hold so many times that. */
+#define TS_BUFFER_BYTES (1024 * 1024)
+#define TS_BUFFER_LEVELS 64
+/* How many sequence numbers one nextval() of a log's sequence stands for. */
 #define TS_SEQ_BLOCK 1024
 
 /* Kilobytes for sorting the log, and for keeping the rows of one step: work_mem, and somewhat more, since a push is rare. */

@@ -1,38 +1,41 @@
 /* buffer.c: events on their way to the change log. */
 #include "postgres.h"
 
-#include "access/heapam.h"
 #include "access/relation.h"
-#include "access/tableam.h"
 #include "access/xact.h"
 #include "commands/sequence.h"
 #include "miscadmin.h"
-#include "replication/origin.h"
-#include "storage/lmgr.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "base/settings.h"
 #include "capture/buffer.h"
 #include "capture/operation.h"
-#include "log/logtable.h"
-#include "log/position.h"
+#include "capture/write.h"
+
+/* What is held in memory. */
+typedef struct Held
+{
+	int64		events;
+	Size		bytes;
+} Held;
 
 /* One log's events of one level. */
 typedef struct LogBuffer
 {
 	TsLog	   *log;
-	HeapTuple  *tuples;
+	TsBlock    *blocks;
 	int			n;
 	int			size;
-	int			numbered;		/* the first so many have their seq */
+	CommandId	cid;			/* of the last event counted */
 	TsOperationCount count;		/* of all events of the level, written ones included */
 } LogBuffer;
 
 typedef struct Level
 {
 	int			nest;			/* the subtransaction's nesting level */
-	int			written_by;		/* nesting level under whose id the tuples are written; 0 = they are not */
+	int			written_by;		/* nesting level under whose id the blocks are written; 0 = they are not */
+	Held		held;
 	int			nlogs;
 	int			size;
 	LogBuffer  *logs;
@@ -40,8 +43,8 @@ typedef struct Level
 } Level;
 
 static Level *top = NULL;		/* innermost level that has events */
-static int	total = 0;			/* tuples in all levels */
-static MemoryContext buffer_context = NULL;		/* tuples and images */
+static Held total;				/* in all levels */
+static MemoryContext buffer_context = NULL;		/* the events */
 static MemoryContext level_context = NULL;		/* the arrays */
 static LogBuffer *last = NULL;	/* the last one used, of the level "top" */
 
@@ -50,20 +53,18 @@ forget_all(void)
 {
 	top = NULL;
 	last = NULL;
-	total = 0;
+	memset(&total, 0, sizeof(total));
 	buffer_context = NULL;
 	level_context = NULL;
 }
 
-MemoryContext
-ts_buffer_context(void)
+static void
+make_contexts(void)
 {
-	if (buffer_context == NULL)
-	{
-		buffer_context = AllocSetContextCreate(TopTransactionContext, "tracksync events", ALLOCSET_DEFAULT_SIZES);
-		level_context = AllocSetContextCreate(TopTransactionContext, "tracksync levels", ALLOCSET_SMALL_SIZES);
-	}
-	return buffer_context;
+	if (buffer_context != NULL)
+		return;
+	buffer_context = AllocSetContextCreate(TopTransactionContext, "tracksync events", ALLOCSET_DEFAULT_SIZES);
+	level_context = AllocSetContextCreate(TopTransactionContext, "tracksync levels", ALLOCSET_SMALL_SIZES);
 }
 
 static Level *
@@ -74,7 +75,7 @@ level_for(int nest)
 	if (top != NULL && top->nest == nest)
 		return top;
 	Assert(top == NULL || top->nest < nest);
-	(void) ts_buffer_context();
+	make_contexts();
 	level = MemoryContextAllocZero(level_context, sizeof(Level));
 	level->nest = nest;
 	level->parent = top;
@@ -109,47 +110,69 @@ buffer_for(Level *level, TsLog *log)
 	return buf;
 }
 
-static void
-append(LogBuffer *buf, HeapTuple tuple)
+static TsBlock *
+new_block(LogBuffer *buf)
 {
 	if (buf->n == buf->size)
 	{
-		int			size = buf->size == 0 ? 8 : buf->size * 2;
+		int			size = buf->size == 0 ? 2 : buf->size * 2;
 
-		if (buf->tuples == NULL)
-			buf->tuples = MemoryContextAlloc(level_context, sizeof(HeapTuple) * size);
+		if (buf->blocks == NULL)
+			buf->blocks = MemoryContextAlloc(level_context, sizeof(TsBlock) * size);
 		else
-			buf->tuples = repalloc(buf->tuples, sizeof(HeapTuple) * size);
+			buf->blocks = repalloc(buf->blocks, sizeof(TsBlock) * size);
 		buf->size = size;
 	}
-	buf->tuples[buf->n++] = tuple;
+	memset(&buf->blocks[buf->n], 0, sizeof(TsBlock));
+	return &buf->blocks[buf->n++];
 }
 
-/* Frees the tuples of a level: they are written for good, or aborted. */
-static void
-clear_tuples(Level *level)
+static inline void
+hold(Level *level, int64 events, Size bytes)
 {
-	int			mine = 0;
+	level->held.events += events;
+	level->held.bytes += bytes;
+	total.events += events;
+	total.bytes += bytes;
+}
 
-	for (int i = 0; i < level->nlogs; i++)
-		mine += level->logs[i].n;
-	if (mine == total)
+/* Adds an event to the last block, or to a new one. */
+static void
+append(Level *level, LogBuffer *buf, const TsEvent *event)
+{
+	TsBlock    *block = buf->n > 0 ? &buf->blocks[buf->n - 1] : NULL;
+	MemoryContext old = MemoryContextSwitchTo(buffer_context);
+	Size		before;
+
+	if (block == NULL || block->seq != 0)
+		block = new_block(buf);
+	before = block->bytes.size;
+	if (!ts_block_add(block, event))
+	{
+		block = new_block(buf);
+		before = 0;
+		(void) ts_block_add(block, event);
+	}
+	hold(level, 1, block->bytes.size - before);
+	MemoryContextSwitchTo(old);
+}
+
+/* Frees the events of a level: they are written for good, or aborted. */
+static void
+clear_level(Level *level)
+{
+	if (level->held.events == total.events)
 		MemoryContextReset(buffer_context);
 	else
 		for (int i = 0; i < level->nlogs; i++)
 			for (int j = 0; j < level->logs[i].n; j++)
-				heap_freetuple(level->logs[i].tuples[j]);
+				pfree(level->logs[i].blocks[j].bytes.data);
 	for (int i = 0; i < level->nlogs; i++)
-		level->logs[i].n = level->logs[i].numbered = 0;
-	total -= mine;
+		level->logs[i].n = 0;
+	total.events -= level->held.events;
+	total.bytes -= level->held.bytes;
+	memset(&level->held, 0, sizeof(level->held));
 	level->written_by = 0;
-}
-
-/* txid and seq are the first two columns, always there, at the start of the tuple's data. */
-static inline void
-set_seq(HeapTuple tuple, int64 seq)
-{
-	memcpy((char *) tuple->t_data + tuple->t_data->t_hoff + sizeof(uint64), &seq, sizeof(seq));
 }
 
 /*
@@ -186,15 +209,20 @@ number_events(TsLog *log)
 
 				if (buf->log != log)
 					continue;
-				for (; buf->numbered < buf->n; buf->numbered++)
+				for (int j = 0; j < buf->n; j++)
 				{
-					if (left == 0)
+					TsBlock    *block = &buf->blocks[j];
+
+					if (block->seq != 0)
+						continue;
+					if (left < block->n)
 					{
 						next = nextval_internal(log->seqid, false);
 						left = TS_SEQ_BLOCK;
 					}
-					set_seq(buf->tuples[buf->numbered], next++);
-					left--;
+					block->seq = next;
+					next += block->n;
+					left -= block->n;
 				}
 			}
 		}
@@ -202,56 +230,16 @@ number_events(TsLog *log)
 	}
 }
 
+/* Writes a buffer's events; a log dropped meanwhile takes them with it. */
 static void
-ensure_slots(TsLog *log, int n)
+write_buffer(const LogBuffer *buf)
 {
-	MemoryContext old;
-
-	if (log->nslots >= n)
-		return;
-	old = MemoryContextSwitchTo(TopMemoryContext);
-	n = Min(Max(n, log->nslots * 2), TS_SEQ_BLOCK);
-	if (log->slots == NULL)
-		log->slots = palloc(sizeof(TupleTableSlot *) * TS_SEQ_BLOCK);
-	while (log->nslots < n)
-	{
-		log->slots[log->nslots] = MakeSingleTupleTableSlot(log->desc, &TTSOpsHeapTuple);
-		log->nslots++;
-	}
-	MemoryContextSwitchTo(old);
-}
-
-/* Inserts tuples [0, n) of a buffer into its log; a log dropped meanwhile takes its events with it. */
-static void
-write_tuples(LogBuffer *buf)
-{
-	TsLog	   *log = buf->log;
-	Relation	rel = try_relation_open(log->logid, RowExclusiveLock);
-	MemoryContext context,
-				old;
+	Relation	rel = try_relation_open(buf->log->logid, RowExclusiveLock);
 
 	if (rel == NULL)
 		return;
-	number_events(log);
-	context = AllocSetContextCreate(CurrentMemoryContext, "tracksync write", ALLOCSET_DEFAULT_SIZES);
-	old = MemoryContextSwitchTo(context);
-	for (int done = 0; done < buf->n;)
-	{
-		int			n = Min(buf->n - done, TS_SEQ_BLOCK);
-
-		ensure_slots(log, n);
-		for (int i = 0; i < n; i++)
-			ExecStoreHeapTuple(buf->tuples[done + i], log->slots[i], false);
-		if (n == 1)
-			table_tuple_insert(rel, log->slots[0], GetCurrentCommandId(true), 0, NULL);
-		else
-			table_multi_insert(rel, log->slots, n, GetCurrentCommandId(true), 0, NULL);
-		for (int i = 0; i < n; i++)
-			ExecClearTuple(log->slots[i]);
-		done += n;
-	}
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
+	number_events(buf->log);
+	ts_write_blocks(rel, buf->log, buf->blocks, buf->n);
 	relation_close(rel, NoLock);
 }
 
@@ -260,7 +248,7 @@ write_level(Level *level)
 {
 	for (int i = 0; i < level->nlogs; i++)
 		if (level->logs[i].n > 0)
-			write_tuples(&level->logs[i]);
+			write_buffer(&level->logs[i]);
 }
 
 static void
@@ -274,7 +262,7 @@ flush_levels(Level *level, int nest)
 		return;
 	write_level(level);
 	if (level->nest == nest)
-		clear_tuples(level);
+		clear_level(level);
 	else
 		level->written_by = nest;
 }
@@ -282,55 +270,35 @@ flush_levels(Level *level, int nest)
 void
 ts_buffer_flush(void)
 {
-	if (top == NULL || total == 0)
+	if (top == NULL || total.events == 0)
 		return;
 	flush_levels(top, GetCurrentTransactionNestLevel());
 	CommandCounterIncrement();
 }
 
-static HeapTuple
-form_row(TsLog *log, char op, const Datum *keys, const bool *keynulls, struct varlena *image)
+/* Does the level hold enough to be written? Levels around it cannot be written now, but they count in the end. */
+static bool
+is_full(const Level *level)
 {
-	int			natts = TS_LOG_NATTS(log->nkeys);
-	Datum		values[TS_LOG_NATTS(INDEX_MAX_KEYS)];
-	bool		nulls[TS_LOG_NATTS(INDEX_MAX_KEYS)];
-
-	values[TS_LOG_TXID - 1] = UInt64GetDatum(U64FromFullTransactionId(GetTopFullTransactionId()));
-	values[TS_LOG_SEQ - 1] = Int64GetDatum(0);
-	memset(nulls, 0, sizeof(bool) * natts);
-	values[TS_LOG_OP(log->nkeys) - 1] = CharGetDatum(op);
-	values[TS_LOG_ORIGIN(log->nkeys) - 1] = Int16GetDatum((int16) replorigin_session_origin);
-	nulls[TS_LOG_ORIGIN(log->nkeys) - 1] = replorigin_session_origin == InvalidRepOriginId;
-	for (int i = 0; i < log->nkeys; i++)
-	{
-		nulls[TS_LOG_FIRST_KEY - 1 + i] = keys == NULL || keynulls[i];
-		values[TS_LOG_FIRST_KEY - 1 + i] = keys == NULL ? (Datum) 0 : keys[i];
-	}
-	nulls[natts - 1] = image == NULL;
-	values[natts - 1] = PointerGetDatum(image);
-	return heap_form_tuple(log->desc, values, nulls);
+	return level->held.events >= ts_buffer_rows || level->held.bytes >= TS_BUFFER_BYTES ||
+		total.events >= (int64) ts_buffer_rows * TS_BUFFER_LEVELS || total.bytes >= (Size) TS_BUFFER_BYTES * TS_BUFFER_LEVELS;
 }
 
 void
-ts_buffer_add(TsLog *log, char op, const Datum *keys, const bool *keynulls, struct varlena *image)
+ts_buffer_add(TsLog *log, const TsEvent *event)
 {
-	int			nest = GetCurrentTransactionNestLevel();
-	Level	   *level = level_for(nest);
-	MemoryContext old = MemoryContextSwitchTo(ts_buffer_context());
-	HeapTuple	tuple = form_row(log, op, keys, keynulls, image);
+	Level	   *level = level_for(GetCurrentTransactionNestLevel());
 
-	if (image != NULL)
-		pfree(image);
-	MemoryContextSwitchTo(old);
 	if (last == NULL || last->log != log)
 		last = buffer_for(level, log);
-	append(last, tuple);
-	ts_operation_count(&last->count, op);
-	total++;
-	if (total >= ts_buffer_rows)
+	append(level, last, event);
+	ts_operation_count(&last->count, event->op,
+					   event->cid == TS_NO_COMMAND || event->cid != last->cid || ts_operation_is_empty(&last->count));
+	last->cid = event->cid;
+	if (is_full(level))
 	{
 		write_level(level);
-		clear_tuples(level);
+		clear_level(level);
 	}
 }
 
@@ -338,17 +306,20 @@ ts_buffer_add(TsLog *log, char op, const Datum *keys, const bool *keynulls, stru
 static void
 add_operations(void)
 {
+	TsBytes		image = {0};
+
 	for (int i = 0; i < top->nlogs; i++)
 	{
 		LogBuffer  *buf = &top->logs[i];
-		MemoryContext old;
+		TsEvent		event = {.op = TS_OP_OPERATION, .cid = buf->cid};
 
 		if (ts_operation_is_empty(&buf->count))
 			continue;
-		old = MemoryContextSwitchTo(ts_buffer_context());
-		append(buf, form_row(buf->log, TS_OP_OPERATION, NULL, NULL, ts_operation_build(&buf->count)));
-		MemoryContextSwitchTo(old);
-		total++;
+		image.used = 0;
+		ts_operation_pack(&image, &buf->count);
+		event.image = image.data;
+		event.image_size = image.used;
+		append(top, buf, &event);
 	}
 }
 
@@ -382,6 +353,23 @@ xact_callback(XactEvent event, void *arg)
 	}
 }
 
+static void
+merge_buffer(LogBuffer *to, LogBuffer *from)
+{
+	for (int j = 0; j < from->n; j++)
+	{
+		TsBlock    *block = &from->blocks[j];
+		TsBlock    *before = to->n > 0 ? &to->blocks[to->n - 1] : NULL;
+
+		if (before != NULL && before->seq == 0 && block->seq == 0 && ts_block_append(before, block))
+			pfree(block->bytes.data);
+		else
+			*new_block(to) = *block;
+	}
+	to->cid = from->cid;
+	ts_operation_add(&to->count, &from->count);
+}
+
 /* Hands the innermost level, nest, to its parent. */
 static void
 merge_level(Level *level)
@@ -396,17 +384,13 @@ merge_level(Level *level)
 	for (int i = 0; i < level->nlogs; i++)
 	{
 		LogBuffer  *from = &level->logs[i];
-		LogBuffer  *to = buffer_for(parent, from->log);
-		bool		numbered = to->numbered == to->n;
 
-		for (int j = 0; j < from->n; j++)
-			append(to, from->tuples[j]);
-		if (numbered)
-			to->numbered += from->numbered;
-		ts_operation_add(&to->count, &from->count);
-		if (from->tuples)
-			pfree(from->tuples);
+		merge_buffer(buffer_for(parent, from->log), from);
+		if (from->blocks)
+			pfree(from->blocks);
 	}
+	parent->held.events += level->held.events;
+	parent->held.bytes += level->held.bytes;
 	top = parent;
 	if (level->logs)
 		pfree(level->logs);
@@ -423,7 +407,7 @@ subxact_commit(int nest)
 		{
 			level->written_by = nest - 1;
 			if (level->nest == nest - 1)
-				clear_tuples(level);
+				clear_level(level);
 		}
 	if (top->nest == nest)
 		merge_level(top);
@@ -439,7 +423,7 @@ subxact_abort(int nest)
 	{
 		Level	   *dead = top;
 
-		clear_tuples(dead);
+		clear_level(dead);
 		top = dead->parent;
 	}
 	for (level = top; level != NULL; level = level->parent)

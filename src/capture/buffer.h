@@ -13,14 +13,12 @@
 #define TS_BUFFER_H
 
 #include "capture/source.h"
+#include "log/event.h"
 
-/* Adds an event. image may be NULL. keys are copied. */
-extern void ts_buffer_add(TsLog *log, char op, const Datum *keys, const bool *keynulls, struct varlena *image);
+/* Adds an event; everything is copied. */
+extern void ts_buffer_add(TsLog *log, const TsEvent *event);
 /* Writes everything that this transaction holds, and makes it visible to the next snapshot. */
 extern void ts_buffer_flush(void);
-/* The context that images are built in; they need to live until the event is written. */
-extern MemoryContext ts_buffer_context(void);
-
 /* Callbacks of transaction ends; registered when the library is loaded. */
 extern void ts_buffer_init(void);
 

@@ -1,7 +1,7 @@
 /*
  * operation.c: the operation level of the change log.
  *
- * Image of an O row: five counters (int64 each: inserts, updates, deletes, truncates, tags), started and logged (int64 each),
+ * Image of an O event: five counters (int64 each: inserts, updates, deletes, truncates, tags), started and logged (int64 each),
  * then user, application name and context as zero-terminated strings; an absent context is one byte 0xFF.
  */
 #include "postgres.h"
@@ -19,7 +19,6 @@
 
 #include "base/settings.h"
 #include "capture/operation.h"
-#include "log/logtable.h"
 
 #define NCOUNTERS 7
 #define NO_CONTEXT "\377"
@@ -66,7 +65,7 @@ tag_now(void)
 }
 
 void
-ts_operation_count(TsOperationCount *count, char op)
+ts_operation_count(TsOperationCount *count, char op, bool command)
 {
 	switch (op)
 	{
@@ -83,7 +82,8 @@ ts_operation_count(TsOperationCount *count, char op)
 			count->truncates++;
 			break;
 	}
-	count->tags |= UINT64CONST(1) << tag_now();
+	if (command)
+		count->tags |= UINT64CONST(1) << tag_now();
 }
 
 void
@@ -115,17 +115,11 @@ ts_operation_current(TsOperation *result)
 	result->logged = GetCurrentTimestamp();
 }
 
-struct varlena *
-ts_operation_build(const TsOperationCount *count)
+void
+ts_operation_pack(TsBytes *bytes, const TsOperationCount *count)
 {
 	TsOperation op;
 	int64		counters[NCOUNTERS];
-	Size		user,
-				application,
-				context,
-				size;
-	struct varlena *image;
-	char	   *p;
 	const char *why;
 
 	ts_operation_current(&op);
@@ -137,27 +131,19 @@ ts_operation_build(const TsOperationCount *count)
 	counters[4] = (int64) count->tags;
 	counters[5] = op.started;
 	counters[6] = op.logged;
-	user = strlen(op.user) + 1;
-	application = strlen(op.application) + 1;
-	context = strlen(why) + 1;
-	size = VARHDRSZ + sizeof(counters) + user + application + context;
-	image = palloc(size);
-	SET_VARSIZE(image, size);
-	p = VARDATA(image);
-	memcpy(p, counters, sizeof(counters));
-	p += sizeof(counters);
-	memcpy(p, op.user, user);
-	memcpy(p + user, op.application, application);
-	memcpy(p + user + application, why, context);
-	return image;
+	ts_pack(bytes, counters, sizeof(counters));
+	ts_pack(bytes, op.user, strlen(op.user) + 1);
+	ts_pack(bytes, op.application, strlen(op.application) + 1);
+	ts_pack(bytes, why, strlen(why) + 1);
 }
 
 void
-ts_operation_read(Datum image, TsOperation *result)
+ts_operation_read(const TsEvent *event, TsOperation *result)
 {
-	struct varlena *v = PG_DETOAST_DATUM_COPY(image);
-	char	   *p = VARDATA(v);
+	char	   *p = palloc(event->image_size);
 	int64		counters[NCOUNTERS];
+
+	memcpy(p, event->image, event->image_size);
 
 	memcpy(counters, p, sizeof(counters));
 	p += sizeof(counters);

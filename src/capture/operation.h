@@ -1,12 +1,12 @@
 /*
  * operation.h: who changed a table, why and how much: one record per transaction and tracked table.
  *
- * The record is the image of an O row in the table's log; operation.c has its format.
+ * The record is the image of an O event in the table's log; operation.c has its format.
  */
 #ifndef TS_OPERATION_H
 #define TS_OPERATION_H
 
-#include "tcop/cmdtag.h"
+#include "log/event.h"
 
 /* What a transaction did to one table, gathered event by event. */
 typedef struct TsOperationCount
@@ -18,11 +18,12 @@ typedef struct TsOperationCount
 	uint64		tags;			/* which of the known command tags took part */
 } TsOperationCount;
 
-extern void ts_operation_count(TsOperationCount *count, char op);
+/* Counts an event; the command tag is looked up only with "command". */
+extern void ts_operation_count(TsOperationCount *count, char op, bool command);
 extern void ts_operation_add(TsOperationCount *sum, const TsOperationCount *more);
 extern bool ts_operation_is_empty(const TsOperationCount *count);
-/* The O row's image for the running transaction, in the current context. */
-extern struct varlena *ts_operation_build(const TsOperationCount *count);
+/* Appends the O event's image for the running transaction. */
+extern void ts_operation_pack(TsBytes *bytes, const TsOperationCount *count);
 
 typedef struct TsOperation
 {
@@ -34,7 +35,8 @@ typedef struct TsOperation
 	TsOperationCount count;
 } TsOperation;
 
-extern void ts_operation_read(Datum image, TsOperation *result);
+/* event is an O event; the strings are copies in the current context */
+extern void ts_operation_read(const TsEvent *event, TsOperation *result);
 /* What the running transaction's own record would say now. */
 extern void ts_operation_current(TsOperation *result);
 /* The command tags as an array of text. */

@@ -56,13 +56,11 @@ log_lookup(const TsTracked *tracked)
 	if (!found)
 	{
 		log->seqid = InvalidOid;
-		log->slots = NULL;
-		log->nslots = 0;
 		log->desc = NULL;
+		memset(log->slots, 0, sizeof(log->slots));
 	}
 	log->seqid = tracked->seq;
 	log->source = tracked->source;
-	log->nkeys = tracked->nkeys;
 	if (log->desc == NULL)
 	{
 		Relation	rel = table_open(tracked->log, AccessShareLock);
@@ -73,6 +71,19 @@ log_lookup(const TsTracked *tracked)
 		table_close(rel, NoLock);
 	}
 	return log;
+}
+
+TupleTableSlot *
+ts_log_slot(TsLog *log, int i)
+{
+	if (log->slots[i] == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		log->slots[i] = MakeSingleTupleTableSlot(log->desc, &TTSOpsHeapTuple);
+		MemoryContextSwitchTo(old);
+	}
+	return log->slots[i];
 }
 
 /* root attnum → the relation's attnum, by name, as partitions are matched. */
@@ -99,6 +110,7 @@ build_keys(TsSource *entry, Relation root, const TsTracked *tracked)
 
 	entry->nkeys = tracked->nkeys;
 	entry->keys = palloc0(sizeof(AttrNumber) * entry->nkeys);
+	entry->key_atts = palloc0(sizeof(Form_pg_attribute) * entry->nkeys);
 	entry->key_eq = palloc0(sizeof(FmgrInfo) * entry->nkeys);
 	entry->key_collation = palloc0(sizeof(Oid) * entry->nkeys);
 	for (int i = 0; i < entry->nkeys; i++)
@@ -109,6 +121,7 @@ build_keys(TsSource *entry, Relation root, const TsTracked *tracked)
 		if (attnum > root->rd_att->natts || TupleDescAttr(root->rd_att, attnum - 1)->attisdropped)
 			continue;
 		entry->keys[i] = entry->attmap[attnum - 1];
+		entry->key_atts[i] = TupleDescAttr(entry->rootdesc, attnum - 1);
 		entry->is_key[attnum - 1] = true;
 		for (int j = 0; index != NULL && j < index->nkeys; j++)
 			if (index->columns[j].attnum == attnum)
@@ -154,7 +167,7 @@ source_build(TsSource *entry, Relation rel)
 		if (tracked->ignored[i] <= entry->rootdesc->natts)
 			entry->ignored[tracked->ignored[i] - 1] = true;
 	build_keys(entry, root, tracked);
-	entry->keys_fit = ts_tracked_keys_fit(tracked, entry->rootdesc, entry->log->desc);
+	entry->keys_fit = ts_tracked_keys_fit(tracked, entry->rootdesc);
 	MemoryContextSwitchTo(old);
 	table_close(root, NoLock);
 }

@@ -11,16 +11,17 @@
 #include "fmgr.h"
 #include "utils/relcache.h"
 
+/* The most rows of one multi-insert into a log. */
+#define TS_LOG_SLOTS 64
+
 /* A change log as the writer sees it; one per session and log, never freed. */
 typedef struct TsLog
 {
 	Oid			logid;			/* hash key */
 	Oid			seqid;
 	Oid			source;
-	int			nkeys;
 	TupleDesc	desc;
-	TupleTableSlot **slots;		/* permanent: making them anew at each flush costs more than the insert */
-	int			nslots;
+	TupleTableSlot *slots[TS_LOG_SLOTS];	/* permanent, made as they are needed */
 } TsLog;
 
 typedef struct TsSource
@@ -33,7 +34,8 @@ typedef struct TsSource
 	bool		images;
 	bool		keys_fit;		/* else an event can only be told as a gap */
 	int			nkeys;
-	AttrNumber *keys;			/* in the firing relation's numbers */
+	AttrNumber *keys;			/* in the firing relation's numbers, */
+	Form_pg_attribute *key_atts;	/* and as attributes of rootdesc */
 	FmgrInfo   *key_eq;			/* the key index's own equality */
 	Oid		   *key_collation;
 	TupleDesc	rootdesc;		/* a copy of the tracked table's row */
@@ -50,6 +52,8 @@ typedef struct TsSource
 
 /* The entry of a relation, valid and ready to use; NULL if neither it nor an ancestor is tracked. */
 extern TsSource *ts_source_lookup(Relation rel);
+/* The log's slot i < TS_LOG_SLOTS. */
+extern TupleTableSlot *ts_log_slot(TsLog *log, int i);
 /* The number of the root's shape, written down if new. */
 extern int32 ts_source_shape(TsSource *source);
 /* A (sub)transaction failed: shapes it wrote are gone. */

@@ -213,19 +213,24 @@ resolve_columns(Relation rel, List *names, int *n)
 static void
 insert_tracked(Relation rel, const TsKeyIndex *key, Datum ignored, const TsTrackOptions *options)
 {
-	static const Oid types[] = {OIDOID, OIDOID, OIDOID, INT2ARRAYOID, TEXTOID, INT2ARRAYOID, BOOLOID, INT4OID, BOOLOID, TEXTOID};
+	static const Oid types[] = {OIDOID, OIDOID, OIDOID, INT2ARRAYOID, TEXTOID, INT2ARRAYOID, BOOLOID, INT4OID, BOOLOID, TEXTOID,
+	OIDARRAYOID};
 	AttrNumber *keys = palloc(sizeof(AttrNumber) * key->nkeys);
-	Datum		values[10];
+	Datum	   *key_types = palloc(sizeof(Datum) * key->nkeys);
+	Datum		values[11];
 	Oid			logid,
 				seqid;
 	bool		created;
 	TsCatalog	cat;
 
 	for (int i = 0; i < key->nkeys; i++)
+	{
 		keys[i] = key->columns[i].attnum;
+		key_types[i] = ObjectIdGetDatum(getBaseType(TupleDescAttr(RelationGetDescr(rel), keys[i] - 1)->atttypid));
+	}
 	values[7] = Int32GetDatum(ts_shape_register(rel, &created));
 	ts_catalog_enter(&cat);
-	ts_logtable_create(rel, key->nkeys, keys, &logid, &seqid);
+	ts_logtable_create(rel, &logid, &seqid);
 	values[0] = ObjectIdGetDatum(RelationGetRelid(rel));
 	values[1] = ObjectIdGetDatum(logid);
 	values[2] = ObjectIdGetDatum(seqid);
@@ -235,8 +240,9 @@ insert_tracked(Relation rel, const TsKeyIndex *key, Datum ignored, const TsTrack
 	values[6] = BoolGetDatum(options->explicitly);
 	values[9] = CStringGetTextDatum(ts_system_identity());
 	values[8] = BoolGetDatum(rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED);
-	ts_sql("INSERT INTO tracksync.tracked_table (source, log, seq, keys, images, ignored, explicitly, shape, system_identity) "
-		   "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $10)", SPI_OK_INSERT, 10, types, values, NULL);
+	values[10] = PointerGetDatum(construct_array(key_types, key->nkeys, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+	ts_sql("INSERT INTO tracksync.tracked_table (source, log, seq, keys, key_types, images, ignored, explicitly, shape, "
+		   "system_identity) VALUES ($1, $2, $3, $4, $11, $5, $6, $7, $8, $10)", SPI_OK_INSERT, 11, types, values, NULL);
 	/* a crash empties unlogged tables without an event: this row goes with it */
 	ts_sql("INSERT INTO tracksync_log.survivor (source) SELECT $1 WHERE $9", SPI_OK_INSERT, 9, types, values, NULL);
 	ts_catalog_leave(&cat);

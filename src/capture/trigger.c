@@ -9,13 +9,17 @@
 #include "access/htup_details.h"
 #include "commands/trigger.h"
 #include "utils/datum.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "base/compat.h"
 #include "capture/buffer.h"
 #include "capture/source.h"
 #include "log/image.h"
-#include "log/logtable.h"
+
+/* Bytes of the buffer that events are packed in, and how large it may stay. */
+#define SCRATCH_SIZE 1024
+#define SCRATCH_KEPT (256 * 1024)
 
 PG_FUNCTION_INFO_V1(tracksync_capture_row);
 PG_FUNCTION_INFO_V1(tracksync_capture_truncate);
@@ -47,14 +51,13 @@ same_value(Form_pg_attribute att, Datum a, Datum b)
 
 /*
  * The command that made the change. Arrival does not tell the order of a row's versions: changes made by a trigger, or by a
- * function that the statement calls, reach us before those of the statement itself. Sets TS_IMAGE_CID in flags.
+ * function that the statement calls, reach us before those of the statement itself.
  */
 static CommandId
-note_command(TriggerData *trig, int *flags)
+command_of(TriggerData *trig)
 {
 	if (trig->tg_relation->rd_rel->relkind == RELKIND_FOREIGN_TABLE)
-		return 0;				/* a foreign partition's rows have no command */
-	*flags |= TS_IMAGE_CID;
+		return TS_NO_COMMAND;	/* a foreign partition's rows have none */
 	if (TRIGGER_FIRED_BY_INSERT(trig->tg_event))
 		return HeapTupleHeaderGetCmin(trig->tg_trigtuple->t_data);
 	return HeapTupleHeaderGetCmax(trig->tg_trigtuple->t_data);
@@ -84,28 +87,58 @@ same_key(TsSource *source, const Datum *a, const Datum *b)
 	return true;
 }
 
-/* Builds the image of source->values and adds the event. A row without a whole key can only be told as a gap. */
+/* An event without key and image. */
 static void
-add_event(TsSource *source, char op, TupleTableSlot *slot, int flags, CommandId cid)
+add_bare_event(TsSource *source, char op)
 {
+	TsEvent		event = {.op = op, .cid = TS_NO_COMMAND};
+
+	ts_buffer_add(source->log, &event);
+}
+
+/* Empties a buffer that lives as long as the session, and does not keep what one huge row made of it. */
+static void
+empty(TsBytes *bytes)
+{
+	if (bytes->data != NULL && bytes->size > SCRATCH_KEPT)
+	{
+		pfree(bytes->data);
+		bytes->data = NULL;
+	}
+	if (bytes->data == NULL)
+	{
+		bytes->size = SCRATCH_SIZE;
+		bytes->data = MemoryContextAlloc(TopMemoryContext, SCRATCH_SIZE);
+	}
+	bytes->used = 0;
+}
+
+/*
+ * Adds the event of a row: its key, and with image flags the image of source->values. A row without a whole key can only be told
+ * as a gap.
+ */
+static void
+add_event(TsSource *source, TsEvent event, TupleTableSlot *slot, int image)
+{
+	static TsBytes scratch;
 	Datum		keys[INDEX_MAX_KEYS];
 	bool		keynulls[INDEX_MAX_KEYS];
-	struct varlena *image = NULL;
 
 	if (!source->keys_fit || !read_key(source, slot, keys, keynulls))
 	{
-		ts_buffer_add(source->log, TS_OP_GAP, NULL, NULL, NULL);
+		add_bare_event(source, TS_OP_GAP);
 		return;
 	}
-	if (flags != 0)
-	{
-		int32		shape = (flags & (TS_IMAGE_MASK | TS_IMAGE_ROW)) != 0 ? ts_source_shape(source) : 0;
-		MemoryContext old = MemoryContextSwitchTo(ts_buffer_context());
-
-		image = ts_image_build(flags, cid, shape, source->rootdesc, source->changed, source->values, source->nulls);
-		MemoryContextSwitchTo(old);
-	}
-	ts_buffer_add(source->log, op, keys, keynulls, image);
+	empty(&scratch);
+	for (int i = 0; i < source->nkeys; i++)
+		ts_pack_value(&scratch, source->key_atts[i]->attbyval, source->key_atts[i]->attlen, keys[i]);
+	event.key_size = scratch.used;
+	if (image != 0)
+		ts_image_pack(&scratch, image, ts_source_shape(source), source->rootdesc, source->changed, source->values, source->nulls);
+	event.key = scratch.data;
+	event.image = image != 0 ? scratch.data + event.key_size : NULL;
+	event.image_size = scratch.used - event.key_size;
+	ts_buffer_add(source->log, &event);
 }
 
 /* The old row in the root's attribute numbers. */
@@ -123,14 +156,21 @@ read_row(TsSource *source, TupleTableSlot *slot)
 }
 
 static void
-capture_delete(TsSource *source, TupleTableSlot *slot, int flags, CommandId cid)
+capture_delete(TsSource *source, TupleTableSlot *slot, CommandId cid, bool pair)
 {
+	TsEvent		event = {.op = TS_OP_DELETE, .cid = cid, .pair = pair};
+
 	if (source->images)
-	{
 		read_row(source, slot);
-		flags |= TS_IMAGE_ROW | TS_IMAGE_VALUES;
-	}
-	add_event(source, TS_OP_DELETE, slot, flags, cid);
+	add_event(source, event, slot, source->images ? TS_IMAGE_ROW | TS_IMAGE_VALUES : 0);
+}
+
+static void
+capture_insert(TsSource *source, TupleTableSlot *slot, CommandId cid, bool pair)
+{
+	TsEvent		event = {.op = TS_OP_INSERT, .cid = cid, .pair = pair};
+
+	add_event(source, event, slot, 0);
 }
 
 /* Fills in source->changed; returns whether a column that matters changed, and whether one of the key did. */
@@ -163,11 +203,11 @@ compare_rows(TsSource *source, TupleTableSlot *newslot, bool *key_touched)
 }
 
 static void
-capture_update(TsSource *source, TriggerData *trig, int flags, CommandId cid)
+capture_update(TsSource *source, TriggerData *trig, CommandId cid)
 {
 	TupleTableSlot *oldslot = trig->tg_trigslot;
 	TupleTableSlot *newslot = trig->tg_newslot;
-	int			values = source->images ? TS_IMAGE_VALUES : 0;
+	TsEvent		event = {.op = TS_OP_UPDATE, .cid = cid};
 	bool		key_touched;
 
 	read_row(source, oldslot);
@@ -182,13 +222,12 @@ capture_update(TsSource *source, TriggerData *trig, int flags, CommandId cid)
 		if (!read_key(source, oldslot, oldkeys, nulls) || !read_key(source, newslot, newkeys, nulls) ||
 			!same_key(source, oldkeys, newkeys))
 		{
-			/* the D carries the row as it was; the I tells nothing but that it is the other half */
-			capture_delete(source, oldslot, flags | TS_IMAGE_PAIR, cid);
-			add_event(source, TS_OP_INSERT, newslot, flags | TS_IMAGE_PAIR, cid);
+			capture_delete(source, oldslot, cid, true);
+			capture_insert(source, newslot, cid, true);
 			return;
 		}
 	}
-	add_event(source, TS_OP_UPDATE, newslot, flags | TS_IMAGE_MASK | values, cid);
+	add_event(source, event, newslot, source->images ? TS_IMAGE_MASK | TS_IMAGE_VALUES : TS_IMAGE_MASK);
 }
 
 static TriggerData *
@@ -210,18 +249,17 @@ tracksync_capture_row(PG_FUNCTION_ARGS)
 {
 	TriggerData *trig = trigger_data(fcinfo, true);
 	TsSource   *source = ts_source_lookup(trig->tg_relation);
-	int			flags = 0;
 	CommandId	cid;
 
 	if (source == NULL)
 		return PointerGetDatum(NULL);
-	cid = note_command(trig, &flags);
+	cid = command_of(trig);
 	if (TRIGGER_FIRED_BY_INSERT(trig->tg_event))
-		add_event(source, TS_OP_INSERT, trig->tg_trigslot, flags, cid);
+		capture_insert(source, trig->tg_trigslot, cid, false);
 	else if (TRIGGER_FIRED_BY_DELETE(trig->tg_event))
-		capture_delete(source, trig->tg_trigslot, flags, cid);
+		capture_delete(source, trig->tg_trigslot, cid, false);
 	else
-		capture_update(source, trig, flags, cid);
+		capture_update(source, trig, cid);
 	return PointerGetDatum(NULL);
 }
 
@@ -233,6 +271,6 @@ tracksync_capture_truncate(PG_FUNCTION_ARGS)
 	TsSource   *source = ts_source_lookup(trig->tg_relation);
 
 	if (source != NULL)
-		ts_buffer_add(source->log, source->root == source->relid ? TS_OP_TRUNCATE : TS_OP_GAP, NULL, NULL, NULL);
+		add_bare_event(source, source->root == source->relid ? TS_OP_TRUNCATE : TS_OP_GAP);
 	return PointerGetDatum(NULL);
 }

@@ -234,7 +234,7 @@ insert_link(const TsLink *link, const TsLinkOptions *o)
 	/* from here on, what commits is a change; what this transaction did so far is not */
 	PushActiveSnapshot(snapshot);
 	snapshot = GetActiveSnapshot();
-	pending = ts_log_pending(tracked->log, snapshot, NULL, false);
+	pending = ts_log_pending(tracked, snapshot, NULL, false);
 	values[0] = CStringGetTextDatum(link->name);
 	values[1] = ObjectIdGetDatum(GetUserId());
 	values[2] = ObjectIdGetDatum(link->source);

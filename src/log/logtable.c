@@ -33,7 +33,7 @@ free_number(void)
 }
 
 void
-ts_logtable_create(Relation source, int nkeys, const AttrNumber *keys, Oid *logid, Oid *seqid)
+ts_logtable_create(Relation source, Oid *logid, Oid *seqid)
 {
 	Oid			schema = get_namespace_oid(TS_LOG_SCHEMA, false);
 	int64		number = free_number();
@@ -44,21 +44,9 @@ ts_logtable_create(Relation source, int nkeys, const AttrNumber *keys, Oid *logi
 
 	initStringInfo(&sql);
 	snprintf(name, sizeof(name), "log_" INT64_FORMAT, number);
-	/* CREATE TABLE tracksync_log.log_N (txid xid8 NOT NULL, …, k1 type COLLATE c, …, image bytea) WITH (…) */
-	appendStringInfo(&sql, "CREATE TABLE %s.%s (txid xid8 NOT NULL, seq bigint NOT NULL",
+	appendStringInfo(&sql, "CREATE TABLE %s.%s (txid xid8 NOT NULL, seq bigint NOT NULL, n int NOT NULL, origin int2, "
+					 "events bytea NOT NULL) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000)",
 					 TS_LOG_SCHEMA, name);
-	for (int i = 0; i < nkeys; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(source), keys[i] - 1);
-		int32		typmod = att->atttypmod;
-		Oid			base = getBaseTypeAndTypmod(att->atttypid, &typmod);
-
-		appendStringInfo(&sql, ", k%d %s", i + 1, ts_quote_type(base, typmod));
-		if (OidIsValid(att->attcollation))
-			appendStringInfo(&sql, " COLLATE %s", ts_quote_collation(att->attcollation));
-	}
-	appendStringInfoString(&sql, ", op \"char\" NOT NULL, origin int2, image bytea) "
-						   "WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000)");
 	ts_sql(sql.data, SPI_OK_UTILITY, 0, NULL, NULL, NULL);
 	*logid = get_relname_relid(name, schema);
 

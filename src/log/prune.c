@@ -58,14 +58,16 @@ delete_passed(Oid logid, int n, TsPosition *const *positions)
 		bool		isnull;
 		uint64		txid = (uint64) DatumGetInt64(slot_getattr(slot, TS_LOG_TXID, &isnull));
 		int64		seq = DatumGetInt64(slot_getattr(slot, TS_LOG_SEQ, &isnull));
+		int			events = DatumGetInt32(slot_getattr(slot, TS_LOG_N, &isnull));
 		bool		passed = txid != own;
 
+		/* a row goes when its last event may */
 		for (int i = 0; i < n && passed; i++)
-			passed = ts_position_passed(positions[i], txid, seq);
+			passed = ts_position_passed(positions[i], txid, seq + events - 1);
 		if (!passed)
 			continue;
 		simple_table_tuple_delete(rel, &slot->tts_tid, snapshot);
-		deleted++;
+		deleted += events;
 	}
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);

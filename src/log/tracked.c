@@ -21,6 +21,22 @@
 #include "log/logtable.h"
 #include "log/tracked.h"
 
+static Oid *
+type_oids(MemoryContext context, int column)
+{
+	bool		isnull;
+	Datum		value = ts_sql_value(0, column, &isnull);
+	Datum	   *elems;
+	int			n;
+	Oid		   *result;
+
+	deconstruct_array(DatumGetArrayTypeP(value), OIDOID, sizeof(Oid), true, TYPALIGN_INT, &elems, NULL, &n);
+	result = MemoryContextAlloc(context, sizeof(Oid) * (n + 1));
+	for (int i = 0; i < n; i++)
+		result[i] = DatumGetObjectId(elems[i]);
+	return result;
+}
+
 static AttrNumber *
 attnums(MemoryContext context, int column, int *n)
 {
@@ -40,6 +56,21 @@ char *
 ts_system_identity(void)
 {
 	return psprintf(UINT64_FORMAT "/%u", GetSystemIdentifier(), MyDatabaseId);
+}
+
+/* The log is empty: from here on it has the keys in the types they have now. */
+static void
+set_key_types(Oid source)
+{
+	static const Oid types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(source)};
+
+	ts_sql("WITH RECURSIVE b AS (SELECT k.ord, a.atttypid AS type FROM tracksync.tracked_table t, "
+		   "unnest(t.keys) WITH ORDINALITY k(n, ord) JOIN pg_attribute a ON a.attrelid = $1 AND a.attnum = k.n "
+		   "WHERE t.source OPERATOR(pg_catalog.=) $1 "
+		   "UNION ALL SELECT b.ord, p.typbasetype FROM b JOIN pg_type p ON p.oid = b.type WHERE p.typtype = 'd') "
+		   "UPDATE tracksync.tracked_table t SET key_types = (SELECT array_agg(b.type ORDER BY b.ord) FROM b JOIN pg_type p "
+		   "ON p.oid = b.type WHERE p.typtype <> 'd') WHERE t.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 1, types, values, NULL);
 }
 
 /*
@@ -65,6 +96,7 @@ adopt(Oid source, Oid logid)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the key of tracked table \"%s\" was not found after a restore", get_rel_name(source)),
 				 errhint("Call tracksync.untrack with cascade => true, and make the links anew.")));
+	set_key_types(source);
 	ts_sql("WITH s AS (SELECT names FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY shape DESC LIMIT 1), "
 		   "m AS (SELECT u.n AS was, a.attnum AS is FROM s, unnest(s.names) WITH ORDINALITY u(name, n) JOIN pg_attribute a "
 		   "ON a.attrelid = $1 AND a.attname = u.name AND a.attnum > 0 AND NOT a.attisdropped) "
@@ -101,7 +133,7 @@ ts_tracked_load(Oid source)
 
 	ts_catalog_enter(&cat);
 	adopt_if_foreign(source);
-	if (ts_sql("SELECT log, seq, keys, images = 'changed', ignored, explicitly, shape FROM tracksync.tracked_table "
+	if (ts_sql("SELECT log, seq, keys, images = 'changed', ignored, explicitly, shape, key_types FROM tracksync.tracked_table "
 			   "WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_SELECT, 1, types, values, NULL) == 1)
 	{
 		tracked = MemoryContextAllocZero(context, sizeof(TsTracked));
@@ -113,6 +145,7 @@ ts_tracked_load(Oid source)
 		tracked->ignored = attnums(context, 5, &tracked->nignored);
 		tracked->explicitly = DatumGetBool(ts_sql_value(0, 6, &isnull));
 		tracked->shape = DatumGetInt32(ts_sql_value(0, 7, &isnull));
+		tracked->key_types = type_oids(context, 8);
 	}
 	ts_catalog_leave(&cat);
 	return tracked;
@@ -132,13 +165,14 @@ ts_tracked_need(Oid source)
 }
 
 bool
-ts_tracked_keys_fit(const TsTracked *tracked, TupleDesc source, TupleDesc log)
+ts_tracked_keys_fit(const TsTracked *tracked, TupleDesc source)
 {
 	for (int i = 0; i < tracked->nkeys; i++)
 	{
-		Form_pg_attribute att = TupleDescAttr(source, tracked->keys[i] - 1);
+		AttrNumber	attnum = tracked->keys[i];
 
-		if (att->attisdropped || getBaseType(att->atttypid) != TupleDescAttr(log, TS_LOG_FIRST_KEY - 1 + i)->atttypid)
+		if (attnum > source->natts || TupleDescAttr(source, attnum - 1)->attisdropped ||
+			getBaseType(TupleDescAttr(source, attnum - 1)->atttypid) != tracked->key_types[i])
 			return false;
 	}
 	return true;

@@ -14,6 +14,7 @@ typedef struct TsTracked
 	Oid			seq;
 	int			nkeys;
 	AttrNumber *keys;			/* the source's attribute numbers, in the key index's column order */
+	Oid		   *key_types;		/* the base types that the log has the keys in */
 	bool		images;			/* 'changed'; false: 'none' */
 	int			nignored;
 	AttrNumber *ignored;
@@ -32,7 +33,7 @@ extern TsTracked *ts_tracked_need(Oid source);
 extern Oid	ts_tracked_root(Oid relid);
 
 /* Are the key columns of the types that the log has them in? Not after ALTER TABLE … TYPE of one. */
-extern bool ts_tracked_keys_fit(const TsTracked *tracked, TupleDesc source, TupleDesc log);
+extern bool ts_tracked_keys_fit(const TsTracked *tracked, TupleDesc source);
 
 /* One key column's index support. */
 typedef struct TsKeyColumn

@@ -5,7 +5,7 @@
 #include "utils/memutils.h"
 
 #include "base/compat.h"
-#include "log/logtable.h"
+#include "log/event.h"
 #include "netchange/fold.h"
 
 TsFold *
@@ -66,8 +66,11 @@ take_old(TsFold *fold, int i, uint64 txid, CommandId cid, const TsImage *image, 
 }
 
 void
-ts_fold_event(TsFold *fold, char op, uint64 txid, const TsImage *image, bool kept)
+ts_fold_event(TsFold *fold, char op, uint64 txid, CommandId cid, const TsImage *image, bool kept)
 {
+	/* without one it stays where it came */
+	if (cid == TS_NO_COMMAND)
+		cid = 0;
 	fold->events++;
 	fold->inserts += op == TS_OP_INSERT;
 	fold->deletes += op == TS_OP_DELETE;
@@ -80,7 +83,7 @@ ts_fold_event(TsFold *fold, char op, uint64 txid, const TsImage *image, bool kep
 		if (image->shape == NULL || i >= image->natts || !image->changed[i])
 			continue;
 		fold->touched[i] = true;
-		take_old(fold, i, txid, image->cid, image, kept);
+		take_old(fold, i, txid, cid, image, kept);
 	}
 }
 

@@ -33,9 +33,9 @@ typedef struct TsFold
 extern TsFold *ts_fold_create(TupleDesc desc, const bool *ignored);
 extern void ts_fold_reset(TsFold *fold);
 /*
- * image: the decoded image or one with flags 0. kept: its values live in fold->context and need not be copied.
+ * image: the decoded image, or one without a shape. kept: its values live in fold->context and need not be copied.
  */
-extern void ts_fold_event(TsFold *fold, char op, uint64 txid, const TsImage *image, bool kept);
+extern void ts_fold_event(TsFold *fold, char op, uint64 txid, CommandId cid, const TsImage *image, bool kept);
 /* The net operation, given the live row (NULL = none); fills in changed (per attribute) for an UPDATE. */
 extern TsNetOp ts_fold_result(TsFold *fold, TupleTableSlot *live, bool *changed);
 

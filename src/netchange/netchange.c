@@ -12,7 +12,6 @@
 #include "base/compat.h"
 #include "base/settings.h"
 #include "log/image.h"
-#include "log/logtable.h"
 #include "netchange/fold.h"
 #include "netchange/netchange.h"
 #include "netchange/probe.h"
@@ -24,7 +23,7 @@ struct TsNetStream
 	TsProbe    *probe;
 	TsFold	   *fold;
 	Tuplesortstate *sort;
-	TupleDesc	logdesc;
+	TupleDesc	eventdesc;
 	TupleTableSlot *event;		/* the first event of the next key, if have_event */
 	bool		have_event;
 	FmgrInfo   *key_eq;
@@ -49,16 +48,16 @@ begin_sort(TsNetStream *stream)
 	stream->key_eq = palloc0(sizeof(FmgrInfo) * n);
 	for (int i = 0; i < stream->nkeys; i++)
 	{
-		attnums[i] = TS_LOG_FIRST_KEY + i;
+		attnums[i] = TS_EVENT_FIRST_KEY + i;
 		operators[i] = index->columns[i].lt_op;
 		collations[i] = index->columns[i].collation;
 		fmgr_info(get_opcode(index->columns[i].eq_op), &stream->key_eq[i]);
 	}
-	attnums[n - 1] = TS_LOG_SEQ;
+	attnums[n - 1] = TS_EVENT_SEQ;
 	operators[n - 1] = Int8LessOperator;
 	collations[n - 1] = InvalidOid;
 	stream->key_collation = collations;
-	stream->sort = tuplesort_begin_heap(stream->logdesc, n, attnums, operators, collations, nullsfirst, TS_SORT_KB, NULL, 0);
+	stream->sort = tuplesort_begin_heap(stream->eventdesc, n, attnums, operators, collations, nullsfirst, TS_SORT_KB, NULL, 0);
 }
 
 TsNetStream *
@@ -66,14 +65,14 @@ ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const
 {
 	TsNetStream *stream = palloc0(sizeof(TsNetStream));
 	TupleDesc	desc = RelationGetDescr(source);
-	TsLogScan  *scan = ts_log_scan_begin(tracked->log, snapshot, pos);
-	TupleTableSlot *slot;
+	TsLogScan  *scan = ts_log_scan_begin(tracked, snapshot, pos);
+	const TsLogged *logged;
 
 	memset(pending, 0, sizeof(*pending));
 	/* keys of another type than today's cannot be looked up */
-	pending->wholesale = !ts_tracked_keys_fit(tracked, desc, ts_log_scan_desc(scan));
+	pending->wholesale = !ts_tracked_keys_fit(tracked, desc);
 	stream->nkeys = tracked->nkeys;
-	stream->logdesc = CreateTupleDescCopy(ts_log_scan_desc(scan));
+	stream->eventdesc = ts_event_desc(tracked);
 	stream->probe = ts_probe_begin(source, tracked, snapshot);
 	stream->ignored = palloc0(sizeof(bool) * (desc->natts + 1));
 	for (int i = 0; i < tracked->nignored; i++)
@@ -82,17 +81,17 @@ ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const
 	stream->fold = ts_fold_create(desc, stream->ignored);
 	stream->changed = palloc0(sizeof(bool) * (desc->natts + 1));
 	stream->keys = palloc0(sizeof(Datum) * stream->nkeys);
-	stream->event = MakeSingleTupleTableSlot(stream->logdesc, &TTSOpsMinimalTuple);
+	stream->event = MakeSingleTupleTableSlot(stream->eventdesc, &TTSOpsMinimalTuple);
 	stream->key_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync key", ALLOCSET_SMALL_SIZES);
 	stream->event_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync event", ALLOCSET_DEFAULT_SIZES);
 	begin_sort(stream);
 
-	while ((slot = ts_log_scan_next(scan, false)) != NULL)
+	while ((logged = ts_log_scan_next(scan, false)) != NULL)
 	{
-		ts_pending_add(pending, slot);
+		ts_pending_add(pending, logged);
 		/* then nothing but the counts is wanted */
 		if (!pending->wholesale)
-			tuplesort_puttupleslot(stream->sort, slot);
+			tuplesort_puttupleslot(stream->sort, ts_log_scan_slot(scan));
 		CHECK_FOR_INTERRUPTS();
 	}
 	ts_log_scan_end(scan);
@@ -111,9 +110,9 @@ take_key(TsNetStream *stream)
 	old = MemoryContextSwitchTo(stream->key_context);
 	for (int i = 0; i < stream->nkeys; i++)
 	{
-		Form_pg_attribute att = TupleDescAttr(stream->logdesc, TS_LOG_FIRST_KEY - 1 + i);
+		Form_pg_attribute att = TupleDescAttr(stream->eventdesc, TS_EVENT_FIRST_KEY - 1 + i);
 		bool		isnull;
-		Datum		value = slot_getattr(stream->event, TS_LOG_FIRST_KEY + i, &isnull);
+		Datum		value = slot_getattr(stream->event, TS_EVENT_FIRST_KEY + i, &isnull);
 
 		Assert(!isnull);
 		stream->keys[i] = datumCopy(value, att->attbyval, att->attlen);
@@ -127,7 +126,7 @@ same_key(TsNetStream *stream)
 	for (int i = 0; i < stream->nkeys; i++)
 	{
 		bool		isnull;
-		Datum		value = slot_getattr(stream->event, TS_LOG_FIRST_KEY + i, &isnull);
+		Datum		value = slot_getattr(stream->event, TS_EVENT_FIRST_KEY + i, &isnull);
 
 		if (!DatumGetBool(FunctionCall2Coll(&stream->key_eq[i], stream->key_collation[i], value, stream->keys[i])))
 			return false;
@@ -144,7 +143,7 @@ fold_key(TsNetStream *stream)
 	do
 	{
 		bool		isnull;
-		Datum		value = slot_getattr(stream->event, TS_LOG_IMAGE(stream->nkeys), &isnull);
+		Datum		value = slot_getattr(stream->event, TS_EVENT_IMAGE(stream->nkeys), &isnull);
 		TsImage		image = {0};
 		bool		keep = stream->fold->events < TS_FOLD_KEEP;
 		MemoryContext old;
@@ -152,9 +151,9 @@ fold_key(TsNetStream *stream)
 		MemoryContextReset(stream->event_context);
 		old = MemoryContextSwitchTo(keep ? stream->fold->context : stream->event_context);
 		if (!isnull)
-			ts_image_read(value, &image);
+			ts_image_read(keep ? datumCopy(value, false, -1) : value, &image);
 		MemoryContextSwitchTo(old);
-		ts_fold_event(stream->fold, ts_slot_op(stream->event), ts_slot_txid(stream->event), &image, keep);
+		ts_fold_event(stream->fold, ts_slot_op(stream->event), ts_slot_txid(stream->event), ts_slot_cid(stream->event), &image, keep);
 		stream->have_event = tuplesort_gettupleslot(stream->sort, true, false, stream->event, NULL);
 	} while (stream->have_event && same_key(stream));
 }

@@ -1,8 +1,12 @@
 /* scan.c: reading a change log. */
 #include "postgres.h"
 
+#include "access/relscan.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "catalog/pg_type.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "log/logtable.h"
@@ -10,77 +14,189 @@
 
 struct TsLogScan
 {
+	const TsTracked *tracked;
+	const TsPosition *pos;
 	Relation	rel;
 	TableScanDesc scan;
-	TupleTableSlot *slot;
-	const TsPosition *pos;
+	TupleTableSlot *row;		/* of the log */
+	MemoryContext row_context;	/* its events, if they were toasted */
+	TsEventReader reader;
+	int64		next_seq;
+	TsLogged	logged;			/* the event at hand */
+	TupleTableSlot *slot;		/* the same as a row; made at the first use */
+	MemoryContext event_context;	/* its values */
 };
 
-TsLogScan *
-ts_log_scan_begin(Oid logid, Snapshot snapshot, const TsPosition *pos)
+TupleDesc
+ts_event_desc(const TsTracked *tracked)
 {
-	TsLogScan  *scan = palloc(sizeof(TsLogScan));
+	TupleDesc	desc = CreateTemplateTupleDesc(TS_EVENT_NATTS(tracked->nkeys));
 
-	scan->rel = table_open(logid, AccessShareLock);
-	scan->slot = table_slot_create(scan->rel, NULL);
-	scan->scan = table_beginscan(scan->rel, snapshot, 0, NULL);
+	TupleDescInitEntry(desc, TS_EVENT_TXID, "txid", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, TS_EVENT_SEQ, "seq", INT8OID, -1, 0);
+	TupleDescInitEntry(desc, TS_EVENT_OP, "op", CHAROID, -1, 0);
+	TupleDescInitEntry(desc, TS_EVENT_CID, "cid", INT4OID, -1, 0);
+	for (int i = 0; i < tracked->nkeys; i++)
+	{
+		bool		exists = get_typisdefined(tracked->key_types[i]);
+
+		TupleDescInitEntry(desc, TS_EVENT_FIRST_KEY + i, "k", exists ? tracked->key_types[i] : INT4OID, -1, 0);
+	}
+	TupleDescInitEntry(desc, TS_EVENT_IMAGE(tracked->nkeys), "image", BYTEAOID, -1, 0);
+	return desc;
+}
+
+TsLogScan *
+ts_log_scan_begin(const TsTracked *tracked, Snapshot snapshot, const TsPosition *pos)
+{
+	TsLogScan  *scan = palloc0(sizeof(TsLogScan));
+
+	scan->tracked = tracked;
 	scan->pos = pos;
+	scan->rel = table_open(tracked->log, AccessShareLock);
+	scan->row = table_slot_create(scan->rel, NULL);
+	scan->scan = table_beginscan(scan->rel, snapshot, 0, NULL);
+	scan->row_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync log row", ALLOCSET_SMALL_SIZES);
+	scan->event_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync log event", ALLOCSET_SMALL_SIZES);
 	return scan;
 }
 
-TupleTableSlot *
-ts_log_scan_next(TsLogScan *scan, bool operations)
+/* Goes to the next row of the log that has an event which is not passed. */
+static bool
+next_row(TsLogScan *scan)
 {
-	while (table_scan_getnextslot(scan->scan, ForwardScanDirection, scan->slot))
+	while (table_scan_getnextslot(scan->scan, ForwardScanDirection, scan->row))
 	{
-		if (scan->pos != NULL && ts_position_passed(scan->pos, ts_slot_txid(scan->slot), ts_slot_seq(scan->slot)))
+		MemoryContext old;
+		bool		isnull;
+		uint64		txid = (uint64) DatumGetInt64(slot_getattr(scan->row, TS_LOG_TXID, &isnull));
+
+		if (scan->pos != NULL && ts_position_sees(scan->pos, txid))
 			continue;
-		if (!operations && ts_slot_op(scan->slot) == TS_OP_OPERATION)
-			continue;
-		return scan->slot;
+		scan->logged.txid = txid;
+		scan->next_seq = DatumGetInt64(slot_getattr(scan->row, TS_LOG_SEQ, &isnull));
+		MemoryContextReset(scan->row_context);
+		old = MemoryContextSwitchTo(scan->row_context);
+		ts_events_begin(&scan->reader, PG_DETOAST_DATUM_PACKED(slot_getattr(scan->row, TS_LOG_EVENTS, &isnull)));
+		MemoryContextSwitchTo(old);
+		return true;
 	}
-	return NULL;
+	return false;
 }
 
-TupleDesc
-ts_log_scan_desc(TsLogScan *scan)
+const TsLogged *
+ts_log_scan_next(TsLogScan *scan, bool operations)
 {
-	return RelationGetDescr(scan->rel);
+	TsLogged   *logged = &scan->logged;
+
+	for (;;)
+	{
+		while (!ts_events_next(&scan->reader, &logged->event))
+			if (!next_row(scan))
+				return NULL;
+		logged->seq = scan->next_seq++;
+		if (scan->pos != NULL && ts_position_passed(scan->pos, logged->txid, logged->seq))
+			continue;
+		if (!operations && logged->event.op == TS_OP_OPERATION)
+			continue;
+		return logged;
+	}
+}
+
+static void
+unpack_key(TsLogScan *scan, TupleTableSlot *slot)
+{
+	const TsEvent *event = &scan->logged.event;
+	const char *at = event->key;
+	const char *end = at + event->key_size;
+
+	for (int i = 0; i < scan->tracked->nkeys; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(slot->tts_tupleDescriptor, TS_EVENT_FIRST_KEY - 1 + i);
+
+		/* what follows a key of a type that is gone cannot be found */
+		if (att->atttypid != scan->tracked->key_types[i])
+			return;
+		at = ts_unpack_value(at, end, att->attbyval, att->attlen, &slot->tts_values[TS_EVENT_FIRST_KEY - 1 + i]);
+		slot->tts_isnull[TS_EVENT_FIRST_KEY - 1 + i] = false;
+	}
+}
+
+/* A copy: the event's own bytes are not aligned. */
+static Datum
+image_datum(const TsEvent *event)
+{
+	struct varlena *image = palloc(VARHDRSZ + event->image_size);
+
+	SET_VARSIZE(image, VARHDRSZ + event->image_size);
+	memcpy(VARDATA(image), event->image, event->image_size);
+	return PointerGetDatum(image);
+}
+
+TupleTableSlot *
+ts_log_scan_slot(TsLogScan *scan)
+{
+	const TsEvent *event = &scan->logged.event;
+	int			image = TS_EVENT_IMAGE(scan->tracked->nkeys) - 1;
+	TupleTableSlot *slot = scan->slot;
+	MemoryContext old;
+
+	if (slot == NULL)
+		slot = scan->slot = MakeSingleTupleTableSlot(ts_event_desc(scan->tracked), &TTSOpsVirtual);
+	ExecClearTuple(slot);
+	MemoryContextReset(scan->event_context);
+	old = MemoryContextSwitchTo(scan->event_context);
+	memset(slot->tts_isnull, true, sizeof(bool) * slot->tts_tupleDescriptor->natts);
+	slot->tts_values[TS_EVENT_TXID - 1] = Int64GetDatum((int64) scan->logged.txid);
+	slot->tts_values[TS_EVENT_SEQ - 1] = Int64GetDatum(scan->logged.seq);
+	slot->tts_values[TS_EVENT_OP - 1] = CharGetDatum(event->op);
+	slot->tts_values[TS_EVENT_CID - 1] = Int32GetDatum((int32) event->cid);
+	memset(slot->tts_isnull, false, sizeof(bool) * (TS_EVENT_FIRST_KEY - 1));
+	if (event->key != NULL)
+		unpack_key(scan, slot);
+	if (event->image != NULL)
+	{
+		slot->tts_values[image] = image_datum(event);
+		slot->tts_isnull[image] = false;
+	}
+	MemoryContextSwitchTo(old);
+	return ExecStoreVirtualTuple(slot);
 }
 
 void
 ts_log_scan_end(TsLogScan *scan)
 {
 	table_endscan(scan->scan);
-	ExecDropSingleTupleTableSlot(scan->slot);
+	ExecDropSingleTupleTableSlot(scan->row);
+	if (scan->slot != NULL)
+		ExecDropSingleTupleTableSlot(scan->slot);
+	MemoryContextDelete(scan->row_context);
+	MemoryContextDelete(scan->event_context);
 	table_close(scan->rel, NoLock);
 	pfree(scan);
 }
 
 void
-ts_pending_add(TsPending *pending, TupleTableSlot *slot)
+ts_pending_add(TsPending *pending, const TsLogged *logged)
 {
-	char		op = ts_slot_op(slot);
-	uint64		txid = ts_slot_txid(slot);
-
 	pending->rows++;
-	pending->wholesale |= op == TS_OP_TRUNCATE || op == TS_OP_GAP;
-	if (txid == ts_own_txid())
-		pending->last_seq = Max(pending->last_seq, ts_slot_seq(slot));
-	if (pending->oldest_txid == 0 || txid < pending->oldest_txid)
-		pending->oldest_txid = txid;
+	pending->wholesale |= logged->event.op == TS_OP_TRUNCATE || logged->event.op == TS_OP_GAP;
+	if (logged->txid == ts_own_txid())
+		pending->last_seq = Max(pending->last_seq, logged->seq);
+	if (pending->oldest_txid == 0 || logged->txid < pending->oldest_txid)
+		pending->oldest_txid = logged->txid;
 }
 
 TsPending
-ts_log_pending(Oid logid, Snapshot snapshot, const TsPosition *pos, bool any_will_do)
+ts_log_pending(const TsTracked *tracked, Snapshot snapshot, const TsPosition *pos, bool any_will_do)
 {
 	TsPending	result = {0};
-	TsLogScan  *scan = ts_log_scan_begin(logid, snapshot, pos);
-	TupleTableSlot *slot;
+	TsLogScan  *scan = ts_log_scan_begin(tracked, snapshot, pos);
+	const TsLogged *logged;
 
-	while ((slot = ts_log_scan_next(scan, false)) != NULL)
+	while ((logged = ts_log_scan_next(scan, false)) != NULL)
 	{
-		ts_pending_add(&result, slot);
+		ts_pending_add(&result, logged);
 		if (any_will_do)
 			break;
 	}

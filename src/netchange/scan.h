@@ -1,24 +1,43 @@
 /*
- * scan.h: reading a change log: the rows that a snapshot sees and a position has not passed.
+ * scan.h: reading a change log: the events that a snapshot sees and a position has not passed.
  */
 #ifndef TS_SCAN_H
 #define TS_SCAN_H
 
-#include "access/relscan.h"
 #include "executor/tuptable.h"
-#include "log/logtable.h"
+#include "log/event.h"
 #include "log/position.h"
 #include "log/tracked.h"
 #include "utils/snapshot.h"
 
 typedef struct TsLogScan TsLogScan;
 
-/* pos may be NULL: all rows. The log stays locked (AccessShare) until the transaction ends. */
-extern TsLogScan *ts_log_scan_begin(Oid logid, Snapshot snapshot, const TsPosition *pos);
-/* The next row, or NULL; operation records are passed over unless asked for. The slot is valid until the next call. */
-extern TupleTableSlot *ts_log_scan_next(TsLogScan *scan, bool operations);
-extern TupleDesc ts_log_scan_desc(TsLogScan *scan);
+typedef struct TsLogged
+{
+	uint64		txid;
+	int64		seq;
+	TsEvent		event;			/* points into the scan's memory */
+} TsLogged;
+
+/* pos may be NULL: all events. The log stays locked (AccessShare) until the transaction ends. */
+extern TsLogScan *ts_log_scan_begin(const TsTracked *tracked, Snapshot snapshot, const TsPosition *pos);
+/* The next event, valid until the next call, or NULL; operation records are passed over unless asked for. */
+extern const TsLogged *ts_log_scan_next(TsLogScan *scan, bool operations);
 extern void ts_log_scan_end(TsLogScan *scan);
+
+/* An event as a row that can be sorted: k1 … kN are the key columns in their own base types, NULL where it has no key. */
+#define TS_EVENT_TXID 1
+#define TS_EVENT_SEQ 2
+#define TS_EVENT_OP 3			/* "char" */
+#define TS_EVENT_CID 4			/* int4, all bits set: none */
+#define TS_EVENT_FIRST_KEY 5
+#define TS_EVENT_IMAGE(nkeys) (TS_EVENT_FIRST_KEY + (nkeys))
+#define TS_EVENT_NATTS(nkeys) TS_EVENT_IMAGE(nkeys)
+
+/* That row's descriptor. A key column whose type is gone stays NULL. */
+extern TupleDesc ts_event_desc(const TsTracked *tracked);
+/* The event last returned, in a virtual slot of that descriptor; valid until the next call of ts_log_scan_next. */
+extern TupleTableSlot *ts_log_scan_slot(TsLogScan *scan);
 
 typedef struct TsPending
 {
@@ -28,18 +47,18 @@ typedef struct TsPending
 	uint64		oldest_txid;	/* of the pending events, 0 = none */
 } TsPending;
 
-/* Counts what is pending; stops at the first row if any_will_do. */
-extern TsPending ts_log_pending(Oid logid, Snapshot snapshot, const TsPosition *pos, bool any_will_do);
+/* Counts what is pending; stops at the first event if any_will_do. */
+extern TsPending ts_log_pending(const TsTracked *tracked, Snapshot snapshot, const TsPosition *pos, bool any_will_do);
 
 /* Counts one event. */
-extern void ts_pending_add(TsPending *pending, TupleTableSlot *slot);
+extern void ts_pending_add(TsPending *pending, const TsLogged *logged);
 
 static inline uint64
 ts_slot_txid(TupleTableSlot *slot)
 {
 	bool		isnull;
 
-	return (uint64) DatumGetInt64(slot_getattr(slot, TS_LOG_TXID, &isnull));
+	return (uint64) DatumGetInt64(slot_getattr(slot, TS_EVENT_TXID, &isnull));
 }
 
 static inline int64
@@ -47,7 +66,7 @@ ts_slot_seq(TupleTableSlot *slot)
 {
 	bool		isnull;
 
-	return DatumGetInt64(slot_getattr(slot, TS_LOG_SEQ, &isnull));
+	return DatumGetInt64(slot_getattr(slot, TS_EVENT_SEQ, &isnull));
 }
 
 static inline char
@@ -55,7 +74,15 @@ ts_slot_op(TupleTableSlot *slot)
 {
 	bool		isnull;
 
-	return DatumGetChar(slot_getattr(slot, TS_LOG_OP(TS_LOG_NKEYS(slot->tts_tupleDescriptor->natts)), &isnull));
+	return DatumGetChar(slot_getattr(slot, TS_EVENT_OP, &isnull));
+}
+
+static inline CommandId
+ts_slot_cid(TupleTableSlot *slot)
+{
+	bool		isnull;
+
+	return (CommandId) DatumGetInt32(slot_getattr(slot, TS_EVENT_CID, &isnull));
 }
 
 #endif

@@ -11,7 +11,6 @@
 
 #include "base/catalog.h"
 #include "base/quote.h"
-#include "log/logtable.h"
 #include "netchange/scan.h"
 #include "plan/fingerprint.h"
 #include "plan/plan.h"
@@ -94,7 +93,7 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 		if (changes != NULL)
 			return changes;
 	}
-	*pending = ts_log_pending(link->tracked->log, snapshot, link->position, false);
+	*pending = ts_log_pending(link->tracked, snapshot, link->position, false);
 	return ts_diff_source(link, target, link->state != TS_STATE_INITIAL || link->initial == TS_INITIAL_MIRROR);
 }
 
