@@ -27,7 +27,7 @@
 typedef struct Found
 {
 	bool		there;
-	bool		done;			/* the fast DELETE had it */
+	bool		done;			/* written at the first attempt */
 	bool		holds_new;
 	bool		holds_old;
 	char	   *row;			/* jsonb text */
@@ -382,11 +382,31 @@ fast(const TsWriter *writer, TsChangeOp op)
 	return writer->careful ? TS_STATEMENT_INSERT : TS_STATEMENT_INSERT_ALL;
 }
 
+/* Without a statement, where the target can and knows what is meant. */
+static bool
+write_directly(TsWriter *writer, Batch *batch, uint64 *done)
+{
+	TsWrite		write = {.op = batch->op, .mask = batch->mask, .n = batch->n, .rows = batch->rows};
+
+	if (writer->target->ops->write == NULL || (batch->op == TS_CHANGE_DELETE && writer->text_keys) ||
+		(batch->op == TS_CHANGE_INSERT && writer->careful))
+		return false;
+	write.done = palloc0(sizeof(bool) * batch->n);
+	if (!writer->target->ops->write(writer->target, &write))
+		return false;
+	*done = 0;
+	for (int i = 0; i < batch->n; i++)
+	{
+		batch->found[i].done = write.done[i];
+		*done += write.done[i];
+	}
+	return true;
+}
+
 static void
 write_batch(TsWriter *writer, Batch *batch)
 {
 	int		   *all = palloc(sizeof(int) * batch->n);
-	bool		returns = batch->op == TS_CHANGE_DELETE;
 	uint64		done;
 
 	for (int i = 0; i < batch->n; i++)
@@ -396,8 +416,9 @@ write_batch(TsWriter *writer, Batch *batch)
 	writer->first_key = describe(writer, &batch->rows[0], batch->op, true, 200);
 	writer->last_key = describe(writer, &batch->rows[batch->n - 1], batch->op, true, 200);
 	writer->batch++;
-	done = execute(writer, statement(writer, fast(writer, batch->op), batch->op, batch->mask), batch, batch->n, all,
-				   returns ? note_deleted : NULL, batch);
+	if (!write_directly(writer, batch, &done))
+		done = execute(writer, statement(writer, fast(writer, batch->op), batch->op, batch->mask), batch, batch->n, all,
+					   batch->op == TS_CHANGE_DELETE ? note_deleted : NULL, batch);
 	if (done != (uint64) batch->n)
 		settle(writer, batch, all);
 }

@@ -16,19 +16,26 @@
 #include "utils/plancache.h"
 #include "utils/snapmgr.h"
 
+#include "apply/direct.h"
 #include "apply/target.h"
+#include "base/settings.h"
 #include "base/compat.h"
 
 typedef struct LocalTarget
 {
 	TsTarget	base;
+	const TsLink *link;
+	TsDirect   *direct;			/* if the table can be written without statements */
 	List	   *prepared;		/* SPIPlanPtr */
 } LocalTarget;
 
 static void
 local_begin(TsTarget *target)
 {
+	LocalTarget *local = (LocalTarget *) target;
+
 	AfterTriggerBeginQuery();
+	local->direct = ts_direct_writes ? ts_direct_begin(local->link) : NULL;
 }
 
 /*
@@ -102,6 +109,17 @@ local_execute(TsTarget *base, TsStatement *stmt, Datum *arrays, TsRowFunction ro
 	return n;
 }
 
+static bool
+local_write(TsTarget *target, const TsWrite *write)
+{
+	LocalTarget *local = (LocalTarget *) target;
+
+	if (local->direct == NULL)
+		return false;
+	ts_direct_write(local->direct, write);
+	return true;
+}
+
 static void
 local_run(TsTarget *base, const char *sql)
 {
@@ -114,8 +132,12 @@ local_run(TsTarget *base, const char *sql)
 static void
 local_finish(TsTarget *base)
 {
+	LocalTarget *local = (LocalTarget *) base;
 	EState	   *estate = CreateExecutorState();
 
+	if (local->direct != NULL)
+		ts_direct_end(local->direct);
+	local->direct = NULL;
 	/* the triggers need the statements' work to be visible, and a snapshot of their own */
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -135,14 +157,17 @@ local_reset(TsTarget *base)
 	foreach(lc, target->prepared)
 		SPI_freeplan(lfirst(lc));
 	target->prepared = NIL;
+	/* after an error the subtransaction's end has let go of what it held */
+	target->direct = NULL;
 }
 
 TsTarget *
-ts_local_target(void)
+ts_local_target(const TsLink *link)
 {
 	static const TsTargetOps ops = {
 		.begin = local_begin,
 		.execute = local_execute,
+		.write = local_write,
 		.run = local_run,
 		.finish = local_finish,
 		.reset = local_reset,
@@ -150,5 +175,6 @@ ts_local_target(void)
 	LocalTarget *target = palloc0(sizeof(LocalTarget));
 
 	target->base.ops = &ops;
+	target->link = link;
 	return &target->base;
 }

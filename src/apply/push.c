@@ -210,7 +210,7 @@ ts_push_run(TsPlan *plan, Relation source, bool dry_run)
 	Oid			created = link->target;
 	char	   *immediate = OidIsValid(link->target) ? constraints_statement(link, true) : NULL;
 	char	   *deferred = OidIsValid(link->target) ? constraints_statement(link, false) : NULL;
-	TsTarget   *target = ts_local_target();
+	TsTarget   *target = ts_local_target(link);
 	bool		careful = false;
 	int64		single_from = -1;
 	Attempt		result;

@@ -11,12 +11,28 @@ typedef struct TsTarget TsTarget;
 /* A row of a query's result, as text; ncolumns as the statement's text has them. */
 typedef void (*TsRowFunction) (void *arg, int ncolumns, char *const *values);
 
+/* A batch: changes of one operation and one mask. */
+typedef struct TsWrite
+{
+	TsChangeOp	op;
+	const unsigned char *mask;
+	int			n;
+	const TsChange *rows;
+	bool	   *done;			/* per row */
+} TsWrite;
+
 typedef struct TsTargetOps
 {
 	/* starts the writing: from here to finish constraints are checked no more often than they must be */
 	void		(*begin) (TsTarget *target);
 	/* runs a statement with one array per parameter; returns the rows written or read; row may be NULL */
 	uint64		(*execute) (TsTarget *target, TsStatement *stmt, Datum *arrays, TsRowFunction row, void *arg);
+	/*
+	 * Does what the first statement of a batch would do, without one: deletes or updates the rows that are there and hold the
+	 * known old values, inserts all (23505 if a key is there). Sets done for the rows that are as wanted then. May be NULL;
+	 * false: a statement is needed.
+	 */
+	bool		(*write) (TsTarget *target, const TsWrite *write);
 	/* runs a statement without parameters (DDL) */
 	void		(*run) (TsTarget *target, const char *sql);
 	/* checks what was put off; an error here fails the push */
@@ -31,6 +47,6 @@ struct TsTarget
 };
 
 /* A table of this database, written to as the current user. Needs an SPI connection. */
-extern TsTarget *ts_local_target(void);
+extern TsTarget *ts_local_target(const TsLink *link);
 
 #endif

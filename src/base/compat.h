@@ -7,6 +7,7 @@
 #define TS_COMPAT_H
 
 #include "access/genam.h"
+#include "access/tableam.h"
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -61,5 +62,26 @@
 #define ts_is_virtual(att) ((att)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
 #endif
 
+/* PostgreSQL 18: generated columns without a stored value. */
+#if PG_VERSION_NUM < 180000
+#define ts_has_generated(constr) ((constr)->has_generated_stored)
+#else
+#define ts_has_generated(constr) ((constr)->has_generated_stored || (constr)->has_generated_virtual)
+#endif
+
+/* PostgreSQL 16: an update may touch summarizing indexes only. */
+#if PG_VERSION_NUM < 160000
+typedef bool TsUpdateIndexes;
+#define TS_UPDATE_ALL true
+#else
+typedef TU_UpdateIndexes TsUpdateIndexes;
+#define TS_UPDATE_ALL TU_All
+#endif
+
+/* An executor state with one result relation, as COPY has it; its signatures differ from version to version. */
+extern ResultRelInfo *ts_init_result_relation(EState *estate, Relation rel);
+/* Inserts the index entries of a row just written. */
+extern void ts_insert_index_tuples(ResultRelInfo *relinfo, TupleTableSlot *slot, EState *estate, bool update,
+								   TsUpdateIndexes indexes);
 
 #endif

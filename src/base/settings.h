@@ -6,6 +6,8 @@
 extern int	ts_buffer_rows;
 /* tracksync.batch_rows: how many rows one statement of a push takes. */
 extern int	ts_batch_rows;
+/* tracksync.direct_writes: a push writes local tables without SQL statements, where that comes to the same. */
+extern bool ts_direct_writes;
 /* tracksync.context: a free text kept with each transaction's changes. */
 extern char *ts_context;
 

@@ -256,6 +256,21 @@ same_columns(const TsKeyIndex *key, int nkeys, const AttrNumber *keys)
 	return true;
 }
 
+void
+ts_key_index_reorder(TsKeyIndex *index, int nkeys, const AttrNumber *keys)
+{
+	for (int i = 0; i < nkeys; i++)
+		for (int j = i; j < nkeys; j++)
+			if (index->columns[j].attnum == keys[i])
+			{
+				TsKeyColumn swap = index->columns[i];
+
+				index->columns[i] = index->columns[j];
+				index->columns[j] = swap;
+				break;
+			}
+}
+
 TsKeyIndex *
 ts_key_index_find(Relation rel, int nkeys, const AttrNumber *keys)
 {

@@ -59,6 +59,8 @@ typedef struct TsKeyIndex
 extern TsKeyIndex *ts_key_index_describe(Oid indexid);
 /* The best unique index on exactly these columns, in any order (immediate ones first); NULL if there is none. */
 extern TsKeyIndex *ts_key_index_find(Relation rel, int nkeys, const AttrNumber *keys);
+/* Puts an index's columns into the order of these keys. */
+extern void ts_key_index_reorder(TsKeyIndex *index, int nkeys, const AttrNumber *keys);
 /*
  * The key of a table by the design's rules: an explicit list (names, may be NIL) → the replica identity → the primary key →
  * the smallest unique index on NOT NULL columns. Errors: 42703 unknown column, 42P10 no usable key.

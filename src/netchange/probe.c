@@ -1,19 +1,15 @@
 /* probe.c: the live row of a key. */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/stratnum.h"
-#include "access/tableam.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 
 #include "base/catalog.h"
-#include "base/compat.h"
 #include "base/quote.h"
+#include "netchange/lookup.h"
 #include "netchange/probe.h"
 
 struct TsProbe
@@ -22,33 +18,13 @@ struct TsProbe
 	Snapshot	snapshot;
 	int			nkeys;
 	TsKeyIndex *index;
-	TupleTableSlot *slot;
-	MemoryContext home;			/* index scans allocate as they go: always here */
-	/* a plain table's */
-	Relation	indexrel;
-	IndexScanDesc scan;
-	ScanKeyData *scankeys;		/* one per key, in index order, which is the key's order */
+	TsLookup   *lookup;			/* a plain table's */
 	/* a partitioned table's */
+	TupleTableSlot *slot;
 	SPIPlanPtr	plan;
 	Oid			reader;			/* who runs it */
 	MemoryContext context;		/* of the row found */
 };
-
-static void
-begin_index(TsProbe *probe)
-{
-	probe->indexrel = index_open(probe->index->index, AccessShareLock);
-	probe->scankeys = palloc0(sizeof(ScanKeyData) * probe->nkeys);
-	for (int i = 0; i < probe->nkeys; i++)
-	{
-		TsKeyColumn *col = &probe->index->columns[i];
-
-		ScanKeyEntryInitialize(&probe->scankeys[i], 0, col->indexattno, BTEqualStrategyNumber, col->opcintype,
-							   col->collation, get_opcode(col->eq_op), (Datum) 0);
-	}
-	probe->scan = ts_index_beginscan(probe->source, probe->indexrel, probe->snapshot, probe->nkeys);
-	probe->slot = table_slot_create(probe->source, NULL);
-}
 
 /* SELECT * FROM schema.source s WHERE s.k1 OPERATOR(schema.=) $1 AND … */
 static void
@@ -84,7 +60,6 @@ ts_probe_begin(Relation source, const TsTracked *tracked, Snapshot snapshot)
 {
 	TsProbe    *probe = palloc0(sizeof(TsProbe));
 
-	probe->home = CurrentMemoryContext;
 	probe->source = source;
 	probe->snapshot = snapshot;
 	probe->nkeys = tracked->nkeys;
@@ -94,21 +69,12 @@ ts_probe_begin(Relation source, const TsTracked *tracked, Snapshot snapshot)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the key of tracked table \"%s\" has no unique index any more", RelationGetRelationName(source)),
 				 errhint("Create the unique index again, or untrack the table and track it with another key.")));
-	for (int i = 0; i < probe->nkeys; i++)
-		for (int j = i; j < probe->nkeys; j++)
-			if (probe->index->columns[j].attnum == tracked->keys[i])
-			{
-				/* the log's key order is the order of the index that was there when tracking began */
-				TsKeyColumn swap = probe->index->columns[i];
-
-				probe->index->columns[i] = probe->index->columns[j];
-				probe->index->columns[j] = swap;
-				break;
-			}
+	/* the log's key order is that of the index that was there when tracking began */
+	ts_key_index_reorder(probe->index, tracked->nkeys, tracked->keys);
 	if (source->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		begin_sql(probe);
 	else
-		begin_index(probe);
+		probe->lookup = ts_lookup_begin(source, probe->index, snapshot);
 	return probe;
 }
 
@@ -143,36 +109,10 @@ probe_sql(TsProbe *probe, const Datum *keys)
 	return ExecStoreHeapTuple(tuple, probe->slot, false);
 }
 
-/*
- * For an index scan the scan keys must stand in the order of the index's columns.
- */
-static int
-compare_scankeys(const void *a, const void *b)
-{
-	return ((const ScanKeyData *) a)->sk_attno - ((const ScanKeyData *) b)->sk_attno;
-}
-
 TupleTableSlot *
 ts_probe_row(TsProbe *probe, const Datum *keys)
 {
-	ScanKeyData ordered[INDEX_MAX_KEYS];
-	MemoryContext old;
-	bool		found;
-
-	if (probe->scan == NULL)
-		return probe_sql(probe, keys);
-	for (int i = 0; i < probe->nkeys; i++)
-	{
-		ordered[i] = probe->scankeys[i];
-		ordered[i].sk_argument = keys[i];
-	}
-	if (probe->nkeys > 1)
-		qsort(ordered, probe->nkeys, sizeof(ScanKeyData), compare_scankeys);
-	old = MemoryContextSwitchTo(probe->home);
-	index_rescan(probe->scan, ordered, probe->nkeys, NULL, 0);
-	found = index_getnext_slot(probe->scan, ForwardScanDirection, probe->slot);
-	MemoryContextSwitchTo(old);
-	return found ? probe->slot : NULL;
+	return probe->lookup != NULL ? ts_lookup_row(probe->lookup, keys) : probe_sql(probe, keys);
 }
 
 const TsKeyIndex *
@@ -184,13 +124,12 @@ ts_probe_index(const TsProbe *probe)
 void
 ts_probe_end(TsProbe *probe)
 {
-	ExecDropSingleTupleTableSlot(probe->slot);
-	if (probe->scan != NULL)
+	if (probe->lookup != NULL)
+		ts_lookup_end(probe->lookup);
+	else
 	{
-		index_endscan(probe->scan);
-		index_close(probe->indexrel, NoLock);
-	}
-	if (probe->plan != NULL)
+		ExecDropSingleTupleTableSlot(probe->slot);
 		SPI_freeplan(probe->plan);
+	}
 	pfree(probe);
 }

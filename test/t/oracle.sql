@@ -226,7 +226,8 @@ BEGIN
   FOR k IN 0..3 LOOP
     PERFORM dblink_connect('c' || k, format('host=%s port=%s dbname=%s user=%s', split_part(current_setting('unix_socket_directories'), ',', 1),
                                             current_setting('port'), current_database(), session_user));
-    PERFORM o.ex(k, format('SET lock_timeout = ''50ms''; SET tracksync.buffer_rows = %s; SET tracksync.batch_rows = %s', 1 + o.r(20), 1 + o.r(8)));
+    PERFORM o.ex(k, format('SET lock_timeout = ''50ms''; SET tracksync.buffer_rows = %s; SET tracksync.batch_rows = %s; SET tracksync.direct_writes = %s',
+      1 + o.r(20), 1 + o.r(8), o.r(3) > 0));
   END LOOP;
   FOR round IN 1..rounds LOOP
     FOR turn IN 1..(1 + o.r(8)) LOOP

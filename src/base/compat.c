@@ -1,0 +1,57 @@
+/* compat.c: what differs too much between versions for a macro. */
+#include "postgres.h"
+
+#include "nodes/makefuncs.h"
+#include "parser/parse_relation.h"
+#include "utils/rel.h"
+
+#include "base/compat.h"
+
+ResultRelInfo *
+ts_init_result_relation(EState *estate, Relation rel)
+{
+	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+	ResultRelInfo *relinfo = makeNode(ResultRelInfo);
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+#if PG_VERSION_NUM >= 160000
+	List	   *perminfos = NIL;
+#endif
+
+	rte->rtekind = RTE_RELATION;
+	rte->relid = RelationGetRelid(rel);
+	rte->relkind = rel->rd_rel->relkind;
+	rte->rellockmode = RowExclusiveLock;
+#if PG_VERSION_NUM >= 160000
+	addRTEPermissionInfo(&perminfos, rte);
+#endif
+#if PG_VERSION_NUM >= 180000
+	ExecInitRangeTable(estate, list_make1(rte), perminfos, bms_make_singleton(1));
+#elif PG_VERSION_NUM >= 160000
+	ExecInitRangeTable(estate, list_make1(rte), perminfos);
+#else
+	ExecInitRangeTable(estate, list_make1(rte));
+#endif
+	InitResultRelInfo(relinfo, rel, 1, NULL, 0);
+#if PG_VERSION_NUM < 140000
+	estate->es_result_relations = relinfo;
+	estate->es_num_result_relations = 1;
+	estate->es_result_relation_info = relinfo;
+#endif
+	MemoryContextSwitchTo(old);
+	return relinfo;
+}
+
+void
+ts_insert_index_tuples(ResultRelInfo *relinfo, TupleTableSlot *slot, EState *estate, bool update, TsUpdateIndexes indexes)
+{
+#if PG_VERSION_NUM >= 160000
+	if (relinfo->ri_NumIndices > 0 && indexes != TU_None)
+		list_free(ExecInsertIndexTuples(relinfo, slot, estate, update, false, NULL, NIL, indexes == TU_Summarizing));
+#elif PG_VERSION_NUM >= 140000
+	if (relinfo->ri_NumIndices > 0 && indexes)
+		list_free(ExecInsertIndexTuples(relinfo, slot, estate, update, false, NULL, NIL));
+#else
+	if (relinfo->ri_NumIndices > 0 && indexes)
+		list_free(ExecInsertIndexTuples(slot, estate, false, NULL, NIL));
+#endif
+}

@@ -1,0 +1,232 @@
+/* lookup.c: rows by their key. */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/itup.h"
+#include "access/nbtree.h"
+#include "access/relscan.h"
+#include "access/stratnum.h"
+#include "access/tableam.h"
+#include "miscadmin.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "base/compat.h"
+#include "netchange/lookup.h"
+
+/* So many entries are stepped over before a search from the root. */
+#define MOST_STEPS 64
+/* A search whose walk does not serve so many keys on average was not worth reading a whole leaf page for. */
+#define LEAST_SERVED 7
+/* Over so many searches that is judged; so many keys are then searched for one by one before walking is tried again. */
+#define TRIAL_SEARCHES 4
+#define SINGLE_KEYS 512
+
+struct TsLookup
+{
+	Relation	rel;
+	Relation	index;
+	Snapshot	snapshot;
+	int			nkeys;
+	int		   *key_of;			/* per column of the index: the key's */
+	ScanKeyData *equal;			/* per column of the index */
+	ScanKeyData *from;			/* the same, but at or behind in the last column */
+	FmgrInfo   *order;			/* per column of the index: three-way comparison */
+	Oid		   *collation;
+	Form_pg_attribute *atts;	/* of the index */
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	MemoryContext home;			/* index scans allocate as they go: always here */
+	bool		can_walk;
+	bool		at_entry;		/* the scan stands at an entry that no key went past yet */
+	int			searches;		/* of the trial under way */
+	int			served;			/* keys that needed no search in it */
+	int			single;			/* so many keys more without walking */
+	Datum	   *last;			/* the key asked for last, per column of the index */
+	bool		has_last;
+	MemoryContext last_context;
+};
+
+TsLookup *
+ts_lookup_begin(Relation rel, const TsKeyIndex *index, Snapshot snapshot)
+{
+	TsLookup   *lookup = palloc0(sizeof(TsLookup));
+	int			n = index->nkeys;
+
+	lookup->home = CurrentMemoryContext;
+	lookup->last_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync key", ALLOCSET_SMALL_SIZES);
+	lookup->rel = rel;
+	lookup->snapshot = snapshot;
+	lookup->index = index_open(index->index, AccessShareLock);
+	lookup->nkeys = n;
+	lookup->key_of = palloc(sizeof(int) * n);
+	lookup->equal = palloc0(sizeof(ScanKeyData) * n);
+	lookup->from = palloc0(sizeof(ScanKeyData) * n);
+	lookup->order = palloc0(sizeof(FmgrInfo) * n);
+	lookup->collation = palloc(sizeof(Oid) * n);
+	lookup->atts = palloc(sizeof(Form_pg_attribute) * n);
+	lookup->last = palloc0(sizeof(Datum) * n);
+	lookup->can_walk = true;
+	for (int i = 0; i < n; i++)
+	{
+		const TsKeyColumn *col = &index->columns[i];
+		int			at = col->indexattno - 1;
+		int			indoption = lookup->index->rd_indoption[at];
+		Oid			at_or_behind = get_opfamily_member(col->opfamily, col->opcintype, col->opcintype, BTGreaterEqualStrategyNumber);
+
+		lookup->key_of[at] = i;
+		lookup->collation[at] = col->collation;
+		lookup->atts[at] = TupleDescAttr(RelationGetDescr(lookup->index), at);
+		ScanKeyEntryInitialize(&lookup->equal[at], 0, col->indexattno, BTEqualStrategyNumber, col->opcintype,
+							   col->collation, get_opcode(col->eq_op), (Datum) 0);
+		lookup->from[at] = lookup->equal[at];
+		if (at == n - 1 && OidIsValid(at_or_behind))
+			ScanKeyEntryInitialize(&lookup->from[at], 0, col->indexattno, BTGreaterEqualStrategyNumber, col->opcintype,
+								   col->collation, get_opcode(at_or_behind), (Datum) 0);
+		fmgr_info(get_opfamily_proc(col->opfamily, col->opcintype, col->opcintype, BTORDER_PROC), &lookup->order[at]);
+		/* an entry that holds another form of the value cannot be compared in place, nor can one be walked backwards */
+		lookup->can_walk &= at == i && OidIsValid(at_or_behind) && (indoption & INDOPTION_DESC) == 0 &&
+			lookup->atts[at]->atttypid == TupleDescAttr(RelationGetDescr(rel), col->attnum - 1)->atttypid;
+	}
+	lookup->scan = ts_index_beginscan(rel, lookup->index, snapshot, n);
+	/* the entries are wanted too; to be asked for before the first rescan */
+	lookup->scan->xs_want_itup = lookup->can_walk;
+	lookup->slot = table_slot_create(rel, NULL);
+	return lookup;
+}
+
+/* Compares in index order. */
+static int
+compare(const TsLookup *lookup, const Datum *a, const Datum *keys)
+{
+	for (int i = 0; i < lookup->nkeys; i++)
+	{
+		int			order = DatumGetInt32(FunctionCall2Coll(&lookup->order[i], lookup->collation[i], a[i],
+														keys[lookup->key_of[i]]));
+
+		if (order != 0)
+			return order;
+	}
+	return 0;
+}
+
+/* Compares the entry that the scan stands at with a key; a NULL sorts behind everything, or before: then it is not walked over. */
+static int
+compare_entry(const TsLookup *lookup, const Datum *keys)
+{
+	Datum		entry[INDEX_MAX_KEYS];
+
+	for (int i = 0; i < lookup->nkeys; i++)
+	{
+		bool		isnull;
+
+		entry[i] = index_getattr(lookup->scan->xs_itup, i + 1, RelationGetDescr(lookup->index), &isnull);
+		if (isnull)
+			return 1;
+	}
+	return compare(lookup, entry, keys);
+}
+
+static void
+remember(TsLookup *lookup, const Datum *keys)
+{
+	MemoryContext old;
+
+	MemoryContextReset(lookup->last_context);
+	old = MemoryContextSwitchTo(lookup->last_context);
+	for (int i = 0; i < lookup->nkeys; i++)
+		lookup->last[i] = datumCopy(keys[lookup->key_of[i]], lookup->atts[i]->attbyval, lookup->atts[i]->attlen);
+	lookup->has_last = true;
+	MemoryContextSwitchTo(old);
+}
+
+static void
+search(TsLookup *lookup, ScanKeyData *scankeys, const Datum *keys)
+{
+	for (int i = 0; i < lookup->nkeys; i++)
+		scankeys[i].sk_argument = keys[lookup->key_of[i]];
+	index_rescan(lookup->scan, scankeys, lookup->nkeys, NULL, 0);
+}
+
+/* Goes on until the key is found or passed. With a limit: 0 if it was not reached within so many steps, else 1. */
+static int
+walk(TsLookup *lookup, const Datum *keys, int limit, bool *found)
+{
+	*found = false;
+	for (int steps = 0; lookup->at_entry; steps++)
+	{
+		int			order = compare_entry(lookup, keys);
+
+		if (order > 0)
+			return 1;
+		/* one key may have entries for several versions of its row */
+		if (order == 0 && index_fetch_heap(lookup->scan, lookup->slot))
+		{
+			*found = true;
+			return 1;
+		}
+		if (limit > 0 && steps >= limit)
+			return 0;
+		lookup->at_entry = index_getnext_tid(lookup->scan, ForwardScanDirection) != NULL;
+	}
+	/* the end of the scan's range, not of the index */
+	return limit > 0 ? 0 : 1;
+}
+
+static bool
+walk_or_search(TsLookup *lookup, const Datum *keys)
+{
+	bool		found;
+
+	/* what was asked for out of order may lie behind */
+	if (lookup->at_entry && compare(lookup, lookup->last, keys) <= 0 && walk(lookup, keys, MOST_STEPS, &found))
+	{
+		lookup->served++;
+		return found;
+	}
+	if (lookup->searches++ == TRIAL_SEARCHES)
+	{
+		if (lookup->served < LEAST_SERVED * TRIAL_SEARCHES)
+			lookup->single = SINGLE_KEYS;
+		lookup->searches = lookup->served = 0;
+	}
+	search(lookup, lookup->from, keys);
+	lookup->at_entry = index_getnext_tid(lookup->scan, ForwardScanDirection) != NULL;
+	(void) walk(lookup, keys, 0, &found);
+	return found;
+}
+
+TupleTableSlot *
+ts_lookup_row(TsLookup *lookup, const Datum *keys)
+{
+	MemoryContext old = MemoryContextSwitchTo(lookup->home);
+	bool		found;
+
+	if (lookup->can_walk && lookup->single == 0)
+	{
+		found = walk_or_search(lookup, keys);
+		remember(lookup, keys);
+	}
+	else
+	{
+		lookup->at_entry = false;
+		if (lookup->single > 0)
+			lookup->single--;
+		search(lookup, lookup->equal, keys);
+		found = index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot);
+	}
+	MemoryContextSwitchTo(old);
+	return found ? lookup->slot : NULL;
+}
+
+void
+ts_lookup_end(TsLookup *lookup)
+{
+	ExecDropSingleTupleTableSlot(lookup->slot);
+	index_endscan(lookup->scan);
+	index_close(lookup->index, NoLock);
+	MemoryContextDelete(lookup->last_context);
+	pfree(lookup);
+}

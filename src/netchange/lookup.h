@@ -1,0 +1,23 @@
+/*
+ * lookup.h: rows of a plain table by their key, through its unique index; made for many keys in ascending order.
+ *
+ * Where the keys lie close together, the index is walked from one to the next instead of being searched from its root: from some
+ * seven keys on a leaf page upward that is faster. Whether it is, is tried now and then.
+ */
+#ifndef TS_LOOKUP_H
+#define TS_LOOKUP_H
+
+#include "executor/tuptable.h"
+#include "log/tracked.h"
+#include "utils/relcache.h"
+#include "utils/snapshot.h"
+
+typedef struct TsLookup TsLookup;
+
+/* rel is open and locked; the index's columns are in the order the keys come in. Lives in the current context. */
+extern TsLookup *ts_lookup_begin(Relation rel, const TsKeyIndex *index, Snapshot snapshot);
+/* The row that the snapshot sees, or NULL; valid until the next call. Any order of keys is right, only slower. */
+extern TupleTableSlot *ts_lookup_row(TsLookup *lookup, const Datum *keys);
+extern void ts_lookup_end(TsLookup *lookup);
+
+#endif
