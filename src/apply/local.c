@@ -18,8 +18,8 @@
 
 #include "apply/direct.h"
 #include "apply/target.h"
-#include "base/settings.h"
 #include "base/compat.h"
+#include "base/settings.h"
 
 typedef struct LocalTarget
 {
