@@ -276,8 +276,23 @@ insert_rows(TsDirect *direct, int n, const TsChange *rows)
 }
 
 static void
+tell_columns(TsDirect *direct, const TsWrite *write)
+{
+	const TsLink *link = direct->link;
+	AttrNumber *attnums = palloc(sizeof(AttrNumber) * (link->ncolumns + 1));
+	int			n = 0;
+
+	for (int i = 0; i < link->ncolumns; i++)
+		if (write->mask[i] & TS_COLUMN_CHANGED)
+			attnums[n++] = link->columns[i].target_attnum;
+	ts_set_updated_columns(direct->estate, n, attnums);
+}
+
+static void
 find_rows(TsDirect *direct, const TsWrite *write)
 {
+	if (write->op == TS_CHANGE_UPDATE)
+		tell_columns(direct, write);
 	/* a published table needs a replica identity */
 	CheckCmdReplicaIdentity(direct->rel, write->op == TS_CHANGE_DELETE ? CMD_DELETE : CMD_UPDATE);
 	direct->lookup = ts_lookup_begin(direct->rel, direct->key, direct->snapshot);

@@ -1,6 +1,7 @@
 /* compat.c: what differs too much between versions for a macro. */
 #include "postgres.h"
 
+#include "access/sysattr.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_relation.h"
 #include "utils/rel.h"
@@ -39,6 +40,29 @@ ts_init_result_relation(EState *estate, Relation rel)
 #endif
 	MemoryContextSwitchTo(old);
 	return relinfo;
+}
+
+void
+ts_set_updated_columns(EState *estate, int n, const AttrNumber *attnums)
+{
+	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+	RangeTblEntry *rte = exec_rt_fetch(1, estate);
+	Bitmapset  *columns = NULL;
+
+	for (int i = 0; i < n; i++)
+		columns = bms_add_member(columns, attnums[i] - FirstLowInvalidHeapAttributeNumber);
+#if PG_VERSION_NUM >= 160000
+	{
+		RTEPermissionInfo *perminfo = getRTEPermissionInfo(estate->es_rteperminfos, rte);
+
+		bms_free(perminfo->updatedCols);
+		perminfo->updatedCols = columns;
+	}
+#else
+	bms_free(rte->updatedCols);
+	rte->updatedCols = columns;
+#endif
+	MemoryContextSwitchTo(old);
 }
 
 void

@@ -80,6 +80,8 @@ typedef TU_UpdateIndexes TsUpdateIndexes;
 
 /* An executor state with one result relation, as COPY has it; its signatures differ from version to version. */
 extern ResultRelInfo *ts_init_result_relation(EState *estate, Relation rel);
+/* Tells which columns the coming updates write, by attribute number: index insertion wants to know. */
+extern void ts_set_updated_columns(EState *estate, int n, const AttrNumber *attnums);
 /* Inserts the index entries of a row just written. */
 extern void ts_insert_index_tuples(ResultRelInfo *relinfo, TupleTableSlot *slot, EState *estate, bool update,
 								   TsUpdateIndexes indexes);

@@ -339,11 +339,11 @@ xact_callback(XactEvent event, void *arg)
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PREPARE:
-			ts_source_keep_new_shapes();
+			ts_source_settle_new_shapes(true);
 			forget_all();
 			break;
 		case XACT_EVENT_ABORT:
-			ts_source_forget_new_shapes();
+			ts_source_settle_new_shapes(false);
 			forget_all();
 			break;
 		case XACT_EVENT_PARALLEL_COMMIT:
@@ -442,7 +442,7 @@ subxact_callback(SubXactEvent event, SubTransactionId mySubid, SubTransactionId 
 				subxact_commit(GetCurrentTransactionNestLevel());
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
-			ts_source_forget_new_shapes();
+			ts_source_settle_new_shapes(false);
 			if (top != NULL)
 				subxact_abort(GetCurrentTransactionNestLevel());
 			break;

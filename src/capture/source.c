@@ -223,7 +223,7 @@ ts_source_shape(TsSource *source)
 }
 
 void
-ts_source_forget_new_shapes(void)
+ts_source_settle_new_shapes(bool keep)
 {
 	HASH_SEQ_STATUS seq;
 	TsSource   *entry;
@@ -233,23 +233,9 @@ ts_source_forget_new_shapes(void)
 	new_shapes = 0;
 	hash_seq_init(&seq, sources);
 	while ((entry = hash_seq_search(&seq)) != NULL)
-		if (entry->shape_is_new)
-		{
+	{
+		if (entry->shape_is_new && !keep)
 			entry->shape = 0;
-			entry->shape_is_new = false;
-		}
-}
-
-void
-ts_source_keep_new_shapes(void)
-{
-	HASH_SEQ_STATUS seq;
-	TsSource   *entry;
-
-	if (new_shapes == 0)
-		return;
-	new_shapes = 0;
-	hash_seq_init(&seq, sources);
-	while ((entry = hash_seq_search(&seq)) != NULL)
 		entry->shape_is_new = false;
+	}
 }

@@ -56,9 +56,7 @@ extern TsSource *ts_source_lookup(Relation rel);
 extern TupleTableSlot *ts_log_slot(TsLog *log, int i);
 /* The number of the root's shape, written down if new. */
 extern int32 ts_source_shape(TsSource *source);
-/* A (sub)transaction failed: shapes it wrote are gone. */
-extern void ts_source_forget_new_shapes(void);
-/* A transaction committed: its shapes stay. */
-extern void ts_source_keep_new_shapes(void);
+/* A transaction committed: the shapes it wrote stay; or it, or a subtransaction, failed: they are gone. */
+extern void ts_source_settle_new_shapes(bool keep);
 
 #endif

@@ -8,7 +8,6 @@
 #define TS_PACK_H
 
 #include "access/tupmacs.h"
-#include "postgres.h"
 
 /* A growing buffer; make one with zeroes, it lives in the context that is current at the first use. */
 typedef struct TsBytes
