@@ -8,6 +8,9 @@
 #define TS_PACK_H
 
 #include "access/tupmacs.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
 
 /* A growing buffer; make one with zeroes, it lives in the context that is current at the first use. */
 typedef struct TsBytes
