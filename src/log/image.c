@@ -2,6 +2,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "fmgr.h"
 
 #include "base/compat.h"
 #include "log/image.h"
