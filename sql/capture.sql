@@ -55,3 +55,14 @@ COMMENT ON FUNCTION tracksync.partition_added() IS 'internal: gives later partit
 CREATE EVENT TRIGGER tracksync_partition_added ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE')
   EXECUTE FUNCTION tracksync.partition_added();
 COMMENT ON EVENT TRIGGER tracksync_partition_added IS 'internal: gives later partitions of tracked tables their TRUNCATE trigger';
+
+CREATE FUNCTION tracksync.schema_versions(source regclass,
+    OUT version int, OUT seen timestamptz, OUT by name, OUT context text, OUT changes text[], OUT columns jsonb) RETURNS SETOF record
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_schema_versions';
+COMMENT ON FUNCTION tracksync.schema_versions(regclass) IS
+'the shapes a tracked table had, oldest first: when and by whom they were first seen, what changed (as actions of ALTER TABLE), and the columns with their types';
+
+CREATE FUNCTION tracksync.schema_script(source regclass, from_version int, to_version int) RETURNS text
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_schema_script';
+COMMENT ON FUNCTION tracksync.schema_script(regclass, int, int) IS
+'the ALTER TABLE statements that turn one version of a tracked table into another, forward or back; lost values do not come back';

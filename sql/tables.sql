@@ -6,13 +6,19 @@ CREATE TABLE tracksync.table_shape (
   shape       int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   source      regclass NOT NULL,
   seen        timestamptz NOT NULL DEFAULT clock_timestamp(),
+  seen_by     name NOT NULL DEFAULT session_user,
+  context     text DEFAULT nullif(current_setting('tracksync.context', true), ''),
   -- one element per attribute number; a name of '' stands for a column without stored values
   names       text[] NOT NULL,
   types       oid[] NOT NULL,
   typmods     int[] NOT NULL,
   collations  oid[] NOT NULL,
   lens        smallint[] NOT NULL,
-  byvals      boolean[] NOT NULL
+  byvals      boolean[] NOT NULL,
+  notnulls    boolean[] NOT NULL,
+  generateds  boolean[] NOT NULL,
+  type_names  text[] NOT NULL,                -- a type may be gone when a version is asked for
+  defaults    text[] NOT NULL                 -- of a generated column its expression; NULL: none
 );
 CREATE INDEX table_shape_source ON tracksync.table_shape (source, shape);
 COMMENT ON TABLE tracksync.table_shape IS 'the columns a tracked table had; old row images in its log name one of these';

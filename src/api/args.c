@@ -17,6 +17,7 @@
 
 #include "api/args.h"
 #include "capture/buffer.h"
+#include "link/evolve.h"
 
 List *
 ts_names_arg(FunctionCallInfo fcinfo, int n)
@@ -90,6 +91,7 @@ ts_open_link(TsOpened *opened, const char *name, bool push)
 	if (!OidIsValid(link->target))
 		link->target = get_relname_relid(link->target_name, get_namespace_oid(link->target_schema, true));
 	opened->target = OidIsValid(link->target) ? relation_open(link->target, push ? RowExclusiveLock : AccessShareLock) : NULL;
+	ts_link_evolve(link, opened->source, opened->target);
 	ts_link_resolve(link, opened->source, opened->target);
 	ts_link_check_rights(link, opened->source, opened->target);
 	ts_become(&opened->identity, link->owner, GetUserId() != link->owner, ts_role_search_path(link->owner));

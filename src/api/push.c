@@ -299,7 +299,12 @@ push(FunctionCallInfo fcinfo)
 	plan = build(&opened, TS_PLAN_KEEP | (expect ? TS_PLAN_FINGERPRINT : 0));
 	if (expect)
 		check_expected(plan, expect);
-	/* the target's relation is opened anew by what writes to it: it may be created first */
+	/* the target's relation is opened anew by what writes to it: it may be created or altered first */
+	if (opened.target != NULL && opened.link->schema != NIL)
+	{
+		relation_close(opened.target, NoLock);
+		opened.target = NULL;
+	}
 	pushed = ts_push_run(plan, opened.source, dry_run);
 	ts_push_record(pushed, dry_run);
 	put_done(&result, pushed);

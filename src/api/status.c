@@ -199,6 +199,7 @@ tracksync_summary(PG_FUNCTION_ARGS)
 	TsResult	result = ts_result_begin(fcinfo);
 	int32		shape = tracked->shape;
 	List	   *positions;
+	Relation	rel;
 	Datum		values[7];
 	bool		nulls[7] = {false};
 
@@ -209,7 +210,9 @@ tracksync_summary(PG_FUNCTION_ARGS)
 	positions = positions_of(source, &shape);
 	PopActiveSnapshot();
 	count_rows(source, tracked, positions ? linitial(positions) : NULL, values, nulls);
-	compare_shapes(ts_shape_get(shape), ts_shape_get(ts_shape_of(source)), values + 3);
+	rel = relation_open(source, AccessShareLock);
+	compare_shapes(ts_shape_get(shape), ts_shape_now(rel), values + 3);
+	relation_close(rel, NoLock);
 	ts_result_put(&result, values, nulls);
 	PG_RETURN_NULL();
 }

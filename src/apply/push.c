@@ -26,6 +26,7 @@
 #include "apply/push.h"
 #include "base/catalog.h"
 #include "base/quote.h"
+#include "link/mapping.h"
 #include "log/shape.h"
 
 /* Where the push was when an error came: link, step, table and key. */
@@ -95,10 +96,91 @@ is_data_step(const TsStep *step)
 		case TS_PRIORITY_INSERT:
 			return true;
 		case TS_PRIORITY_CREATE_TABLE:
+		case TS_PRIORITY_RENAME_COLUMN:
+		case TS_PRIORITY_DROP_COLUMN:
+		case TS_PRIORITY_ADD_COLUMN:
+		case TS_PRIORITY_ALTER_COLUMN:
 		case TS_PRIORITY_SEQUENCE:
 			return false;
 	}
 	return false;
+}
+
+/*
+ * DROP COLUMN takes with it what hangs on this column alone, and refuses where a view or a foreign key of another table does. But
+ * an index or a constraint on other columns besides would go without a word.
+ */
+static void
+check_dependants(const TsLink *link, const char *column)
+{
+	static const Oid types[] = {OIDOID, INT2OID};
+	Datum		values[] = {ObjectIdGetDatum(link->target), Int16GetDatum(get_attnum(link->target, column))};
+	MemoryContext context = CurrentMemoryContext;
+	TsCatalog	cat;
+	char	   *names;
+
+	ts_catalog_enter(&cat);
+	ts_sql("SELECT string_agg(DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), ', ') FROM pg_depend d "
+		   "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.refobjsubid = $2 AND d.deptype IN ('a', 'i') AND EXISTS "
+		   "(SELECT FROM pg_depend o WHERE o.classid = d.classid AND o.objid = d.objid AND o.refclassid = d.refclassid "
+		   "AND o.refobjid = $1 AND o.refobjsubid NOT IN (0, $2))", SPI_OK_SELECT, 2, types, values, NULL);
+	names = ts_keep(context, ts_sql_text(0, 1));
+	ts_catalog_leave(&cat);
+	if (names != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot drop column \"%s\" of table %s because other objects depend on it", column, ts_link_target(link)),
+				 errdetail("With other columns, these depend on it: %s.", names),
+				 errhint("Drop them first, or keep the column: schema_policy => 'additive'.")));
+}
+
+/* The schema steps, as far as they come before the rows. */
+static void
+alter_target(TsPushed *pushed, TsWriter *writer, Relation source)
+{
+	TsPlan	   *plan = pushed->plan;
+	Relation	rel;
+	bool		altered = false;
+
+	for (int i = 0; i < plan->nsteps; i++)
+	{
+		TsStep	   *step = &plan->steps[i];
+		TimestampTz started = GetCurrentTimestamp();
+
+		if (step->before == NULL)
+			continue;
+		writer->step = step->kind;
+		writer->number = i + 1;
+		if (step->dropped != NULL)
+			check_dependants(plan->link, step->dropped);
+		if (step->before[0] != '\0')
+			writer->target->ops->run(writer->target, step->before);
+		pushed->done[i].microseconds = Max(GetCurrentTimestamp() - started, 1);
+		altered = true;
+	}
+	if (!altered && !plan->link->foreseen)
+		return;
+	rel = table_open(plan->link->target, RowExclusiveLock);
+	ts_link_arrived(plan->link);
+	ts_link_resolve(plan->link, source, rel);
+	table_close(rel, NoLock);
+}
+
+/* What can be said of the columns only when their values are there. */
+static void
+finish_schema(TsPushed *pushed, TsWriter *writer)
+{
+	for (int i = 0; i < pushed->plan->nsteps; i++)
+	{
+		TsStep	   *step = &pushed->plan->steps[i];
+
+		if (step->after == NULL)
+			continue;
+		writer->step = step->kind;
+		writer->number = i + 1;
+		writer->target->ops->run(writer->target, step->after);
+	}
+	writer->step = NULL;
 }
 
 /* All data steps, and the checks at their end. */
@@ -109,17 +191,24 @@ run_steps(TsPushed *pushed, TsWriter *writer, Relation source)
 	TsTarget   *target = writer->target;
 	TimestampTz started = GetCurrentTimestamp();
 
+	for (int i = 0; i < plan->nsteps; i++)
+	{
+		pushed->done[i].step = &plan->steps[i];
+		pushed->done[i].rows = plan->steps[i].rows;
+	}
 	writer->step = "create_table";
 	writer->number = 1;
 	create_target(plan, target, source);
+	alter_target(pushed, writer, source);
 	writer->step = NULL;
+	started = GetCurrentTimestamp();
 	target->ops->begin(target);
 	for (int i = 0; i < plan->nsteps; i++)
 	{
 		TsDone	   *done = &pushed->done[i];
 
-		done->step = &plan->steps[i];
-		done->rows = plan->steps[i].rows;
+		if (done->microseconds != 0)
+			continue;
 		writer->number = i + 1;
 		if (is_data_step(&plan->steps[i]))
 			done->rows = ts_writer_step(writer, &plan->steps[i]);
@@ -130,6 +219,8 @@ run_steps(TsPushed *pushed, TsWriter *writer, Relation source)
 	writer->at_end = true;
 	target->ops->finish(target);
 	target->ops->reset(target);
+	writer->at_end = false;
+	finish_schema(pushed, writer);
 }
 
 /* Is it worth finding out which row it was? Not after a cancel, a time-out, a lost lock or a full disk. */
@@ -252,9 +343,10 @@ rows_of(const TsPushed *pushed, TsPriority priority)
 static void
 write_position(const TsPushed *pushed, int64 rows)
 {
-	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, OIDOID, INT8OID, INT8OID, INT4OID};
+	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, OIDOID, INT8OID, INT8OID, INT4OID, INT2ARRAYOID,
+	TEXTARRAYOID};
 	const TsPlan *plan = pushed->plan;
-	Datum		values[10];
+	Datum		values[12];
 
 	values[0] = CStringGetTextDatum(plan->link->name);
 	values[1] = CStringGetTextDatum(plan->position);
@@ -266,9 +358,10 @@ write_position(const TsPushed *pushed, int64 rows)
 	values[7] = Int64GetDatum(rows);
 	values[8] = Int64GetDatum(pushed->microseconds);
 	values[9] = Int32GetDatum(ts_shape_of(plan->link->source));
+	values[10] = ts_link_column_arrays(plan->link, &values[11]);
 	ts_sql("UPDATE tracksync.link SET state = 'active', position = $2::pg_snapshot, own_txid = nullif($3, '0')::xid8, own_seq = $4, "
 		   "storage = $5, system_identity = $6, target = $7, create_target = false, last_push = clock_timestamp(), last_rows = $8, "
-		   "last_elapsed = $9 * interval '1 microsecond', shape = $10 WHERE name = $1", SPI_OK_UPDATE, 10, types, values, NULL);
+		   "last_elapsed = $9 * interval '1 microsecond', shape = $10, source_attnums = $11, target_columns = $12 WHERE name = $1", SPI_OK_UPDATE, 12, types, values, NULL);
 }
 
 void

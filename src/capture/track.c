@@ -351,13 +351,17 @@ ts_untrack(Oid source)
 		CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
 }
 
-/* Event trigger at the end of CREATE TABLE and ALTER TABLE: partitions that came get their TRUNCATE trigger. */
+/*
+ * Event trigger at the end of CREATE TABLE and ALTER TABLE: partitions that came get their TRUNCATE trigger, and a tracked table's
+ * new shape is written down.
+ */
 Datum
 tracksync_partition_added(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = CurrentMemoryContext;
 	List	   *roots = NIL;
 	ListCell   *lc;
+	List	   *altered = NIL;
 	TsCatalog	cat;
 	uint64		n;
 
@@ -377,6 +381,20 @@ tracksync_partition_added(PG_FUNCTION_ARGS)
 	}
 	foreach(lc, roots)
 		ts_track_partitions(lfirst_oid(lc));
+	/* each shape is written down when it comes, with who made it */
+	n = ts_sql("SELECT DISTINCT t.source::oid FROM pg_event_trigger_ddl_commands() c JOIN tracksync.tracked_table t "
+			   "ON t.source::oid = c.objid AND c.classid = 'pg_class'::regclass", SPI_OK_SELECT, 0, NULL, NULL, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+		Oid			relid = DatumGetObjectId(ts_sql_value(i, 1, &isnull));
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		altered = lappend_oid(altered, relid);
+		MemoryContextSwitchTo(old);
+	}
+	foreach(lc, altered)
+		(void) ts_shape_of(lfirst_oid(lc));
 	ts_catalog_leave(&cat);
 	PG_RETURN_NULL();
 }

@@ -13,16 +13,18 @@
 #include "link/create.h"
 #include "link/mapping.h"
 #include "link/options.h"
+#include "log/shape.h"
 
 static void
 update_columns(const TsLink *link, const TsLinkOptions *o)
 {
-	static const Oid types[] = {TEXTOID, INT2ARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, OIDOID};
-	Datum		values[7];
-	char		nulls[8] = "       ";
+	static const Oid types[] = {TEXTOID, INT2ARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, OIDOID, INT4OID};
+	Datum		values[8];
+	char		nulls[9] = "        ";
 	TsCatalog	cat;
 
 	values[0] = CStringGetTextDatum(link->name);
+	values[7] = Int32GetDatum(ts_shape_of(link->source));
 	values[1] = ts_link_column_arrays(link, &values[2]);
 	values[3] = JsonbPGetDatum(o->columns);
 	nulls[3] = o->columns ? ' ' : 'n';
@@ -33,8 +35,8 @@ update_columns(const TsLink *link, const TsLinkOptions *o)
 	ts_catalog_enter(&cat);
 	/* other columns, or another table: what the log says since the last push is not enough */
 	ts_sql("UPDATE tracksync.link SET source_attnums = $2, target_columns = $3, columns = coalesce($4, columns), target_schema = $5, "
-		   "target_name = $6, target = $7, state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1",
-		   SPI_OK_UPDATE, 7, types, values, nulls);
+		   "target_name = $6, target = $7, shape = $8, state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1",
+		   SPI_OK_UPDATE, 8, types, values, nulls);
 	ts_catalog_leave(&cat);
 }
 

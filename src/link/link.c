@@ -82,6 +82,13 @@ read_state(const char *text)
 	return strcmp(text, "initial") == 0 ? TS_STATE_INITIAL : strcmp(text, "active") == 0 ? TS_STATE_ACTIVE : TS_STATE_RESYNC;
 }
 
+static TsSchemaPolicy
+read_policy(const char *text)
+{
+	return strcmp(text, "apply") == 0 ? TS_SCHEMA_APPLY : strcmp(text, "additive") == 0 ? TS_SCHEMA_ADDITIVE :
+		strcmp(text, "ignore") == 0 ? TS_SCHEMA_IGNORE : TS_SCHEMA_ERROR;
+}
+
 static void
 read_columns(TsLink *link, MemoryContext context)
 {
@@ -114,6 +121,9 @@ read_link(MemoryContext context)
 	link->source = DatumGetObjectId(ts_sql_value(0, 3, &isnull));
 	link->target_schema = ts_keep(context, ts_sql_text(0, 4));
 	link->target_name = ts_keep(context, ts_sql_text(0, 5));
+	link->shape = DatumGetInt32(ts_sql_value(0, 18, &isnull));
+	link->by_name = DatumGetBool(ts_sql_value(0, 19, &isnull));
+	link->policy = read_policy(ts_sql_text(0, 20));
 	link->create_target = DatumGetBool(ts_sql_value(0, 6, &isnull));
 	link->initial = read_initial(ts_sql_text(0, 7));
 	link->on_conflict = strcmp(ts_sql_text(0, 8), "error") == 0 ? TS_CONFLICT_ERROR : TS_CONFLICT_SOURCE_WINS;
@@ -163,7 +173,7 @@ load(const char *name, bool lock, MemoryContext context)
 	Datum		values[] = {CStringGetTextDatum(name)};
 	char	   *sql = psprintf("SELECT name, owner::oid, source::oid, target_schema, target_name, create_target, initial, on_conflict, "
 							   "state, source_attnums, target_columns, position::text, own_txid::text, own_seq, storage, system_identity, "
-							   "target::oid FROM tracksync.link WHERE name = $1%s", lock ? " FOR UPDATE" : "");
+							   "target::oid, shape, columns IS NULL, schema_policy FROM tracksync.link WHERE name = $1%s", lock ? " FOR UPDATE" : "");
 	TsCatalog	cat;
 	TsLink	   *link = NULL;
 

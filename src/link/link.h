@@ -6,6 +6,7 @@
 
 #include "log/position.h"
 #include "log/tracked.h"
+#include "link/priority.h"
 #include "utils/relcache.h"
 
 typedef enum TsInitial
@@ -28,6 +29,26 @@ typedef enum TsLinkState
 	TS_STATE_RESYNC				/* the log does not: the next push compares, and deletes what only the target has */
 } TsLinkState;
 
+typedef enum TsSchemaPolicy
+{
+	TS_SCHEMA_APPLY,
+	TS_SCHEMA_ADDITIVE,
+	TS_SCHEMA_IGNORE,
+	TS_SCHEMA_ERROR
+} TsSchemaPolicy;
+
+/* What is to be done to the target before its rows are written. */
+typedef struct TsSchemaStep
+{
+	TsPriority	priority;
+	const char *kind;
+	bool		destructive;
+	char	   *description;
+	char	   *sql;
+	char	   *after;			/* what is run when the rows are written; NULL = nothing */
+	const char *dropped;		/* the column that it drops, by its name of that moment; NULL = none */
+} TsSchemaStep;
+
 /* One mapped column. */
 typedef struct TsColumn
 {
@@ -35,6 +56,7 @@ typedef struct TsColumn
 	char	   *source_name;
 	Oid			source_type;	/* base type; what array parameters are made of */
 	int32		source_typmod;
+	Oid			source_declared;	/* with its domain */
 	int16		len;			/* of source_type */
 	bool		byval;
 	char		align;
@@ -50,6 +72,10 @@ typedef struct TsColumn
 	bool		identity_always;	/* the target's column is GENERATED ALWAYS AS IDENTITY */
 	Oid			sequence;		/* owned by the target's column; InvalidOid if none */
 	Oid			key_eq_op;		/* for key columns: the target's unique index's equality */
+	/* while the target still has to follow the source's schema */
+	const char *now_name;		/* its name on the target for now; NULL: it has its final name, or is yet to be added */
+	bool		retyped;		/* the target's column will have the source's type */
+	char	   *future;			/* its value after that, over the target's row t; NULL: what it is now */
 } TsColumn;
 
 typedef struct TsLink
@@ -74,6 +100,12 @@ typedef struct TsLink
 	bool		source_partitioned;
 	char	   *storage;		/* the source's storage at the last push; NULL before the first one */
 	TsTracked  *tracked;
+	bool		by_name;		/* all columns that both sides share, also those to come */
+	TsSchemaPolicy policy;
+	int32		shape;			/* the source's at the last push */
+	List	   *schema;			/* of TsSchemaStep, in their order */
+	bool		foreseen;		/* the columns are resolved against the target as it will be */
+	bool		values_unknown;	/* after the schema steps only a comparison tells which rows need values */
 } TsLink;
 
 /*
@@ -90,6 +122,12 @@ extern TsLink *ts_link_load_any(const char *name);
  * (target may be NULL while it does not exist). Errors: 42P01, 42703, 42804, 42P10, 55000.
  */
 extern void ts_link_resolve(TsLink *link, Relation source, Relation target);
+
+/* The target followed the source's schema: to be resolved anew. */
+extern void ts_link_arrived(TsLink *link);
+
+/* Adds a step to link->schema. */
+extern TsSchemaStep *ts_link_schema_step(TsLink *link, int priority, const char *kind, char *description, char *sql);
 
 /* Privileges of the link's owner: SELECT on the source's columns, DML on the target; no row-level security in between. */
 extern void ts_link_check_rights(const TsLink *link, Relation source, Relation target);

@@ -38,6 +38,7 @@ resolve_source_column(TsLink *link, TsColumn *col, Relation source)
 	att = TupleDescAttr(desc, col->attnum - 1);
 	col->source_name = pstrdup(NameStr(att->attname));
 	col->source_typmod = att->atttypmod;
+	col->source_declared = att->atttypid;
 	col->source_type = getBaseTypeAndTypmod(att->atttypid, &col->source_typmod);
 	col->as_text = needs_text(col->source_type);
 	get_typlenbyvalalign(col->source_type, &col->len, &col->byval, &col->align);
@@ -63,12 +64,26 @@ owned_sequence(Oid relid, AttrNumber attnum)
 	return InvalidOid;
 }
 
+/* The column as the schema steps will leave it. */
+static void
+foresee_column(TsColumn *col)
+{
+	col->target_type = col->source_declared;
+	col->target_base = col->source_type;
+	col->target_typmod = col->source_typmod;
+}
+
 static void
 resolve_target_column(TsLink *link, TsColumn *col, Relation target)
 {
 	Form_pg_attribute att;
 
-	col->target_attnum = get_attnum(RelationGetRelid(target), col->target_name);
+	if (col->future != NULL && col->now_name == NULL)
+	{
+		foresee_column(col);
+		return;
+	}
+	col->target_attnum = get_attnum(RelationGetRelid(target), col->now_name ? col->now_name : col->target_name);
 	if (col->target_attnum <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
@@ -83,6 +98,8 @@ resolve_target_column(TsLink *link, TsColumn *col, Relation target)
 	col->target_type = att->atttypid;
 	col->target_typmod = att->atttypmod;
 	col->target_base = getBaseTypeAndTypmod(att->atttypid, &col->target_typmod);
+	if (col->retyped)
+		foresee_column(col);
 	col->identity_always = att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
 	col->sequence = owned_sequence(RelationGetRelid(target), col->target_attnum);
 	if (col->source_type != col->target_base &&
@@ -190,8 +207,22 @@ foresee_target(TsLink *link, Relation source)
 }
 
 void
+ts_link_arrived(TsLink *link)
+{
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		link->columns[i].now_name = NULL;
+		link->columns[i].retyped = false;
+		link->columns[i].future = NULL;
+	}
+}
+
+void
 ts_link_resolve(TsLink *link, Relation source, Relation target)
 {
+	link->foreseen = false;
+	for (int i = 0; i < link->ncolumns; i++)
+		link->foreseen |= link->columns[i].now_name != NULL || link->columns[i].future != NULL;
 	link->source_partitioned = source->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
 	if (link->tracked == NULL)
 		link->tracked = ts_tracked_need(link->source);
@@ -258,4 +289,10 @@ ts_link_check_rights(const TsLink *link, Relation source, Relation target)
 		if (pg_class_aclcheck(RelationGetRelid(target), link->owner, needed[i].mode) != ACLCHECK_OK)
 			deny(link, needed[i].what, RelationGetRelid(target));
 	check_rls(link, RelationGetRelid(target));
+	if (link->schema != NIL && !ts_owns_relation(RelationGetRelid(target), link->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("role \"%s\" may not alter table %s", GetUserNameFromId(link->owner, false), ts_link_target(link)),
+				 errdetail("The columns of the source of link \"%s\" changed.", link->name),
+				 errhint("Let the link belong to the owner of its target, or set its schema_policy to 'ignore'.")));
 }

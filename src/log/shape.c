@@ -15,6 +15,7 @@
 
 #include "base/catalog.h"
 #include "base/compat.h"
+#include "base/quote.h"
 #include "log/shape.h"
 
 typedef struct ShapeEntry
@@ -35,8 +36,34 @@ shape_invalidate(Datum arg, Oid relid)
 		stale = true;
 }
 
+/* A column's type as SQL text. */
+static char *
+type_text(Form_pg_attribute att)
+{
+	char	   *type = ts_quote_type(att->atttypid, att->atttypmod);
+
+	if (!OidIsValid(att->attcollation) || att->attcollation == get_typcollation(att->atttypid))
+		return type;
+	return psprintf("%s COLLATE %s", type, ts_quote_collation(att->attcollation));
+}
+
+#define NARRAYS 10
+
+/* Defaults, and what generated columns are made from, with all names qualified; inside ts_catalog_enter. */
+static Datum
+expressions(Oid relid, int n)
+{
+	static const Oid types[] = {OIDOID, INT4OID};
+	Datum		values[] = {ObjectIdGetDatum(relid), Int32GetDatum(n)};
+	bool		isnull;
+
+	ts_sql("SELECT coalesce(array_agg(pg_get_expr(d.adbin, d.adrelid) ORDER BY i), '{}') FROM generate_series(1, $2) i "
+		   "LEFT JOIN pg_attrdef d ON d.adrelid = $1 AND d.adnum = i", SPI_OK_SELECT, 2, types, values, NULL);
+	return ts_sql_value(0, 1, &isnull);
+}
+
 /*
- * One row of table_shape is six arrays, an element per attribute number, dropped ones included.
+ * One row of table_shape is arrays, an element per attribute number, dropped ones included.
  */
 static void
 shape_arrays(TupleDesc desc, Datum *values)
@@ -47,7 +74,10 @@ shape_arrays(TupleDesc desc, Datum *values)
 			   *typmods = palloc(sizeof(Datum) * (n + 1)),
 			   *colls = palloc(sizeof(Datum) * (n + 1)),
 			   *lens = palloc(sizeof(Datum) * (n + 1)),
-			   *byvals = palloc(sizeof(Datum) * (n + 1));
+			   *byvals = palloc(sizeof(Datum) * (n + 1)),
+			   *notnulls = palloc(sizeof(Datum) * (n + 1)),
+			   *generateds = palloc(sizeof(Datum) * (n + 1)),
+			   *type_names = palloc(sizeof(Datum) * (n + 1));
 
 	for (int i = 0; i < n; i++)
 	{
@@ -60,6 +90,9 @@ shape_arrays(TupleDesc desc, Datum *values)
 		colls[i] = ObjectIdGetDatum(att->attcollation);
 		lens[i] = Int16GetDatum(att->attlen);
 		byvals[i] = BoolGetDatum(att->attbyval);
+		type_names[i] = CStringGetTextDatum(att->attisdropped ? "" : type_text(att));
+		notnulls[i] = BoolGetDatum(att->attnotnull && !att->attisdropped);
+		generateds[i] = BoolGetDatum(att->attgenerated != '\0' && !att->attisdropped);
 	}
 	values[0] = PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
 	values[1] = PointerGetDatum(construct_array(types, n, OIDOID, 4, true, TYPALIGN_INT));
@@ -67,13 +100,17 @@ shape_arrays(TupleDesc desc, Datum *values)
 	values[3] = PointerGetDatum(construct_array(colls, n, OIDOID, 4, true, TYPALIGN_INT));
 	values[4] = PointerGetDatum(construct_array(lens, n, INT2OID, 2, true, TYPALIGN_SHORT));
 	values[5] = PointerGetDatum(construct_array(byvals, n, BOOLOID, 1, true, TYPALIGN_CHAR));
+	values[6] = PointerGetDatum(construct_array(notnulls, n, BOOLOID, 1, true, TYPALIGN_CHAR));
+	values[7] = PointerGetDatum(construct_array(generateds, n, BOOLOID, 1, true, TYPALIGN_CHAR));
+	values[8] = PointerGetDatum(construct_array(type_names, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 int32
 ts_shape_register(Relation rel, bool *created)
 {
-	static const Oid types[] = {OIDOID, TEXTARRAYOID, OIDARRAYOID, INT4ARRAYOID, OIDARRAYOID, INT2ARRAYOID, BOOLARRAYOID};
-	Datum		values[7];
+	static const Oid types[] = {OIDOID, TEXTARRAYOID, OIDARRAYOID, INT4ARRAYOID, OIDARRAYOID, INT2ARRAYOID, BOOLARRAYOID,
+	BOOLARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
+	Datum		values[1 + NARRAYS];
 	TsCatalog	cat;
 	bool		isnull;
 	int32		id;
@@ -82,14 +119,16 @@ ts_shape_register(Relation rel, bool *created)
 	shape_arrays(RelationGetDescr(rel), values + 1);
 	*created = false;
 	ts_catalog_enter(&cat);
+	values[NARRAYS] = expressions(RelationGetRelid(rel), RelationGetDescr(rel)->natts);
 	/* the newest shape, if it is still this one */
 	if (ts_sql("SELECT s.shape FROM (SELECT * FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY shape DESC LIMIT 1) s "
-			   "WHERE s.names = $2 AND s.types = $3 AND s.typmods = $4 AND s.collations = $5",
-			   SPI_OK_SELECT, 5, types, values, NULL) == 0)
+			   "WHERE s.names = $2 AND s.types = $3 AND s.typmods = $4 AND s.collations = $5 "
+			   "AND s.notnulls = $8 AND s.generateds = $9 AND s.defaults = $11",
+			   SPI_OK_SELECT, 11, types, values, NULL) == 0)
 	{
-		ts_sql("INSERT INTO tracksync.table_shape (source, names, types, typmods, collations, lens, byvals) "
-			   "VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING shape",
-			   SPI_OK_INSERT_RETURNING, 7, types, values, NULL);
+		ts_sql("INSERT INTO tracksync.table_shape (source, names, types, typmods, collations, lens, byvals, notnulls, "
+			   "generateds, type_names, defaults) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING shape",
+			   SPI_OK_INSERT_RETURNING, 11, types, values, NULL);
 		*created = true;
 	}
 	id = DatumGetInt32(ts_sql_value(0, 1, &isnull));
@@ -122,12 +161,17 @@ shape_load(int32 id)
 			   *typmods,
 			   *colls,
 			   *lens,
-			   *byvals;
+			   *byvals,
+			   *notnulls,
+			   *generateds,
+			   *type_names,
+			   *defaults;
 	int			n;
 
 	ts_catalog_enter(&cat);
 	/* not "reading": a shape written by this very statement must be found */
-	if (ts_sql("SELECT names, types, typmods, collations, lens, byvals FROM tracksync.table_shape WHERE shape = $1",
+	if (ts_sql("SELECT names, types, typmods, collations, lens, byvals, notnulls, generateds, type_names, "
+			   "ARRAY(SELECT coalesce(x, '') FROM unnest(defaults) WITH ORDINALITY u(x, i) ORDER BY i) FROM tracksync.table_shape WHERE shape = $1",
 			   SPI_OK_SELECT, 1, types, values, NULL) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -139,6 +183,10 @@ shape_load(int32 id)
 	colls = array_column(4, OIDOID, 4, true, TYPALIGN_INT, &n);
 	lens = array_column(5, INT2OID, 2, true, TYPALIGN_SHORT, &n);
 	byvals = array_column(6, BOOLOID, 1, true, TYPALIGN_CHAR, &n);
+	notnulls = array_column(7, BOOLOID, 1, true, TYPALIGN_CHAR, &n);
+	generateds = array_column(8, BOOLOID, 1, true, TYPALIGN_CHAR, &n);
+	type_names = array_column(9, TEXTOID, -1, false, TYPALIGN_INT, &n);
+	defaults = array_column(10, TEXTOID, -1, false, TYPALIGN_INT, &n);
 
 	shape = MemoryContextAlloc(TopMemoryContext, sizeof(TsShape));
 	shape->id = id;
@@ -152,10 +200,17 @@ shape_load(int32 id)
 		att->name = ts_keep(TopMemoryContext, TextDatumGetCString(names[i]));
 		att->dropped = att->name[0] == '\0';
 		att->type = DatumGetObjectId(atttypes[i]);
+		att->type_name = ts_keep(TopMemoryContext, TextDatumGetCString(type_names[i]));
 		att->typmod = DatumGetInt32(typmods[i]);
 		att->collation = DatumGetObjectId(colls[i]);
 		att->len = DatumGetInt16(lens[i]);
 		att->byval = DatumGetBool(byvals[i]);
+		att->notnull = DatumGetBool(notnulls[i]);
+		att->generated = DatumGetBool(generateds[i]);
+		att->expression = ts_keep(TopMemoryContext, TextDatumGetCString(defaults[i]));
+		/* no expression is empty */
+		if (att->expression[0] == '\0')
+			att->expression = NULL;
 	}
 	ts_catalog_leave(&cat);
 	return shape;
@@ -204,4 +259,47 @@ ts_shape_of(Oid relid)
 
 	relation_close(rel, NoLock);
 	return id;
+}
+
+const TsShape *
+ts_shape_now(Relation rel)
+{
+	static const Oid types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(RelationGetRelid(rel))};
+	TupleDesc	desc = RelationGetDescr(rel);
+	TsShape    *shape = palloc0(sizeof(TsShape));
+	MemoryContext context = CurrentMemoryContext;
+	TsCatalog	cat;
+	uint64		n;
+
+	shape->natts = desc->natts;
+	shape->atts = palloc0(sizeof(TsShapeAtt) * (desc->natts + 1));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		shape->atts[i].attnum = i + 1;
+		shape->atts[i].name = pstrdup(NameStr(att->attname));
+		shape->atts[i].dropped = att->attisdropped || ts_is_virtual(att);
+		shape->atts[i].type = att->atttypid;
+		shape->atts[i].type_name = att->attisdropped ? "" : type_text(att);
+		shape->atts[i].typmod = att->atttypmod;
+		shape->atts[i].collation = att->attcollation;
+		shape->atts[i].len = att->attlen;
+		shape->atts[i].byval = att->attbyval;
+		shape->atts[i].notnull = att->attnotnull;
+		shape->atts[i].generated = att->attgenerated != '\0';
+	}
+	ts_catalog_enter(&cat);
+	n = ts_sql_reading("SELECT adnum, pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = $1", 1, types, values, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+		int			at = DatumGetInt16(ts_sql_value(i, 1, &isnull)) - 1;
+
+		if (at < shape->natts)
+			shape->atts[at].expression = ts_keep(context, ts_sql_text(i, 2));
+	}
+	ts_catalog_leave(&cat);
+	return shape;
 }

@@ -15,11 +15,15 @@ typedef struct TsShapeAtt
 	AttrNumber	attnum;
 	char	   *name;
 	Oid			type;
+	char	   *type_name;		/* qualified, with type modifier and, unless it is the type's own, collation */
 	int32		typmod;
 	Oid			collation;
 	int16		len;
 	bool		byval;
 	bool		dropped;
+	bool		notnull;
+	bool		generated;
+	char	   *expression;		/* default, or of a generated column what it is made from; NULL = none */
 } TsShapeAtt;
 
 typedef struct TsShape
@@ -33,6 +37,8 @@ typedef struct TsShape
 extern int32 ts_shape_register(Relation rel, bool *created);
 /* The same for a relation that is not open. */
 extern int32 ts_shape_of(Oid relid);
+/* The shape the relation has now, in the current context, without writing it down; its number is 0. */
+extern const TsShape *ts_shape_now(Relation rel);
 /* A shape by its number, cached for the session; error if unknown. */
 extern const TsShape *ts_shape_get(int32 id);
 

@@ -19,6 +19,7 @@
 #include "base/catalog.h"
 #include "base/quote.h"
 #include "log/logtable.h"
+#include "log/shape.h"
 #include "log/tracked.h"
 
 static Oid *
@@ -82,6 +83,8 @@ adopt(Oid source, Oid logid)
 {
 	static const Oid types[] = {OIDOID, TEXTOID};
 	Datum		values[] = {ObjectIdGetDatum(source), CStringGetTextDatum(ts_system_identity())};
+	static const Oid shape_types[] = {OIDOID, INT4OID};
+	Datum		shape[2];
 	StringInfoData sql;
 
 	if (ts_sql("WITH s AS (SELECT names FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY shape DESC LIMIT 1), "
@@ -104,6 +107,9 @@ adopt(Oid source, Oid logid)
 		   "position = pg_current_snapshot(), own_txid = NULL, own_seq = 0, "
 		   "source_attnums = (SELECT array_agg(coalesce(m.is, 0) ORDER BY k.ord) FROM unnest(l.source_attnums) WITH ORDINALITY k(n, ord) "
 		   "LEFT JOIN m ON m.was = k.n) WHERE l.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, types, values, NULL);
+	shape[0] = values[0];
+	shape[1] = Int32GetDatum(ts_shape_of(source));
+	ts_sql("UPDATE tracksync.link SET shape = $2 WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, shape_types, shape, NULL);
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "DELETE FROM %s", ts_quote_relation(logid));
 	ts_sql(sql.data, SPI_OK_DELETE, 0, NULL, NULL, NULL);

@@ -54,7 +54,7 @@ map_change(const TsLink *link, const TsNetChange *net, TsChange *change)
 		change->old_values[i] = net->old_values[att];
 		change->old_nulls[i] = net->old_nulls[att];
 		/* ignored columns go along with any update, and never make a conflict */
-		if (net->old_known[att] && !col->ignored)
+		if (net->old_known[att] && !col->ignored && col->future == NULL)
 			change->mask[i] |= TS_COLUMN_KNOWN;
 		if (net->op == TS_NET_UPDATE && (net->changed[att] || col->ignored))
 		{
@@ -128,55 +128,4 @@ ts_log_source(const TsLink *link, Relation source, Snapshot snapshot, TsPending 
 		return &result->base;
 	ts_net_end(result->stream);
 	return NULL;
-}
-
-typedef struct RepairSource
-{
-	TsChangeSource base;
-	TsChangeSource *log;
-	TsChangeSource *diff;
-} RepairSource;
-
-static bool
-repair_next(TsChangeSource *base, TsChange *change)
-{
-	RepairSource *source = (RepairSource *) base;
-
-	while (source->log != NULL)
-	{
-		if (source->log->next(source->log, change))
-		{
-			if (change->op == TS_CHANGE_DELETE)
-				return true;
-			continue;
-		}
-		base->broken = source->log->broken;
-		source->log->end(source->log);
-		source->log = NULL;
-	}
-	return !base->broken && source->diff->next(source->diff, change);
-}
-
-static void
-repair_end(TsChangeSource *base)
-{
-	RepairSource *source = (RepairSource *) base;
-
-	if (source->log != NULL)
-		source->log->end(source->log);
-	source->diff->end(source->diff);
-}
-
-TsChangeSource *
-ts_repair_source(const TsLink *link, Relation target, TsChangeSource *log)
-{
-	RepairSource *source = palloc0(sizeof(RepairSource));
-
-	source->base.link = link;
-	source->base.text_keys = false;	/* its deletes come from the log */
-	source->base.next = repair_next;
-	source->base.end = repair_end;
-	source->log = log;
-	source->diff = ts_diff_source(link, target, false);
-	return &source->base;
 }

@@ -27,6 +27,7 @@ typedef enum TsChangeOp
 typedef struct TsChange
 {
 	TsChangeOp	op;
+	bool		backfill;		/* an UPDATE of values that no event tells of */
 	unsigned char *mask;
 	Datum	   *new_values;		/* all columns; not for DELETE */
 	bool	   *new_nulls;
@@ -63,9 +64,10 @@ extern TsChangeSource *ts_log_source(const TsLink *link, Relation source, Snapsh
 extern TsChangeSource *ts_diff_source(const TsLink *link, Relation target, bool mirror);
 
 /*
- * The log's deletes, then a comparison that deletes nothing: after rows were rewritten without events. Takes over "log".
+ * The log's deletes, and what a comparison finds, which deletes nothing: after rows were rewritten without events. Updates of
+ * rows that the log does not know of are backfills. Takes over "log".
  */
-extern TsChangeSource *ts_repair_source(const TsLink *link, Relation target, TsChangeSource *log);
+extern TsChangeSource *ts_repair_source(const TsLink *link, Relation source, Relation target, TsChangeSource *log);
 
 /* How one column's old or new value is held and how it travels. */
 typedef struct TsValueType

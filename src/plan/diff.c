@@ -38,8 +38,11 @@ typedef struct DiffSource
 static char *
 target_value(const TsColumn *col)
 {
-	const char *name = quote_identifier(col->target_name);
+	const char *name = quote_identifier(col->now_name ? col->now_name : col->target_name);
 
+	if (col->future != NULL)
+		return col->target_type == col->target_base ? col->future :
+			psprintf("(%s)::%s", col->future, ts_quote_type(col->target_base, col->target_typmod));
 	if (col->target_type == col->target_base)
 		return psprintf("t.%s", name);
 	return psprintf("t.%s::%s", name, ts_quote_type(col->target_base, col->target_typmod));
@@ -120,7 +123,7 @@ append_other_sources(StringInfo sql, const TsLink *link)
 			{
 				const TsColumn *col = &link->columns[link->keys[i]];
 
-				if (strcmp(ts_sql_text(j, 2), col->target_name) != 0)
+				if (strcmp(ts_sql_text(j, 2), col->now_name ? col->now_name : col->target_name) != 0)
 					continue;
 				MemoryContextSwitchTo(context);
 				appendStringInfo(&match, "%s%s %s %s", match.len ? " AND " : "", target_value(col),
@@ -143,17 +146,17 @@ delete_query(const TsLink *link)
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT ");
 	for (int i = 0; i < link->nkeys; i++)
-		appendStringInfo(&sql, "%st.%s::pg_catalog.text", i ? ", " : "", quote_identifier(link->columns[link->keys[i]].target_name));
+		appendStringInfo(&sql, "%s(%s)::pg_catalog.text", i ? ", " : "", target_value(&link->columns[link->keys[i]]));
 	appendStringInfo(&sql, " FROM %s%s AS t WHERE ", only(link->target_partitioned), ts_link_target(link));
 	for (int i = 0; i < link->nkeys; i++)
-		appendStringInfo(&sql, "t.%s IS NOT NULL AND ", quote_identifier(link->columns[link->keys[i]].target_name));
+		appendStringInfo(&sql, "%s IS NOT NULL AND ", target_value(&link->columns[link->keys[i]]));
 	appendStringInfo(&sql, "NOT EXISTS (SELECT FROM %s%s AS s WHERE ", only(link->source_partitioned), ts_quote_relation(link->source));
 	append_key_match(&sql, link, "s");
 	appendStringInfoChar(&sql, ')');
 	append_other_sources(&sql, link);
 	appendStringInfoString(&sql, " ORDER BY ");
 	for (int i = 0; i < link->nkeys; i++)
-		appendStringInfo(&sql, "%st.%s", i ? ", " : "", quote_identifier(link->columns[link->keys[i]].target_name));
+		appendStringInfo(&sql, "%s%s", i ? ", " : "", target_value(&link->columns[link->keys[i]]));
 	return sql.data;
 }
 

@@ -33,6 +33,7 @@ typedef struct Planner
 	TsLink	   *link;
 	int			flags;
 	Gathered	ops[TS_CHANGE_OPS];
+	Gathered	backfill;		/* updates that no event tells of */
 	int64	   *highest;		/* per column: the value its sequence must pass, in the sequence's direction */
 	bool	   *has_highest;
 } Planner;
@@ -86,10 +87,10 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 		TsStorageChange trust = source_trust(link, source, distrust);
 		TsChangeSource *changes = trust == TS_STORAGE_LOST ? NULL : ts_log_source(link, source, snapshot, pending);
 
-		*compared = changes == NULL || trust != TS_STORAGE_SAME;
+		*compared = changes == NULL || trust != TS_STORAGE_SAME || link->values_unknown;
 		/* which rows went the log still tells; what the rows hold it does not */
 		if (changes != NULL && *compared)
-			return ts_repair_source(link, target, changes);
+			return ts_repair_source(link, source, target, changes);
 		if (changes != NULL)
 			return changes;
 	}
@@ -157,6 +158,11 @@ start_gathering(Planner *p)
 		if (p->flags & TS_PLAN_KEEP)
 			p->ops[op].store = ts_store_begin(p->link, op, p->plan->text_keys, p->plan->compared);
 	}
+	if (p->backfill.store)
+		ts_store_end(p->backfill.store);
+	memset(&p->backfill, 0, sizeof(Gathered));
+	if (p->flags & TS_PLAN_KEEP)
+		p->backfill.store = ts_store_begin(p->link, TS_CHANGE_UPDATE, p->plan->text_keys, p->plan->compared);
 	memset(p->has_highest, 0, sizeof(bool) * p->link->ncolumns);
 	ts_fingerprint_begin(p->plan->fingerprint, p->link);
 }
@@ -173,7 +179,7 @@ gather(Planner *p, TsChangeSource *changes)
 	ts_change_init(&change, p->link->ncolumns);
 	while (changes->next(changes, &change))
 	{
-		Gathered   *g = &p->ops[change.op];
+		Gathered   *g = change.backfill ? &p->backfill : &p->ops[change.op];
 		MemoryContext old;
 
 		CHECK_FOR_INTERRUPTS();
@@ -204,15 +210,39 @@ add_step(TsPlan *plan, TsPriority priority, const char *kind)
 }
 
 static void
-add_data_step(Planner *p, TsChangeOp op)
+add_schema_steps(TsPlan *plan)
 {
-	Gathered   *g = &p->ops[op];
+	ListCell   *lc;
+
+	foreach(lc, plan->link->schema)
+	{
+		const TsSchemaStep *what = lfirst(lc);
+		TsStep	   *step = add_step(plan, what->priority, what->kind);
+
+		step->destructive = what->destructive;
+		step->description = what->description;
+		step->sql = what->after ? psprintf("%s%s-- when the rows are written:\n%s", what->sql, what->sql[0] ? ";\n" : "",
+										   what->after) : what->sql;
+		step->dropped = what->dropped;
+		step->before = what->sql;
+		step->after = what->after;
+		ts_fingerprint_text(plan->fingerprint, step->sql);
+	}
+}
+
+static void
+add_data_step(Planner *p, TsChangeOp op, Gathered *g, const char *kind)
+{
 	TsStep	   *step;
 	StringInfoData sql;
 
 	if (g->rows == 0)
+	{
+		if (g->store)
+			ts_store_end(g->store);
 		return;
-	step = add_step(p->plan, data_steps[op].priority, data_steps[op].kind);
+	}
+	step = add_step(p->plan, data_steps[op].priority, kind);
 	step->op = op;
 	step->rows = g->rows;
 	step->store = g->store;
@@ -289,7 +319,7 @@ ts_plan_build(TsLink *link, Relation source, Relation target, Snapshot snapshot,
 	TsPending	pending;
 
 	plan->link = link;
-	plan->steps = palloc0(sizeof(TsStep) * (1 + TS_CHANGE_OPS + link->ncolumns));
+	plan->steps = palloc0(sizeof(TsStep) * (2 + TS_CHANGE_OPS + link->ncolumns + list_length(link->schema)));
 	p.highest = palloc0(sizeof(int64) * (link->ncolumns + 1));
 	p.has_highest = palloc0(sizeof(bool) * (link->ncolumns + 1));
 	if (!gather(&p, ts_plan_source(link, source, target, snapshot, false, &plan->compared, &pending)) &&
@@ -304,8 +334,13 @@ ts_plan_build(TsLink *link, Relation source, Relation target, Snapshot snapshot,
 		step->sql = ts_statement_create_table(link, source);
 		ts_fingerprint_text(plan->fingerprint, step->sql);
 	}
+	add_schema_steps(plan);
 	for (int op = 0; op < TS_CHANGE_OPS; op++)
-		add_data_step(&p, op);
+	{
+		add_data_step(&p, op, &p.ops[op], data_steps[op].kind);
+		if (op == TS_CHANGE_UPDATE)
+			add_data_step(&p, op, &p.backfill, "backfill");
+	}
 	take_position(plan, &pending);
 	add_sequence_steps(&p);
 	return plan;

@@ -4,18 +4,9 @@
 #ifndef TS_PLAN_H
 #define TS_PLAN_H
 
+#include "link/priority.h"
 #include "plan/change.h"
 #include "plan/store.h"
-
-/* Steps in the order they run; the numbers are shown to users. */
-typedef enum TsPriority
-{
-	TS_PRIORITY_CREATE_TABLE = 0,
-	TS_PRIORITY_DELETE = 10,
-	TS_PRIORITY_UPDATE = 20,
-	TS_PRIORITY_INSERT = 30,
-	TS_PRIORITY_SEQUENCE = 40
-} TsPriority;
 
 typedef struct TsStep
 {
@@ -25,6 +16,9 @@ typedef struct TsStep
 	bool		destructive;
 	char	   *description;
 	char	   *sql;
+	const char *dropped;		/* the column that it drops; NULL = none */
+	const char *before;			/* of a schema step: what is run before the rows are written, */
+	const char *after;			/* and afterwards; NULL = nothing */
 	TsChangeOp	op;				/* of the data steps */
 	TsStore    *store;			/* their rows, if they are kept */
 	Oid			sequence;		/* of a sequence step, */

@@ -322,7 +322,7 @@ rows_fit(const Builder *b, bool old)
 {
 	int			n = 0;
 
-	if (!OidIsValid(b->link->target) || b->text_keys)
+	if (!OidIsValid(b->link->target) || b->text_keys || b->link->foreseen)
 		return false;
 	for (int i = 0; i < b->stmt->nparams; i++)
 	{

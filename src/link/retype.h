@@ -1,0 +1,13 @@
+/* retype.h: changes of a column's type, nullability and default. */
+#ifndef TS_RETYPE_H
+#define TS_RETYPE_H
+
+#include "link/link.h"
+#include "log/shape.h"
+
+/* Adds the step, if one is needed, and says what the column's values will be until they are written. was may be NULL. */
+extern void ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *was, const TsShapeAtt *is, Relation target);
+/* Does the column's default make sense on the target? One that draws from a sequence of the source does not. */
+extern bool ts_default_travels(const TsShapeAtt *att);
+
+#endif
