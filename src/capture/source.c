@@ -158,6 +158,10 @@ source_build(TsSource *entry, Relation rel)
 	entry->images = tracked->images;
 	entry->rootdesc = CreateTupleDescCopy(RelationGetDescr(root));
 	entry->attmap = map_columns(entry->rootdesc, rel);
+	entry->same_columns = RelationGetNumberOfAttributes(rel) == entry->rootdesc->natts;
+	for (int i = 0; i < entry->rootdesc->natts; i++)
+		if (entry->attmap[i] != 0 ? entry->attmap[i] != i + 1 : !TupleDescAttr(RelationGetDescr(rel), i)->attisdropped)
+			entry->same_columns = false;
 	entry->ignored = palloc0(sizeof(bool) * (entry->rootdesc->natts + 1));
 	entry->is_key = palloc0(sizeof(bool) * (entry->rootdesc->natts + 1));
 	entry->values = palloc0(sizeof(Datum) * (entry->rootdesc->natts + 1));

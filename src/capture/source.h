@@ -40,6 +40,7 @@ typedef struct TsSource
 	Oid		   *key_collation;
 	TupleDesc	rootdesc;		/* a copy of the tracked table's row */
 	AttrNumber *attmap;			/* root attnum - 1 → the firing relation's attnum, 0 = none */
+	bool		same_columns;	/* the firing relation has the root's attribute numbers */
 	bool	   *ignored;		/* root attnum - 1 */
 	bool	   *is_key;			/* root attnum - 1 */
 	Datum	   *values;			/* scratch, per root attribute: the old row, */

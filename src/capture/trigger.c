@@ -8,12 +8,12 @@
 
 #include "access/htup_details.h"
 #include "commands/trigger.h"
-#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "base/compat.h"
 #include "capture/buffer.h"
+#include "capture/compare.h"
 #include "capture/source.h"
 #include "log/image.h"
 
@@ -23,31 +23,6 @@
 
 PG_FUNCTION_INFO_V1(tracksync_capture_row);
 PG_FUNCTION_INFO_V1(tracksync_capture_truncate);
-
-/* Are two stored values of a column the same, after detoasting? The cheap cases first. */
-static bool
-same_value(Form_pg_attribute att, Datum a, Datum b)
-{
-	if (att->attbyval)
-		return a == b;
-	if (att->attlen > 0)
-		return memcmp(DatumGetPointer(a), DatumGetPointer(b), att->attlen) == 0;
-	if (att->attlen == -1)
-	{
-		struct varlena *x = (struct varlena *) DatumGetPointer(a);
-		struct varlena *y = (struct varlena *) DatumGetPointer(b);
-		Size		size = VARSIZE_ANY(x);
-
-		/* also an unchanged pointer into the toast table */
-		if (size == VARSIZE_ANY(y) && memcmp(x, y, size) == 0)
-			return true;
-		if (!VARATT_IS_EXTENDED(x) && !VARATT_IS_EXTENDED(y))
-			return false;
-		if (VARATT_IS_SHORT(x) && VARATT_IS_SHORT(y))
-			return false;
-	}
-	return datum_image_eq(a, b, false, att->attlen);
-}
 
 /*
  * The command that made the change. Arrival does not tell the order of a row's versions: changes made by a trigger, or by a
@@ -173,33 +148,48 @@ capture_insert(TsSource *source, TupleTableSlot *slot, CommandId cid, bool pair)
 	add_event(source, event, slot, 0);
 }
 
-/* Fills in source->changed; returns whether a column that matters changed, and whether one of the key did. */
-static bool
-compare_rows(TsSource *source, TupleTableSlot *newslot, bool *key_touched)
+/* Fills in source->changed from the values. */
+static void
+compare_values(TsSource *source, TupleTableSlot *oldslot, TupleTableSlot *newslot)
 {
-	TupleDesc	desc = source->rootdesc;
-	bool		matters = false;
-
-	*key_touched = false;
+	read_row(source, oldslot);
 	slot_getallattrs(newslot);
-	for (int i = 0; i < desc->natts; i++)
+	for (int i = 0; i < source->rootdesc->natts; i++)
 	{
 		AttrNumber	attnum = source->attmap[i];
-		bool		isnull;
+		bool		isnull = attnum == 0 || newslot->tts_isnull[attnum - 1];
 
-		source->changed[i] = false;
-		if (attnum == 0)
-			continue;
-		isnull = newslot->tts_isnull[attnum - 1];
-		if (isnull != source->nulls[i] ||
-			(!isnull && !same_value(TupleDescAttr(desc, i), source->values[i], newslot->tts_values[attnum - 1])))
+		source->changed[i] = isnull != source->nulls[i] ||
+			(!isnull && !ts_same_value(TupleDescAttr(source->rootdesc, i), source->values[i], newslot->tts_values[attnum - 1]));
+	}
+}
+
+/* Fills in source->changed; returns whether a column that matters changed, and whether one of the key did. */
+static bool
+find_changes(TsSource *source, TriggerData *trig, bool *key_touched)
+{
+	bool		matters = false;
+
+	if (!source->same_columns ||
+		!ts_compare_tuples(RelationGetDescr(trig->tg_relation), trig->tg_trigtuple, trig->tg_newtuple, source->changed))
+		compare_values(source, trig->tg_trigslot, trig->tg_newslot);
+	*key_touched = false;
+	for (int i = 0; i < source->rootdesc->natts; i++)
+		if (source->changed[i])
 		{
-			source->changed[i] = true;
 			matters |= !source->ignored[i];
 			*key_touched |= source->is_key[i];
 		}
-	}
 	return matters;
+}
+
+/* The old values of the changed columns. */
+static void
+read_changed(TsSource *source, TupleTableSlot *slot)
+{
+	for (int i = 0; i < source->rootdesc->natts; i++)
+		if (source->changed[i])
+			source->values[i] = slot_getattr(slot, source->attmap[i], &source->nulls[i]);
 }
 
 static void
@@ -210,8 +200,7 @@ capture_update(TsSource *source, TriggerData *trig, CommandId cid)
 	TsEvent		event = {.op = TS_OP_UPDATE, .cid = cid};
 	bool		key_touched;
 
-	read_row(source, oldslot);
-	if (!compare_rows(source, newslot, &key_touched))
+	if (!find_changes(source, trig, &key_touched))
 		return;
 	if (key_touched && source->keys_fit)
 	{
@@ -227,6 +216,8 @@ capture_update(TsSource *source, TriggerData *trig, CommandId cid)
 			return;
 		}
 	}
+	if (source->images)
+		read_changed(source, oldslot);
 	add_event(source, event, newslot, source->images ? TS_IMAGE_MASK | TS_IMAGE_VALUES : TS_IMAGE_MASK);
 }
 
