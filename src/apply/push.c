@@ -195,6 +195,7 @@ run_steps(TsPushed *pushed, TsWriter *writer, Relation source)
 	{
 		pushed->done[i].step = &plan->steps[i];
 		pushed->done[i].rows = plan->steps[i].rows;
+		pushed->done[i].microseconds = 0;
 	}
 	writer->step = "create_table";
 	writer->number = 1;
@@ -207,7 +208,7 @@ run_steps(TsPushed *pushed, TsWriter *writer, Relation source)
 	{
 		TsDone	   *done = &pushed->done[i];
 
-		if (done->microseconds != 0)
+		if (done->step->before != NULL)
 			continue;
 		writer->number = i + 1;
 		if (is_data_step(&plan->steps[i]))

@@ -362,6 +362,8 @@ tracksync_partition_added(PG_FUNCTION_ARGS)
 	List	   *roots = NIL;
 	ListCell   *lc;
 	List	   *altered = NIL;
+	static const Oid types[] = {TEXTOID};
+	Datum		values[1];
 	TsCatalog	cat;
 	uint64		n;
 
@@ -381,9 +383,11 @@ tracksync_partition_added(PG_FUNCTION_ARGS)
 	}
 	foreach(lc, roots)
 		ts_track_partitions(lfirst_oid(lc));
-	/* each shape is written down when it comes, with who made it */
+	/* each shape is written down when it comes, with who made it; not while a dump is restored, whose numbers are other ones */
+	values[0] = CStringGetTextDatum(ts_system_identity());
 	n = ts_sql("SELECT DISTINCT t.source::oid FROM pg_event_trigger_ddl_commands() c JOIN tracksync.tracked_table t "
-			   "ON t.source::oid = c.objid AND c.classid = 'pg_class'::regclass", SPI_OK_SELECT, 0, NULL, NULL, NULL);
+			   "ON t.source::oid = c.objid AND c.classid = 'pg_class'::regclass WHERE t.system_identity = $1",
+			   SPI_OK_SELECT, 1, types, values, NULL);
 	for (uint64 i = 0; i < n; i++)
 	{
 		bool		isnull;

@@ -50,7 +50,7 @@ ts_link_schema_step(TsLink *link, int priority, const char *kind, char *descript
 static const TsShapeAtt *
 att_of(const TsShape *shape, AttrNumber attnum)
 {
-	if (attnum > shape->natts || shape->atts[attnum - 1].dropped)
+	if (attnum <= 0 || attnum > shape->natts || shape->atts[attnum - 1].dropped)
 		return NULL;
 	return &shape->atts[attnum - 1];
 }

@@ -12,6 +12,7 @@ ts_change_init(TsChange *change, int ncolumns)
 {
 	int			n = ncolumns + 1;
 
+	change->backfill = false;
 	change->mask = palloc0(n);
 	change->new_values = palloc0(sizeof(Datum) * n);
 	change->new_nulls = palloc0(sizeof(bool) * n);
