@@ -52,8 +52,9 @@ COMMENT ON FUNCTION tracksync.operations() IS 'internal: what the view operation
 CREATE FUNCTION tracksync.partition_added() RETURNS event_trigger
   LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_partition_added';
 COMMENT ON FUNCTION tracksync.partition_added() IS 'internal: gives later partitions of tracked tables their TRUNCATE trigger';
-CREATE EVENT TRIGGER tracksync_partition_added ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE')
+CREATE EVENT TRIGGER tracksync_partition_added ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA')
   EXECUTE FUNCTION tracksync.partition_added();
+ALTER EVENT TRIGGER tracksync_partition_added ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER tracksync_partition_added IS 'internal: gives later partitions of tracked tables their TRUNCATE trigger';
 
 CREATE FUNCTION tracksync.schema_versions(source regclass,

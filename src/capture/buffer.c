@@ -235,11 +235,22 @@ static void
 write_buffer(const LogBuffer *buf)
 {
 	Relation	rel = try_relation_open(buf->log->logid, RowExclusiveLock);
+	bool		read_only = XactReadOnly;
 
 	if (rel == NULL)
 		return;
-	number_events(buf->log);
-	ts_write_blocks(rel, buf->log, buf->blocks, buf->n);
+	/* a transaction that wrote before it was set READ ONLY */
+	XactReadOnly = false;
+	PG_TRY();
+	{
+		number_events(buf->log);
+		ts_write_blocks(rel, buf->log, buf->blocks, buf->n);
+	}
+	PG_FINALLY();
+	{
+		XactReadOnly = read_only;
+	}
+	PG_END_TRY();
 	relation_close(rel, NoLock);
 }
 
@@ -338,10 +349,10 @@ xact_callback(XactEvent event, void *arg)
 			}
 			break;
 		case XACT_EVENT_COMMIT:
-		case XACT_EVENT_PREPARE:
 			ts_source_settle_new_shapes(true);
 			forget_all();
 			break;
+		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_ABORT:
 			ts_source_settle_new_shapes(false);
 			forget_all();
@@ -424,7 +435,13 @@ subxact_abort(int nest)
 		Level	   *dead = top;
 
 		clear_level(dead);
+		for (int i = 0; i < dead->nlogs; i++)
+			if (dead->logs[i].blocks)
+				pfree(dead->logs[i].blocks);
+		if (dead->logs)
+			pfree(dead->logs);
 		top = dead->parent;
+		pfree(dead);
 	}
 	for (level = top; level != NULL; level = level->parent)
 		if (level->written_by >= nest)

@@ -150,8 +150,16 @@ source_build(TsSource *entry, Relation rel)
 	if (!entry->tracked)
 		return;
 
-	tracked = ts_tracked_load(rootid);
-	root = table_open(rootid, AccessShareLock);
+	tracked = ts_tracked_load_newest(rootid);
+	if (tracked == NULL)
+	{
+		entry->tracked = false;
+		return;
+	}
+	/* no lock: the one on the leaf that fires keeps columns as they are, and waiting for the root's could be a deadlock */
+	root = RelationIdGetRelation(rootid);
+	if (root == NULL)
+		elog(ERROR, "could not open relation with OID %u", rootid);
 	entry->context = AllocSetContextCreate(TopMemoryContext, "tracksync source", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(entry->context);
 	entry->log = log_lookup(tracked);
@@ -173,7 +181,7 @@ source_build(TsSource *entry, Relation rel)
 	build_keys(entry, root, tracked);
 	entry->keys_fit = ts_tracked_keys_fit(tracked, entry->rootdesc);
 	MemoryContextSwitchTo(old);
-	table_close(root, NoLock);
+	RelationClose(root);
 }
 
 TsSource *
@@ -217,11 +225,16 @@ ts_source_shape(TsSource *source)
 {
 	if (source->shape == 0)
 	{
-		Relation	root = table_open(source->root, AccessShareLock);
+		Relation	root = RelationIdGetRelation(source->root);
+		bool		created;
 
-		source->shape = ts_shape_register(root, &source->shape_is_new);
-		new_shapes += source->shape_is_new;
-		table_close(root, NoLock);
+		if (root == NULL)
+			elog(ERROR, "could not open relation with OID %u", source->root);
+		source->shape = ts_shape_register(root, &created);
+		/* whoever wrote it down in this transaction, it may still be undone */
+		source->shape_is_new = true;
+		new_shapes++;
+		RelationClose(root);
 	}
 	return source->shape;
 }

@@ -47,7 +47,7 @@ typedef struct TsSource
 	bool	   *nulls;
 	bool	   *changed;		/* and what the UPDATE changed */
 	int32		shape;			/* 0 = not looked up yet */
-	bool		shape_is_new;	/* written by the running transaction: forget it if that fails */
+	bool		shape_is_new;	/* looked up in the running transaction: forget it if that fails */
 	MemoryContext context;
 } TsSource;
 
@@ -57,7 +57,7 @@ extern TsSource *ts_source_lookup(Relation rel);
 extern TupleTableSlot *ts_log_slot(TsLog *log, int i);
 /* The number of the root's shape, written down if new. */
 extern int32 ts_source_shape(TsSource *source);
-/* A transaction committed: the shapes it wrote stay; or it, or a subtransaction, failed: they are gone. */
+/* A transaction committed: the shapes it found stay; or it failed, or a subtransaction, or was prepared: they may be gone. */
 extern void ts_source_settle_new_shapes(bool keep);
 
 #endif

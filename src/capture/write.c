@@ -38,10 +38,11 @@ ts_write_blocks(Relation rel, TsLog *log, TsBlock *blocks, int n)
 
 		for (int i = 0; i < some; i++)
 			ExecStoreHeapTuple(form_row(log, &blocks[done + i]), ts_log_slot(log, i), false);
+		/* a log is not decoded: it is nobody's to replicate */
 		if (some == 1)
-			table_tuple_insert(rel, log->slots[0], GetCurrentCommandId(true), 0, NULL);
+			table_tuple_insert(rel, log->slots[0], GetCurrentCommandId(true), TABLE_INSERT_NO_LOGICAL, NULL);
 		else
-			table_multi_insert(rel, log->slots, some, GetCurrentCommandId(true), 0, NULL);
+			table_multi_insert(rel, log->slots, some, GetCurrentCommandId(true), TABLE_INSERT_NO_LOGICAL, NULL);
 		for (int i = 0; i < some; i++)
 			ExecClearTuple(log->slots[i]);
 		done += some;

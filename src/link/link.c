@@ -31,8 +31,10 @@ ts_source_storage(Oid source)
 
 	ts_catalog_enter(&cat);
 	/* pg_partition_tree is empty for what is not partitioned */
-	ts_sql_reading("SELECT string_agg(c.oid::text || ':' || c.relfilenode || ':' || coalesce(t.tgenabled::text, '-'), ' ' ORDER BY c.oid) "
-				   "FROM pg_class c LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgname = '00_tracksync_row' WHERE c.relkind = 'r' AND (c.oid = $1 OR c.oid IN (SELECT relid::oid FROM pg_partition_tree($1::regclass)))",
+	ts_sql_reading("SELECT string_agg(c.oid::text || ':' || c.relfilenode || ':' || coalesce(t.tgenabled::text, '-') || "
+				   "coalesce(u.tgenabled::text, '-'), ' ' ORDER BY c.oid) "
+				   "FROM pg_class c LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgname = '00_tracksync_row' "
+				   "LEFT JOIN pg_trigger u ON u.tgrelid = c.oid AND u.tgname = '00_tracksync_truncate' WHERE c.relkind = 'r' AND (c.oid = $1 OR c.oid IN (SELECT relid::oid FROM pg_partition_tree($1::regclass)))",
 				   1, types, values, NULL);
 	result = ts_keep(context, ts_sql_text(0, 1));
 	ts_catalog_leave(&cat);
@@ -60,8 +62,12 @@ TsStorageChange
 ts_storage_compare(const char *then, const char *now)
 {
 	for (const char *p = now; p != NULL && *p; p = strchr(p, ' ') ? strchr(p, ' ') + 1 : NULL)
-		if (p[strcspn(p, " ") - 1] != 'A')
+	{
+		const char *end = p + strcspn(p, " ");
+
+		if (end[-1] != 'A' || end[-2] != 'A')
 			return TS_STORAGE_LOST;
+	}
 	if (strcmp(then, now) == 0)
 		return TS_STORAGE_SAME;
 	for (const char *p = then; p != NULL && *p; p = strchr(p, ' ') ? strchr(p, ' ') + 1 : NULL)

@@ -136,8 +136,8 @@ extern void ts_link_check_rights(const TsLink *link, Relation source, Relation t
 extern char *ts_link_target(const TsLink *link);
 
 /*
- * Where the source's rows are stored and whether they are watched, leaf by leaf: "oid:file:state …", state being the row
- * trigger's (A = always; anything else, or - for none, is not to be trusted). Read under the active snapshot.
+ * Where the source's rows are stored and whether they are watched, leaf by leaf: "oid:file:states …", the states being those of
+ * the row and the TRUNCATE trigger (A = always; anything else, or - for none, is not to be trusted). Read under the active snapshot.
  */
 extern char *ts_source_storage(Oid source);
 

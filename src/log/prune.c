@@ -43,6 +43,7 @@ lock_and_load(Oid source, MemoryContext context, Oid *logid, int *n, TsPosition 
 	return true;
 }
 
+/* n: how many positions; less than none: everything goes. */
 static int64
 delete_passed(Oid logid, int n, TsPosition *const *positions)
 {
@@ -59,7 +60,7 @@ delete_passed(Oid logid, int n, TsPosition *const *positions)
 		uint64		txid = (uint64) DatumGetInt64(slot_getattr(slot, TS_LOG_TXID, &isnull));
 		int64		seq = DatumGetInt64(slot_getattr(slot, TS_LOG_SEQ, &isnull));
 		int			events = DatumGetInt32(slot_getattr(slot, TS_LOG_N, &isnull));
-		bool		passed = txid != own;
+		bool		passed = txid != own || n < 0;
 
 		/* a row goes when its last event may */
 		for (int i = 0; i < n && passed; i++)
@@ -93,4 +94,10 @@ ts_log_prune(Oid source, bool everything)
 		deleted = delete_passed(logid, n, positions);
 	ts_catalog_leave(&cat);
 	return deleted;
+}
+
+void
+ts_log_empty(Oid logid)
+{
+	(void) delete_passed(logid, -1, NULL);
 }

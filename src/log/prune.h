@@ -11,4 +11,7 @@
  */
 extern int64 ts_log_prune(Oid source, bool everything);
 
+/* Deletes everything that is in a log now. */
+extern void ts_log_empty(Oid logid);
+
 #endif

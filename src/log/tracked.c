@@ -14,11 +14,13 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "base/catalog.h"
 #include "base/quote.h"
 #include "log/logtable.h"
+#include "log/prune.h"
 #include "log/shape.h"
 #include "log/tracked.h"
 
@@ -78,14 +80,13 @@ set_key_types(Oid source)
  * The books come from another database: a dump was restored, or this database is a copy. Column numbers may have changed, and
  * what the log and the positions say means nothing here: columns are found by name, the log is emptied, the links compare.
  */
-static void
-adopt(Oid source, Oid logid)
+static bool
+adopt(Oid source, Oid logid, bool strict)
 {
 	static const Oid types[] = {OIDOID, TEXTOID};
 	Datum		values[] = {ObjectIdGetDatum(source), CStringGetTextDatum(ts_system_identity())};
 	static const Oid shape_types[] = {OIDOID, INT4OID};
 	Datum		shape[2];
-	StringInfoData sql;
 
 	if (ts_sql("WITH s AS (SELECT names FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY shape DESC LIMIT 1), "
 			   "m AS (SELECT u.n AS was, a.attnum AS is FROM s, unnest(s.names) WITH ORDINALITY u(name, n) JOIN pg_attribute a "
@@ -95,10 +96,14 @@ adopt(Oid source, Oid logid)
 			   "ignored = (SELECT coalesce(array_agg(m.is ORDER BY k.ord), '{}') FROM unnest(t.ignored) WITH ORDINALITY k(n, ord) JOIN m ON m.was = k.n) "
 			   "WHERE t.source OPERATOR(pg_catalog.=) $1 AND cardinality(t.keys) = "
 			   "(SELECT count(*) FROM unnest(t.keys) k JOIN m ON m.was = k)", SPI_OK_UPDATE, 2, types, values, NULL) != 1)
+	{
+		if (!strict)
+			return false;
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the key of tracked table \"%s\" was not found after a restore", get_rel_name(source)),
 				 errhint("Call tracksync.untrack with cascade => true, and make the links anew.")));
+	}
 	set_key_types(source);
 	ts_sql("WITH s AS (SELECT names FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY shape DESC LIMIT 1), "
 		   "m AS (SELECT u.n AS was, a.attnum AS is FROM s, unnest(s.names) WITH ORDINALITY u(name, n) JOIN pg_attribute a "
@@ -110,37 +115,57 @@ adopt(Oid source, Oid logid)
 	shape[0] = values[0];
 	shape[1] = Int32GetDatum(ts_shape_of(source));
 	ts_sql("UPDATE tracksync.link SET shape = $2 WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, shape_types, shape, NULL);
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "DELETE FROM %s", ts_quote_relation(logid));
-	ts_sql(sql.data, SPI_OK_DELETE, 0, NULL, NULL, NULL);
+	ts_log_empty(logid);
+	return true;
 }
 
+/* A change of the key always matters. */
 static void
-adopt_if_foreign(Oid source)
+mind_keys(TsTracked *tracked)
+{
+	int			n = 0;
+
+	for (int i = 0; i < tracked->nignored; i++)
+	{
+		bool		is_key = false;
+
+		for (int k = 0; k < tracked->nkeys; k++)
+			is_key |= tracked->keys[k] == tracked->ignored[i];
+		if (!is_key)
+			tracked->ignored[n++] = tracked->ignored[i];
+	}
+	tracked->nignored = n;
+}
+
+/* Takes over the books of a table that come from another database; false if that cannot be done. */
+static bool
+adopt_if_foreign(Oid source, bool newest)
 {
 	static const Oid types[] = {OIDOID, TEXTOID};
 	Datum		values[] = {ObjectIdGetDatum(source), CStringGetTextDatum(ts_system_identity())};
+	const char *sql = "SELECT log::oid FROM tracksync.tracked_table WHERE source OPERATOR(pg_catalog.=) $1 AND system_identity <> $2";
 	bool		isnull;
 
-	if (ts_sql("SELECT log::oid FROM tracksync.tracked_table WHERE source OPERATOR(pg_catalog.=) $1 AND system_identity <> $2",
-			   SPI_OK_SELECT, 2, types, values, NULL) == 1)
-		adopt(source, DatumGetObjectId(ts_sql_value(0, 1, &isnull)));
+	if ((newest ? ts_sql_reading(sql, 2, types, values, NULL) : ts_sql(sql, SPI_OK_SELECT, 2, types, values, NULL)) != 1)
+		return true;
+	return adopt(source, DatumGetObjectId(ts_sql_value(0, 1, &isnull)), !newest);
 }
 
-TsTracked *
-ts_tracked_load(Oid source)
+static TsTracked *
+load(Oid source, bool newest)
 {
 	static const Oid types[] = {OIDOID};
 	Datum		values[] = {ObjectIdGetDatum(source)};
+	const char *sql = "SELECT log, seq, keys, images = 'changed', ignored, explicitly, shape, key_types FROM tracksync.tracked_table "
+		"WHERE source OPERATOR(pg_catalog.=) $1";
 	MemoryContext context = CurrentMemoryContext;
 	TsTracked  *tracked = NULL;
 	TsCatalog	cat;
 	bool		isnull;
 
 	ts_catalog_enter(&cat);
-	adopt_if_foreign(source);
-	if (ts_sql("SELECT log, seq, keys, images = 'changed', ignored, explicitly, shape, key_types FROM tracksync.tracked_table "
-			   "WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_SELECT, 1, types, values, NULL) == 1)
+	if (adopt_if_foreign(source, newest) &&
+		(newest ? ts_sql_reading(sql, 1, types, values, NULL) : ts_sql(sql, SPI_OK_SELECT, 1, types, values, NULL)) == 1)
 	{
 		tracked = MemoryContextAllocZero(context, sizeof(TsTracked));
 		tracked->source = source;
@@ -152,8 +177,26 @@ ts_tracked_load(Oid source)
 		tracked->explicitly = DatumGetBool(ts_sql_value(0, 6, &isnull));
 		tracked->shape = DatumGetInt32(ts_sql_value(0, 7, &isnull));
 		tracked->key_types = type_oids(context, 8);
+		mind_keys(tracked);
 	}
 	ts_catalog_leave(&cat);
+	return tracked;
+}
+
+TsTracked *
+ts_tracked_load(Oid source)
+{
+	return load(source, false);
+}
+
+TsTracked *
+ts_tracked_load_newest(Oid source)
+{
+	TsTracked  *tracked;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	tracked = load(source, true);
+	PopActiveSnapshot();
 	return tracked;
 }
 
@@ -195,7 +238,7 @@ ts_tracked_root(Oid relid)
 		family = list_concat(family, get_partition_ancestors(relid));
 	foreach(lc, family)
 	{
-		TsTracked  *tracked = ts_tracked_load(lfirst_oid(lc));
+		TsTracked  *tracked = ts_tracked_load_newest(lfirst_oid(lc));
 
 		if (tracked != NULL)
 		{

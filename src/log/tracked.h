@@ -27,9 +27,14 @@ extern char *ts_system_identity(void);
 
 /* The table's row, in the current context; NULL if it is not tracked. */
 extern TsTracked *ts_tracked_load(Oid source);
+/*
+ * The same as of now, whatever the transaction's snapshot: for a trigger, which must not miss that a table came to be tracked. A
+ * restored table whose key is not found counts as not tracked: the user's writes go on, and the next plan complains.
+ */
+extern TsTracked *ts_tracked_load_newest(Oid source);
 /* The same; 55000 if it is not tracked. */
 extern TsTracked *ts_tracked_need(Oid source);
-/* The tracked table among a relation and its partitioned ancestors: its OID, or InvalidOid. */
+/* The tracked table among a relation and its partitioned ancestors, as of now: its OID, or InvalidOid. */
 extern Oid	ts_tracked_root(Oid relid);
 
 /* Are the key columns of the types that the log has them in? Not after ALTER TABLE … TYPE of one. */

@@ -21,8 +21,9 @@ ts_fold_create(TupleDesc desc, const bool *ignored)
 	fold->known = palloc0(sizeof(bool) * n);
 	fold->values = palloc0(sizeof(Datum) * n);
 	fold->nulls = palloc0(sizeof(bool) * n);
-	fold->known_txid = palloc0(sizeof(uint64) * n);
-	fold->known_cid = palloc0(sizeof(CommandId) * n);
+	fold->seen = palloc0(sizeof(bool) * n);
+	fold->seen_txid = palloc0(sizeof(uint64) * n);
+	fold->seen_cid = palloc0(sizeof(CommandId) * n);
 	return fold;
 }
 
@@ -35,24 +36,32 @@ ts_fold_reset(TsFold *fold)
 	fold->inserts = fold->deletes = 0;
 	fold->events = 0;
 	memset(fold->touched, 0, sizeof(bool) * n);
+	memset(fold->seen, 0, sizeof(bool) * n);
 	memset(fold->known, 0, sizeof(bool) * n);
 }
 
-/* The old value of one column, if no earlier event told it. */
+/* Is this event the first one to tell of the column, in the order of the row's versions? Then it counts. */
+static bool
+comes_first(TsFold *fold, int i, uint64 txid, CommandId cid)
+{
+	if (fold->seen[i] && !(fold->seen_txid[i] == txid && fold->seen_cid[i] > cid))
+		return false;
+	fold->seen[i] = true;
+	fold->seen_txid[i] = txid;
+	fold->seen_cid[i] = cid;
+	return true;
+}
+
+/* The old value of one column; a value of another type than today's cannot be compared. */
 static void
-take_old(TsFold *fold, int i, uint64 txid, CommandId cid, const TsImage *image, bool kept)
+take_old(TsFold *fold, int i, const TsImage *image, bool kept)
 {
 	Form_pg_attribute att = TupleDescAttr(fold->desc, i);
-	const TsShapeAtt *was = &image->shape->atts[i];
 
-	if (fold->known[i] && !(fold->known_txid[i] == txid && fold->known_cid[i] > cid))
+	fold->known[i] = image->shape != NULL && i < image->natts && image->changed[i] && (image->flags & TS_IMAGE_VALUES) != 0 &&
+		image->shape->atts[i].type == att->atttypid;
+	if (!fold->known[i])
 		return;
-	/* a value of another type than today's cannot be compared */
-	if ((image->flags & TS_IMAGE_VALUES) == 0 || was->type != att->atttypid)
-		return;
-	fold->known[i] = true;
-	fold->known_txid[i] = txid;
-	fold->known_cid[i] = cid;
 	fold->nulls[i] = image->nulls[i];
 	if (kept)
 		fold->values[i] = image->values[i];
@@ -78,12 +87,16 @@ ts_fold_event(TsFold *fold, char op, uint64 txid, CommandId cid, const TsImage *
 	{
 		if (TupleDescAttr(fold->desc, i)->attisdropped)
 			continue;
-		if (op != TS_OP_UPDATE || image->shape == NULL)
-			fold->touched[i] = true;
-		if (image->shape == NULL || i >= image->natts || !image->changed[i])
+		/* an UPDATE touches the columns that its image names */
+		if (op == TS_OP_UPDATE && image->shape != NULL && (i >= image->natts || !image->changed[i]))
 			continue;
 		fold->touched[i] = true;
-		take_old(fold, i, txid, cid, image, kept);
+		if (!comes_first(fold, i, txid, cid))
+			continue;
+		if (op == TS_OP_INSERT)
+			fold->known[i] = false;
+		else
+			take_old(fold, i, image, kept);
 	}
 }
 

@@ -2,7 +2,9 @@
  * fold.h: one key's events, folded one after the other into a state of fixed size. Pure: no SPI, no settings.
  *
  * Order within a row is by the version chain. Events come in seq order; among those of one transaction the command ids tell the
- * order: an old value of a later command gives way to that of an earlier one.
+ * order: an old value of a later command gives way to that of an earlier one. An event that changed a column without telling its
+ * old value makes it unknown for good: what a later one tells is not the value at the position. So does an INSERT: what follows
+ * it is another row. (Under a deferrable key its seq may be lower than that of the DELETE that it waited for.)
  */
 #ifndef TS_FOLD_H
 #define TS_FOLD_H
@@ -19,11 +21,12 @@ typedef struct TsFold
 	int64		inserts;
 	int64		deletes;
 	bool	   *touched;		/* an event says the column changed, or may have */
-	bool	   *known;			/* the old value is known */
+	bool	   *seen;			/* an event told, or failed to tell, the old value: the first one counts */
+	uint64	   *seen_txid;		/* that event's */
+	CommandId  *seen_cid;
+	bool	   *known;			/* it told */
 	Datum	   *values;
 	bool	   *nulls;
-	uint64	   *known_txid;		/* of the event it is known from */
-	CommandId  *known_cid;
 	int64		events;
 } TsFold;
 

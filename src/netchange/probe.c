@@ -8,6 +8,7 @@
 #include "utils/rel.h"
 
 #include "base/catalog.h"
+#include "base/compat.h"
 #include "base/quote.h"
 #include "netchange/lookup.h"
 #include "netchange/probe.h"
@@ -26,7 +27,7 @@ struct TsProbe
 	MemoryContext context;		/* of the row found */
 };
 
-/* SELECT * FROM schema.source s WHERE s.k1 OPERATOR(schema.=) $1 AND … */
+/* SELECT s.a, NULL, s.c … FROM schema.source s WHERE, a column per attribute number, so that the row fits the table's slot: s.k1 OPERATOR(schema.=) $1 AND … */
 static void
 begin_sql(TsProbe *probe)
 {
@@ -35,7 +36,18 @@ begin_sql(TsProbe *probe)
 	StringInfoData sql;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT * FROM %s s WHERE ", ts_quote_relation(RelationGetRelid(probe->source)));
+	appendStringInfoString(&sql, "SELECT ");
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		appendStringInfoString(&sql, i ? ", " : "");
+		if (att->attisdropped || ts_is_virtual(att))
+			appendStringInfoString(&sql, "NULL");
+		else
+			ts_append_column(&sql, "s", NameStr(att->attname));
+	}
+	appendStringInfo(&sql, " FROM %s s WHERE ", ts_quote_relation(RelationGetRelid(probe->source)));
 	for (int i = 0; i < probe->nkeys; i++)
 	{
 		TsKeyColumn *col = &probe->index->columns[i];
