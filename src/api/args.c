@@ -11,6 +11,7 @@
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -47,20 +48,30 @@ ts_names_arg(FunctionCallInfo fcinfo, int n)
  * table as if it had always been so.
  */
 static void
-check_storage(TsOpened *opened)
+check_storage(Oid relid)
 {
-	char	   *then = ts_source_storage(opened->link->source);
+	char	   *then = ts_source_storage(relid);
 	char	   *now;
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	now = ts_source_storage(opened->link->source);
+	now = ts_source_storage(relid);
 	PopActiveSnapshot();
 	if (strcmp(then, now) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not read table %s: it was truncated or rewritten after this transaction's snapshot",
-						get_rel_name(opened->link->source)),
+						get_rel_name(relid)),
 				 errhint("Try again in a new transaction.")));
+}
+
+/* Has the link a column whose values are cast on their way? */
+static bool
+converts(const TsLink *link)
+{
+	for (int i = 0; i < link->ncolumns; i++)
+		if (link->columns[i].source_type != link->columns[i].target_base)
+			return true;
+	return false;
 }
 
 void
@@ -77,24 +88,41 @@ ts_open_link(TsOpened *opened, const char *name, bool push)
 		(void) find_all_inheritors(link->source, AccessShareLock, NULL);
 	if (OidIsValid(link->target))
 		LockRelationOid(link->target, push ? RowExclusiveLock : AccessShareLock);
+	/* a table may have been renamed or dropped while it was waited for */
+	ts_link_follow_target(link);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	opened->snapshot = RegisterSnapshot(GetActiveSnapshot());
 	if (!push)
+	{
 		link = ts_link_load(name, false);
+		ts_link_follow_target(link);
+	}
 	if (IsolationUsesXactSnapshot())
 	{
-		opened->link = link;
-		check_storage(opened);
+		check_storage(link->source);
+		if (OidIsValid(link->target))
+			check_storage(link->target);
 	}
 	opened->link = link;
 	/* a target made since by hand, when the first push was to create it */
+	if (link->target_gone)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("target table %s of link \"%s\" was dropped", ts_link_target(link), name),
+				 errhint("Name another one, or the table that took its place: tracksync.alter_link(%s, target => …).",
+						 quote_literal_cstr(name))));
 	if (!OidIsValid(link->target))
 		link->target = get_relname_relid(link->target_name, get_namespace_oid(link->target_schema, true));
 	opened->target = OidIsValid(link->target) ? relation_open(link->target, push ? RowExclusiveLock : AccessShareLock) : NULL;
 	ts_link_evolve(link, opened->source, opened->target);
 	ts_link_resolve(link, opened->source, opened->target);
 	ts_link_check_rights(link, opened->source, opened->target);
-	ts_become(&opened->identity, link->owner, GetUserId() != link->owner, ts_role_search_path(link->owner));
+	ts_become(&opened->identity, link->owner, GetUserId() != link->owner,
+			  ts_role_setting(link->owner, "search_path", "\"$user\", public"));
+	/* a cast between timestamps must not depend on who pushes */
+	if (converts(link))
+		(void) set_config_option("TimeZone", ts_role_setting(link->owner, "TimeZone", "UTC"), PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
 }
 

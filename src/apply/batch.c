@@ -245,15 +245,12 @@ conflict(TsWriter *writer, const Batch *batch, int i, TsConflictKind kind)
 {
 	const TsChange *row = &batch->rows[i];
 	char	   *source;
-	MemoryContext old;
 
 	if (source_overrides(writer, batch->op))
 		return;
 	source = batch->op == TS_CHANGE_DELETE ? NULL : describe(writer, row, batch->op, false, INT_MAX);
-	old = MemoryContextSwitchTo(writer->context);
 	ts_conflict_add(&writer->conflicts, writer->link, kind, describe(writer, row, batch->op, true, INT_MAX), source,
-					batch->found[i].row);
-	MemoryContextSwitchTo(old);
+					batch->found[i].row, writer->context);
 }
 
 /* Writes rows whatever they hold. Each of them was seen and locked, or seen to be missing. */

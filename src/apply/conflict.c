@@ -38,17 +38,22 @@ record(const TsLink *link, TsConflictKind kind, const char *key, const char *sou
 
 void
 ts_conflict_add(TsConflicts *conflicts, const TsLink *link, TsConflictKind kind, const char *key,
-				const char *source, const char *target)
+				const char *source, const char *target, MemoryContext keep)
 {
+	MemoryContext old;
+
 	conflicts->count[kind]++;
 	conflicts->total++;
 	switch (link->on_conflict)
 	{
 		case TS_CONFLICT_ERROR:
-			if (list_length(conflicts->listed) < TS_CONFLICTS_LISTED)
-				conflicts->listed = lappend(conflicts->listed,
+			if (list_length(conflicts->listed) >= TS_CONFLICTS_LISTED)
+				break;
+			old = MemoryContextSwitchTo(keep);
+			conflicts->listed = lappend(conflicts->listed,
 											psprintf("%s %s: source %s, target %s", names[kind], key,
 													 source ? source : "(no row)", target ? target : "(no row)"));
+			MemoryContextSwitchTo(old);
 			break;
 		case TS_CONFLICT_SOURCE_WINS:
 			record(link, kind, key, source, target);

@@ -28,8 +28,9 @@ typedef struct TsConflicts
 } TsConflicts;
 
 /* key, source and target are JSON text; source and target may be NULL. */
+/* What has to last is kept in "keep". */
 extern void ts_conflict_add(TsConflicts *conflicts, const TsLink *link, TsConflictKind kind, const char *key,
-							const char *source, const char *target);
+							const char *source, const char *target, MemoryContext keep);
 /* Under policy 'error': 40001 with counts and the first keys, if there were any. */
 extern void ts_conflict_raise(const TsConflicts *conflicts, const TsLink *link);
 

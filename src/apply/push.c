@@ -26,6 +26,7 @@
 #include "apply/push.h"
 #include "base/catalog.h"
 #include "base/quote.h"
+#include "base/sequence.h"
 #include "link/mapping.h"
 #include "log/shape.h"
 
@@ -303,7 +304,8 @@ ts_push_run(TsPlan *plan, Relation source, bool dry_run)
 	char	   *immediate = OidIsValid(link->target) ? constraints_statement(link, true) : NULL;
 	char	   *deferred = OidIsValid(link->target) ? constraints_statement(link, false) : NULL;
 	TsTarget   *target = ts_local_target(link);
-	bool		careful = false;
+	/* a deferrable key is checked at the end, too late to try again */
+	bool		careful = !link->arbiter;
 	int64		single_from = -1;
 	Attempt		result;
 
@@ -406,11 +408,7 @@ ts_push_sequences(const TsPushed *pushed)
 
 		if (step->priority != TS_PRIORITY_SEQUENCE)
 			continue;
-		/* the plan's check once more: a sequence never goes back */
-		if (SPI_execute(psprintf("SELECT pg_catalog.setval(%s, " INT64_FORMAT ") FROM %s WHERE last_value < " INT64_FORMAT
-								 " OR (last_value = " INT64_FORMAT " AND NOT is_called)",
-								 quote_literal_cstr(ts_quote_relation(step->sequence)), step->value,
-								 ts_quote_relation(step->sequence), step->value, step->value), false, 0) < 0)
-			elog(ERROR, "could not advance sequence %s", ts_quote_relation(step->sequence));
+		/* checks once more: a sequence never goes back */
+		ts_sequence_advance(step->sequence, step->value);
 	}
 }

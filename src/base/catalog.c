@@ -37,6 +37,7 @@ static const struct
 	{"quote_all_identifiers", "off"},
 	{"array_nulls", "on"},
 	{"row_security", "off"},
+	{"lc_monetary", "C"},
 	{"default_table_access_method", "heap"},
 	{"default_tablespace", ""},
 };
@@ -142,19 +143,19 @@ ts_keep(MemoryContext context, const char *text)
 }
 
 char *
-ts_role_search_path(Oid role)
+ts_role_setting(Oid role, const char *setting, const char *otherwise)
 {
-	static const Oid types[] = {OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(role)};
+	static const Oid types[] = {OIDOID, TEXTOID};
+	Datum		values[] = {ObjectIdGetDatum(role), CStringGetTextDatum(setting)};
 	MemoryContext context = CurrentMemoryContext;
-	char	   *path = NULL;
+	char	   *value = NULL;
 	TsCatalog	cat;
 
 	ts_catalog_enter(&cat);
-	if (ts_sql("SELECT substr(c, 13) FROM pg_db_role_setting s, unnest(s.setconfig) c, pg_database d "
-			   "WHERE c LIKE 'search_path=%' AND d.datname = current_database() AND s.setdatabase IN (0, d.oid) "
-			   "AND s.setrole IN (0, $1) ORDER BY s.setrole = 0, s.setdatabase = 0 LIMIT 1", SPI_OK_SELECT, 1, types, values, NULL) == 1)
-		path = ts_keep(context, ts_sql_text(0, 1));
+	if (ts_sql("SELECT substr(c, length($2) + 2) FROM pg_db_role_setting s, unnest(s.setconfig) c, pg_database d "
+			   "WHERE lower(split_part(c, '=', 1)) = lower($2) AND d.datname = current_database() AND s.setdatabase IN (0, d.oid) "
+			   "AND s.setrole IN (0, $1) ORDER BY s.setrole = 0, s.setdatabase = 0 LIMIT 1", SPI_OK_SELECT, 2, types, values, NULL) == 1)
+		value = ts_keep(context, ts_sql_text(0, 1));
 	ts_catalog_leave(&cat);
-	return path ? path : pstrdup("\"$user\", public");
+	return value ? value : pstrdup(otherwise);
 }

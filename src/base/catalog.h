@@ -29,8 +29,8 @@ typedef struct TsCatalog
 	TsIdentity	identity;
 } TsCatalog;
 
-/* The search_path that a role has by ALTER ROLE or ALTER DATABASE, else the server's default: never the caller's. */
-extern char *ts_role_search_path(Oid role);
+/* What a role has by ALTER ROLE or ALTER DATABASE for a setting, else the default given: never what the caller has. */
+extern char *ts_role_setting(Oid role, const char *setting, const char *otherwise);
 
 extern Oid	ts_extension_owner(void);
 extern void ts_catalog_enter(TsCatalog *cat);

@@ -370,7 +370,14 @@ tracksync_partition_added(PG_FUNCTION_ARGS)
 	if (adding_partitions)
 		PG_RETURN_NULL();
 	ts_catalog_enter(&cat);
-	n = ts_sql("SELECT c.oid FROM tracksync.tracked_table t JOIN pg_class c ON c.oid = t.source WHERE c.relkind = 'p'",
+	/* the partitioned tables that this command gave partitions, if they are tracked and one of theirs has no trigger yet */
+	n = ts_sql("WITH RECURSIVE touched AS (SELECT c.objid AS relid FROM pg_event_trigger_ddl_commands() c "
+			   "WHERE c.classid = 'pg_class'::regclass UNION SELECT i.inhparent FROM touched t JOIN pg_inherits i ON i.inhrelid = t.relid), "
+			   "family AS (SELECT t.source::oid AS root, t.source::oid AS relid FROM tracksync.tracked_table t JOIN touched x "
+			   "ON x.relid = t.source::oid UNION SELECT f.root, i.inhrelid FROM family f JOIN pg_inherits i ON i.inhparent = f.relid) "
+			   "SELECT DISTINCT f.root FROM family f JOIN pg_class c ON c.oid = f.root JOIN pg_class l ON l.oid = f.relid "
+			   "WHERE c.relkind = 'p' AND l.relkind IN ('r', 'p') "
+			   "AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = f.relid AND g.tgname = '" TRUNCATE_TRIGGER "')",
 			   SPI_OK_SELECT, 0, NULL, NULL, NULL);
 	for (uint64 i = 0; i < n; i++)
 	{

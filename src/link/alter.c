@@ -3,6 +3,7 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -165,7 +166,11 @@ ts_link_drop(const char *name)
 	TsCatalog	cat;
 
 	if (!orphan)
+	{
 		source = ts_link_load(name, true)->source;
+		/* links come and go one after the other, or the last one to go would not be known */
+		LockRelationOid(source, ShareUpdateExclusiveLock);
+	}
 	ts_buffer_flush();
 	ts_catalog_enter(&cat);
 	ts_sql("DELETE FROM tracksync.link WHERE name = $1", SPI_OK_DELETE, 1, types, values, NULL);

@@ -81,7 +81,8 @@ ts_link_check_cycle(const TsLink *link)
 		return;
 	ts_catalog_enter(&cat);
 	cycle = ts_sql("WITH RECURSIVE top AS (SELECT name, coalesce(pg_partition_root(source)::oid, source::oid) AS s, "
-				   "coalesce(pg_partition_root(target)::oid, target::oid) AS t FROM tracksync.link WHERE target IS NOT NULL), "
+				   "coalesce(pg_partition_root(r)::oid, r::oid) AS t FROM tracksync.link, LATERAL coalesce(target, "
+				   "to_regclass(quote_ident(target_schema) || '.' || quote_ident(target_name))) r WHERE r IS NOT NULL), "
 				   "reach(relid) AS (SELECT $2 UNION SELECT t FROM top JOIN reach ON s = relid) "
 				   "SELECT FROM reach WHERE relid = $1", SPI_OK_SELECT, 2, types, values, NULL) > 0;
 	ts_catalog_leave(&cat);
@@ -316,6 +317,7 @@ ts_link_create(const char *name, Oid source, const TsLinkOptions *options)
 	ts_link_check_cycle(link);
 	ts_link_map(link, options, NULL);
 	ts_buffer_flush();
+	LockRelationOid(source, ShareUpdateExclusiveLock);
 	track_source(source, options);
 	insert_link(link, options);
 }

@@ -146,15 +146,34 @@ read_link(MemoryContext context)
 		(strcmp(ts_sql_text(0, 16), ts_system_identity()) != 0 || ts_position_is_ahead(link->position)))
 		link->state = TS_STATE_RESYNC;
 	link->target = DatumGetObjectId(ts_sql_value(0, 17, &isnull));
-	if (isnull || get_rel_name(link->target) == NULL)
+	link->target_gone = !isnull && get_rel_name(link->target) == NULL;
+	if (isnull || link->target_gone)
 		link->target = InvalidOid;
 	else
 	{
-		/* a target may be renamed */
-		link->target_schema = ts_keep(context, get_namespace_name(get_rel_namespace(link->target)));
-		link->target_name = ts_keep(context, get_rel_name(link->target));
+		MemoryContext old_context = MemoryContextSwitchTo(context);
+
+		ts_link_follow_target(link);
+		MemoryContextSwitchTo(old_context);
 	}
 	return link;
+}
+
+void
+ts_link_follow_target(TsLink *link)
+{
+	char	   *name = OidIsValid(link->target) ? get_rel_name(link->target) : NULL;
+
+	if (name != NULL)
+	{
+		link->target_schema = get_namespace_name(get_rel_namespace(link->target));
+		link->target_name = name;
+	}
+	else if (OidIsValid(link->target))
+	{
+		link->target = InvalidOid;
+		link->target_gone = true;
+	}
 }
 
 /* A link's books are put right with those of its source. */

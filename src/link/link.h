@@ -57,6 +57,7 @@ typedef struct TsColumn
 	Oid			source_type;	/* base type; what array parameters are made of */
 	int32		source_typmod;
 	Oid			source_declared;	/* with its domain */
+	Oid			source_collation;
 	int16		len;			/* of source_type */
 	bool		byval;
 	char		align;
@@ -71,7 +72,8 @@ typedef struct TsColumn
 	int32		target_typmod;	/* with the type modifier in force */
 	bool		identity_always;	/* the target's column is GENERATED ALWAYS AS IDENTITY */
 	Oid			sequence;		/* owned by the target's column; InvalidOid if none */
-	Oid			key_eq_op;		/* for key columns: the target's unique index's equality */
+	Oid			key_eq_op;		/* for key columns: the target's unique index's equality, */
+	Oid			key_collation;	/* and its collation; InvalidOid if the type has none */
 	/* while the target still has to follow the source's schema */
 	const char *now_name;		/* its name on the target for now; NULL: it has its final name, or is yet to be added */
 	bool		retyped;		/* the target's column will have the source's type */
@@ -86,6 +88,7 @@ typedef struct TsLink
 	char	   *target_schema;
 	char	   *target_name;
 	Oid			target;			/* InvalidOid until it exists */
+	bool		target_gone;	/* it did, and was dropped */
 	bool		create_target;
 	TsInitial	initial;
 	TsConflictPolicy on_conflict;
@@ -122,6 +125,9 @@ extern TsLink *ts_link_load_any(const char *name);
  * (target may be NULL while it does not exist). Errors: 42P01, 42703, 42804, 42P10, 55000.
  */
 extern void ts_link_resolve(TsLink *link, Relation source, Relation target);
+
+/* The target's name as it is now; or it is gone. */
+extern void ts_link_follow_target(TsLink *link);
 
 /* The target followed the source's schema: to be resolved anew. */
 extern void ts_link_arrived(TsLink *link);

@@ -7,6 +7,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "parser/parse_coerce.h"
+#include "rewrite/prs2lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -39,6 +40,7 @@ resolve_source_column(TsLink *link, TsColumn *col, Relation source)
 	col->source_name = pstrdup(NameStr(att->attname));
 	col->source_typmod = att->atttypmod;
 	col->source_declared = att->atttypid;
+	col->source_collation = att->attcollation;
 	col->source_type = getBaseTypeAndTypmod(att->atttypid, &col->source_typmod);
 	col->as_text = needs_text(col->source_type);
 	get_typlenbyvalalign(col->source_type, &col->len, &col->byval, &col->align);
@@ -62,6 +64,37 @@ owned_sequence(Oid relid, AttrNumber attnum)
 			return lfirst_oid(lc);
 	}
 	return InvalidOid;
+}
+
+/*
+ * Are two keys of the source equal if and only if they are on the target? Rounding, cutting and other equalities would merge rows
+ * or split them.
+ */
+static bool
+key_fits(const TsColumn *col, Oid target_collation)
+{
+	static const struct
+	{
+		Oid			from;
+		Oid			to;
+	}			exact[] = {
+		{INT2OID, INT4OID}, {INT2OID, INT8OID}, {INT2OID, NUMERICOID}, {INT2OID, FLOAT4OID}, {INT2OID, FLOAT8OID},
+		{INT4OID, INT8OID}, {INT4OID, NUMERICOID}, {INT4OID, FLOAT8OID}, {INT8OID, NUMERICOID}, {FLOAT4OID, FLOAT8OID},
+		{VARCHAROID, TEXTOID}, {TEXTOID, VARCHAROID}, {BPCHAROID, TEXTOID}, {BPCHAROID, VARCHAROID}, {NAMEOID, TEXTOID},
+		{NAMEOID, VARCHAROID}, {DATEOID, TIMESTAMPOID}
+	};
+	bool		fits = col->source_type == col->target_base;
+	bool		string = col->target_base == VARCHAROID || col->target_base == BPCHAROID;
+
+	for (int i = 0; i < lengthof(exact); i++)
+		fits |= exact[i].from == col->source_type && exact[i].to == col->target_base;
+	/* a string that is too long is refused when it is written; a number would be rounded */
+	if (!string && col->target_typmod != -1 && (col->source_type != col->target_base || col->target_typmod != col->source_typmod))
+		fits = false;
+	if (OidIsValid(col->source_collation) && OidIsValid(target_collation) && col->source_collation != target_collation &&
+		!(get_collation_isdeterministic(col->source_collation) && get_collation_isdeterministic(target_collation)))
+		fits = false;
+	return fits;
 }
 
 /* The column as the schema steps will leave it. */
@@ -110,15 +143,14 @@ resolve_target_column(TsLink *link, TsColumn *col, Relation target)
 						ts_link_target(link), format_type_be(col->target_type), format_type_be(col->source_type)),
 				 errdetail("There is no assignment cast from the one to the other."),
 				 errhint("Change the type of one of the columns, or leave the column out of the link.")));
-	/* a key that is rounded would be the key of another row */
-	if (col->is_key && col->source_type != col->target_base &&
-		!can_coerce_type(1, &col->source_type, &col->target_base, COERCION_IMPLICIT))
+	if (col->is_key && !key_fits(col, att->attcollation))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("key column \"%s\" of target table %s is of type %s, its source of type %s", col->target_name,
-						ts_link_target(link), format_type_be(col->target_type), format_type_be(col->source_type)),
-				 errdetail("Not every key of the source fits into the target's type."),
-				 errhint("Give the target's column a type that holds all keys of the source.")));
+						ts_link_target(link), format_type_with_typemod(col->target_type, att->atttypmod),
+						format_type_with_typemod(col->source_type, col->source_typmod)),
+				 errdetail("Keys that differ on one side may be equal on the other."),
+				 errhint("Give the target's column a type and collation that hold all keys of the source as they are.")));
 }
 
 static void
@@ -129,12 +161,13 @@ resolve_keys(TsLink *link)
 	for (int i = 0; i < link->nkeys; i++)
 	{
 		link->keys[i] = -1;
+		/* of several columns that take it the one of the same name, else the first */
 		for (int j = 0; j < link->ncolumns; j++)
-			if (link->columns[j].attnum == link->tracked->keys[i])
-			{
+			if (link->columns[j].attnum == link->tracked->keys[i] &&
+				(link->keys[i] < 0 || strcmp(link->columns[j].target_name, link->columns[j].source_name) == 0))
 				link->keys[i] = j;
-				link->columns[j].is_key = true;
-			}
+		if (link->keys[i] >= 0)
+			link->columns[link->keys[i]].is_key = true;
 		if (link->keys[i] < 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
@@ -169,7 +202,10 @@ resolve_target_key(TsLink *link, Relation target)
 	for (int i = 0; i < link->nkeys; i++)
 		for (int j = 0; j < index->nkeys; j++)
 			if (index->columns[j].attnum == attnums[i])
+			{
 				link->columns[link->keys[i]].key_eq_op = index->columns[j].eq_op;
+				link->columns[link->keys[i]].key_collation = index->columns[j].collation;
+			}
 }
 
 static void
@@ -183,6 +219,13 @@ check_kind(const TsLink *link, Relation target)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("target %s of link \"%s\" is not a table that can be written to", ts_link_target(link), link->name),
 				 errhint("A target is an ordinary, unlogged or partitioned table.")));
+	for (int i = 0; target->rd_rules != NULL && i < target->rd_rules->numLocks; i++)
+		if (target->rd_rules->rules[i]->isInstead)
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("target %s of link \"%s\" has an INSTEAD rule", ts_link_target(link), link->name),
+					 errdetail("Rows written to it would not be its rows."),
+					 errhint("Drop the rule, or name another target.")));
 }
 
 /* The target that the first push will create has the source's columns and the source's key. */

@@ -12,6 +12,7 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -20,6 +21,7 @@
 #include "base/catalog.h"
 #include "base/quote.h"
 #include "plan/change.h"
+#include "plan/statement.h"
 
 #define FETCH_ROWS 1000
 
@@ -51,14 +53,18 @@ target_value(const TsColumn *col)
 static char *
 source_value(const TsColumn *col, const char *alias, const char *name)
 {
-	return psprintf("%s.%s::%s", alias, quote_identifier(name), ts_quote_type(col->target_base, col->target_typmod));
+	return ts_as_target(col, psprintf("%s.%s", alias, quote_identifier(name)));
 }
 
 /* A key is compared whole: a type modifier would cut or round it to that of another row. */
 static char *
 key_value(const TsColumn *col, const char *alias, const char *name)
 {
-	return psprintf("%s.%s::%s", alias, quote_identifier(name), ts_quote_type(col->target_base, -1));
+	char	   *value = psprintf("%s.%s::%s", alias, quote_identifier(name), ts_quote_type(col->target_base, -1));
+
+	if (!OidIsValid(col->key_collation))
+		return value;
+	return psprintf("(%s) COLLATE %s", value, ts_quote_collation(col->key_collation));
 }
 
 static void
@@ -114,10 +120,12 @@ append_other_sources(StringInfo sql, const TsLink *link)
 
 		initStringInfo(&match);
 		ts_catalog_enter(&cat);
-		n = ts_sql_reading("SELECT l.source::oid, m.t, a.attname::text FROM tracksync.link l, "
+		n = ts_sql_reading("SELECT l.source::oid, m.t, a.attname::text, a.atttypid FROM tracksync.link l, "
 						   "unnest(l.source_attnums, l.target_columns) m(a, t), pg_attribute a "
 						   "WHERE l.name = $1 AND a.attrelid = l.source AND a.attnum = m.a AND NOT a.attisdropped", 1, one, name, NULL);
 		source = n ? DatumGetObjectId(ts_sql_value(0, 1, &isnull)) : InvalidOid;
+		if (n > 0)
+			LockRelationOid(source, AccessShareLock);
 		for (int i = 0; i < link->nkeys; i++)
 			for (uint64 j = 0; j < n; j++)
 			{
@@ -125,6 +133,13 @@ append_other_sources(StringInfo sql, const TsLink *link)
 
 				if (strcmp(ts_sql_text(j, 2), col->now_name ? col->now_name : col->target_name) != 0)
 					continue;
+				/* a cast could run somebody else's code with our rights */
+				if (getBaseType(DatumGetObjectId(ts_sql_value(j, 4, &isnull))) != col->target_base)
+					ereport(ERROR,
+							(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+							 errmsg("link \"%s\" cannot compare: another link writes to its target", link->name),
+							 errdetail("The key of the source of link \"%s\" is of another type than that of the target.", (char *) lfirst(lc)),
+							 errhint("Give both the same type, or each link a target of its own.")));
 				MemoryContextSwitchTo(context);
 				appendStringInfo(&match, "%s%s %s %s", match.len ? " AND " : "", target_value(col),
 								 ts_quote_operator(col->key_eq_op), key_value(col, "o", ts_sql_text(j, 3)));
@@ -274,6 +289,12 @@ diff_next(TsChangeSource *base, TsChange *change)
 			(change->op == TS_CHANGE_UPDATE && link->columns[i].ignored))
 			change->mask[i] = TS_COLUMN_CHANGED;
 		change->new_values[i] = SPI_getbinval(tuple, desc, link->ncolumns + i + 2, &change->new_nulls[i]);
+		if (link->columns[i].is_key && change->new_nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("a row of the source of link \"%s\" has no key: \"%s\" is NULL", link->name,
+							link->columns[i].source_name),
+					 errhint("Set the key's columns NOT NULL.")));
 	}
 	return true;
 }

@@ -11,6 +11,7 @@
 
 #include "base/catalog.h"
 #include "base/quote.h"
+#include "base/sequence.h"
 #include "netchange/scan.h"
 #include "plan/fingerprint.h"
 #include "plan/plan.h"
@@ -259,24 +260,6 @@ add_data_step(Planner *p, TsChangeOp op, Gathered *g, const char *kind)
 	step->sql = sql.data;
 }
 
-/* Must the sequence move to pass this value? A descending one is left alone. */
-static bool
-sequence_lags(Oid sequence, int64 value)
-{
-	char	   *sql = psprintf("SELECT (s.last_value < $1 OR (s.last_value = $1 AND NOT s.is_called)) AND q.seqincrement > 0 AND q.seqmax >= $1 "
-							   "FROM %s s, pg_catalog.pg_sequence q WHERE q.seqrelid = $2", ts_quote_relation(sequence));
-	Oid			types[] = {INT8OID, OIDOID};
-	Datum		values[] = {Int64GetDatum(value), ObjectIdGetDatum(sequence)};
-	TsCatalog	cat;
-	bool		isnull,
-				lags;
-
-	ts_catalog_enter(&cat);
-	lags = ts_sql_reading(sql, 2, types, values, NULL) == 1 && DatumGetBool(ts_sql_value(0, 1, &isnull));
-	ts_catalog_leave(&cat);
-	return lags;
-}
-
 static void
 add_sequence_steps(Planner *p)
 {
@@ -285,7 +268,7 @@ add_sequence_steps(Planner *p)
 		const TsColumn *col = &p->link->columns[i];
 		TsStep	   *step;
 
-		if (!p->has_highest[i] || !sequence_lags(col->sequence, p->highest[i]))
+		if (!p->has_highest[i] || !ts_sequence_lags(col->sequence, p->highest[i]))
 			continue;
 		step = add_step(p->plan, TS_PRIORITY_SEQUENCE, "sequence");
 		step->sequence = col->sequence;

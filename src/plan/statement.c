@@ -83,6 +83,20 @@ source_value(Builder *b, int column, bool old)
 	return psprintf("v.p%d::%s", n, ts_quote_type(p->type.type, -1));
 }
 
+char *
+ts_as_target(const TsColumn *col, const char *value)
+{
+	char	   *whole = psprintf("(%s)::%s", value, ts_quote_type(col->target_base, -1));
+	char	   *cut = psprintf("(%s)::%s", value, ts_quote_type(col->target_base, col->target_typmod));
+
+	if (col->target_typmod == -1)
+		return whole;
+	/* an explicit cast cuts a string that an assignment would refuse: what is too long is not equal */
+	if (col->target_base == VARCHAROID || col->target_base == BPCHAROID || col->target_base == BITOID || col->target_base == VARBITOID)
+		return psprintf("CASE WHEN %s OPERATOR(pg_catalog.=) %s THEN %s ELSE %s END", cut, whole, cut, whole);
+	return cut;
+}
+
 /* The value as the target would hold it. */
 static char *
 target_form(Builder *b, int column, bool old)
@@ -92,7 +106,7 @@ target_form(Builder *b, int column, bool old)
 
 	if (col->source_type == col->target_base && (col->target_typmod == -1 || col->target_typmod == col->source_typmod))
 		return value;
-	return psprintf("(%s)::%s", value, ts_quote_type(col->target_base, col->target_typmod));
+	return ts_as_target(col, value);
 }
 
 /*
@@ -204,7 +218,10 @@ append_set(Builder *b, bool everything)
 
 	for (int i = 0; i < b->link->ncolumns; i++)
 	{
-		if (everything ? b->link->columns[i].is_key : (b->mask[i] & TS_COLUMN_CHANGED) == 0)
+		const TsColumn *col = &b->link->columns[i];
+
+		/* a key that is equal may be written otherwise: 'a' and 'A' in citext */
+		if (everything ? col->is_key && (col->byval || col->identity_always) : (b->mask[i] & TS_COLUMN_CHANGED) == 0)
 			continue;
 		appendStringInfo(&b->sql, "%s%s = %s", n++ ? ", " : "", quote_identifier(b->link->columns[i].target_name),
 						 source_value(b, i, false));
@@ -309,7 +326,7 @@ build_look(Builder *b)
 		appendStringInfoString(&b->sql, "true");
 	else
 		append_old_holds(b, op == TS_CHANGE_UPDATE ? TS_COLUMN_CHANGED | TS_COLUMN_KNOWN : TS_COLUMN_KNOWN);
-	appendStringInfoString(&b->sql, ", pg_catalog.to_jsonb(t)\n  FROM ");
+	appendStringInfoString(&b->sql, ", pg_catalog.to_jsonb(t.*)\n  FROM ");
 	append_rows(b);
 	appendStringInfo(&b->sql, "\n  JOIN %s%s AS t ON ", only(b->link), ts_link_target(b->link));
 	append_key_match(b);
@@ -470,30 +487,4 @@ ts_statement_build(const TsLink *link, TsStatementKind kind, TsChangeOp op, cons
 	}
 	b.stmt->sql = insert_rows(&b);
 	return b.stmt;
-}
-
-char *
-ts_statement_create_table(const TsLink *link, Relation source)
-{
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "CREATE TABLE %s (", ts_link_target(link));
-	for (int i = 0; i < link->ncolumns; i++)
-	{
-		const TsColumn *col = &link->columns[i];
-		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(source), col->attnum - 1);
-
-		appendStringInfo(&sql, "%s %s", quote_identifier(col->target_name), ts_quote_type(att->atttypid, att->atttypmod));
-		if (OidIsValid(att->attcollation) && att->attcollation != get_typcollation(att->atttypid))
-			appendStringInfo(&sql, " COLLATE %s", ts_quote_collation(att->attcollation));
-		if (att->attnotnull)
-			appendStringInfoString(&sql, " NOT NULL");
-		appendStringInfoString(&sql, ", ");
-	}
-	appendStringInfoString(&sql, "PRIMARY KEY (");
-	for (int i = 0; i < link->nkeys; i++)
-		appendStringInfo(&sql, "%s%s", i ? ", " : "", quote_identifier(link->columns[link->keys[i]].target_name));
-	appendStringInfoString(&sql, "))");
-	return sql.data;
 }

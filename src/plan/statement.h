@@ -50,6 +50,8 @@ typedef struct TsStatement
 /* Builds a statement in the current context. mask: what the batch's changes say of each column. */
 extern TsStatement *ts_statement_build(const TsLink *link, TsStatementKind kind, TsChangeOp op, const unsigned char *mask,
 									   bool text_keys);
+/* A source's value as the target would hold it, without domain; one that is too long for the target stays whole. */
+extern char *ts_as_target(const TsColumn *col, const char *value);
 /* CREATE TABLE for a target that does not exist. */
 extern char *ts_statement_create_table(const TsLink *link, Relation source);
 

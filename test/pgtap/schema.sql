@@ -1,6 +1,6 @@
 -- ALTER TABLE on the source: what it does to plan and target, under each policy.
 SET client_min_messages = warning;
-SELECT plan(47);
+SELECT plan(45);
 CREATE FUNCTION planned(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(kind || CASE WHEN rows > 0 THEN rows::text ELSE '' END || CASE WHEN destructive THEN '!' ELSE '' END, ' ' ORDER BY step), '') FROM tracksync.plan(name) $$;
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS

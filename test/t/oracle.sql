@@ -304,7 +304,7 @@ BEGIN
   -- a change behind the back of all triggers: the comparison must see it
   IF sabotage THEN
     FOR lk IN SELECT * FROM o.link WHERE s = 'o.s1'::regclass LOOP PERFORM o.push(0, lk); END LOOP;
-    PERFORM o.ex(0, 'ALTER TABLE o.s1 DISABLE TRIGGER ALL; INSERT INTO o.s1 (id, v) VALUES (9999, ''unseen''); ALTER TABLE o.s1 ENABLE TRIGGER ALL; ALTER TABLE o.s1 ENABLE ALWAYS TRIGGER "00_tracksync_row"');
+    PERFORM o.ex(0, 'ALTER TABLE o.s1 DISABLE TRIGGER ALL; INSERT INTO o.s1 (id, v) VALUES (9999, ''unseen''); ALTER TABLE o.s1 ENABLE TRIGGER ALL; ALTER TABLE o.s1 ENABLE ALWAYS TRIGGER "00_tracksync_row"; ALTER TABLE o.s1 ENABLE ALWAYS TRIGGER "00_tracksync_truncate"');
   END IF;
   FOR lk IN SELECT * FROM o.link ORDER BY l LOOP
     PERFORM o.push(0, lk);

@@ -1,0 +1,35 @@
+/* create_table.c: the SQL of a target that does not exist yet. */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "base/quote.h"
+#include "plan/statement.h"
+
+char *
+ts_statement_create_table(const TsLink *link, Relation source)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CREATE TABLE %s (", ts_link_target(link));
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		const TsColumn *col = &link->columns[i];
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(source), col->attnum - 1);
+
+		appendStringInfo(&sql, "%s %s", quote_identifier(col->target_name), ts_quote_type(att->atttypid, att->atttypmod));
+		if (OidIsValid(att->attcollation) && att->attcollation != get_typcollation(att->atttypid))
+			appendStringInfo(&sql, " COLLATE %s", ts_quote_collation(att->attcollation));
+		if (att->attnotnull)
+			appendStringInfoString(&sql, " NOT NULL");
+		appendStringInfoString(&sql, ", ");
+	}
+	appendStringInfoString(&sql, "PRIMARY KEY (");
+	for (int i = 0; i < link->nkeys; i++)
+		appendStringInfo(&sql, "%s%s", i ? ", " : "", quote_identifier(link->columns[link->keys[i]].target_name));
+	appendStringInfoString(&sql, "))");
+	return sql.data;
+}
