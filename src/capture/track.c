@@ -15,6 +15,7 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "commands/event_trigger.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "storage/lmgr.h"
@@ -351,6 +352,40 @@ ts_untrack(Oid source)
 		CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
 }
 
+/* Did the command give a key column another type, or by USING other values? */
+static bool
+retypes_key(const EventTriggerData *data, Oid relid)
+{
+	TsTracked  *tracked = ts_tracked_load_newest(relid);
+	ListCell   *lc;
+
+	if (tracked == NULL || !IsA(data->parsetree, AlterTableStmt))
+		return false;
+	foreach(lc, ((AlterTableStmt *) data->parsetree)->cmds)
+	{
+		const AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+		AttrNumber	attnum = cmd->subtype == AT_AlterColumnType ? get_attnum(relid, cmd->name) : InvalidAttrNumber;
+
+		for (int i = 0; attnum != InvalidAttrNumber && i < tracked->nkeys; i++)
+			if (tracked->keys[i] == attnum)
+				return true;
+	}
+	return false;
+}
+
+/* Rows changed in a way that the log does not tell. */
+static void
+note_gap(Oid relid)
+{
+	Relation	rel = relation_open(relid, AccessShareLock);
+	TsSource   *source = ts_source_lookup(rel);
+	TsEvent		event = {.op = TS_OP_GAP, .cid = TS_NO_COMMAND};
+
+	if (source != NULL)
+		ts_buffer_add(source->log, &event);
+	relation_close(rel, NoLock);
+}
+
 /*
  * Event trigger at the end of CREATE TABLE and ALTER TABLE: partitions that came get their TRUNCATE trigger, and a tracked table's
  * new shape is written down.
@@ -405,7 +440,11 @@ tracksync_partition_added(PG_FUNCTION_ARGS)
 		MemoryContextSwitchTo(old);
 	}
 	foreach(lc, altered)
+	{
 		(void) ts_shape_of(lfirst_oid(lc));
+		if (retypes_key((EventTriggerData *) fcinfo->context, lfirst_oid(lc)))
+			note_gap(lfirst_oid(lc));
+	}
 	ts_catalog_leave(&cat);
 	PG_RETURN_NULL();
 }

@@ -2,16 +2,19 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/itup.h"
 #include "access/nbtree.h"
 #include "access/relscan.h"
 #include "access/stratnum.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "miscadmin.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "base/compat.h"
 #include "netchange/lookup.h"
@@ -61,6 +64,13 @@ ts_lookup_begin(Relation rel, const TsKeyIndex *index, Snapshot snapshot)
 	lookup->snapshot = snapshot;
 	lookup->index = index_open(index->index, AccessShareLock);
 	lookup->nkeys = n;
+	/* as the planner does: an index built over broken HOT chains does not serve snapshots older than itself */
+	if (lookup->index->rd_index->indcheckxmin &&
+		!TransactionIdPrecedes(HeapTupleHeaderGetXmin(lookup->index->rd_indextuple->t_data), TransactionXmin))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("index \"%s\" is too new to be read under this snapshot", RelationGetRelationName(lookup->index)),
+				 errhint("Try again when the transactions that are older than the index have ended.")));
 	lookup->key_of = palloc(sizeof(int) * n);
 	lookup->equal = palloc0(sizeof(ScanKeyData) * n);
 	lookup->from = palloc0(sizeof(ScanKeyData) * n);
