@@ -1,6 +1,7 @@
 /* schema.c: SQL functions schema_versions and schema_script: the shapes that a tracked table had. */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
