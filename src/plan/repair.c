@@ -98,6 +98,10 @@ repair_next(TsChangeSource *base, TsChange *change)
 			{
 				hand_over(repair, &repair->log, change);
 				change->backfill = false;
+				/* what the row held may have been rewritten before it went */
+				for (int i = 0; i < base->link->ncolumns; i++)
+					if (!base->link->columns[i].is_key)
+						change->mask[i] = 0;
 				return true;
 			}
 			repair->log.ready = false;
