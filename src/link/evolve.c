@@ -259,13 +259,31 @@ missing_value(Oid source, AttrNumber attnum)
 	return text;
 }
 
+/*
+ * The value that most rows will have, to be given to all at once; NULL: none. Where the source was rewritten meanwhile, the
+ * missing value is gone, but the default is still the best guess: a comparison follows in any case.
+ */
+static char *
+common_value(Evolution *e, Relation source, const TsShapeAtt *att)
+{
+	const char *type = ts_quote_type(att->type, att->typmod);
+	char	   *missing = missing_value(RelationGetRelid(source), att->attnum);
+
+	if (missing != NULL)
+		return psprintf("%s::%s", quote_literal_cstr(missing), type);
+	/* no call: a constant */
+	if (e->link->storage == NULL || !ts_default_travels(att) || strchr(att->expression, '(') != NULL ||
+		ts_storage_compare(e->link->storage, ts_source_storage(e->link->source)) == TS_STORAGE_SAME)
+		return NULL;
+	return psprintf("(%s)::%s", att->expression, type);
+}
+
 static void
-add_column_step(Evolution *e, TsColumn *col, const TsShapeAtt *att, const char *missing)
+add_column_step(Evolution *e, TsColumn *col, const TsShapeAtt *att, const char *value)
 {
 	TsLink	   *link = e->link;
 	char	   *type = ts_quote_type(att->type, att->typmod);
 	char	   *name = (char *) quote_identifier(att->name);
-	char	   *value = missing ? psprintf("%s::%s", quote_literal_cstr(missing), type) : NULL;
 	StringInfoData sql;
 	TsSchemaStep *step;
 
@@ -293,7 +311,6 @@ static bool
 add_column(Evolution *e, Relation source, TsColumn *col, const TsShapeAtt *att)
 {
 	TsLink	   *link = e->link;
-	char	   *missing;
 
 	if (link->policy == TS_SCHEMA_ERROR)
 		refuse(link, psprintf("Column \"%s\" was added.", att->name));
@@ -314,10 +331,9 @@ add_column(Evolution *e, Relation source, TsColumn *col, const TsShapeAtt *att)
 	}
 	if (link->policy == TS_SCHEMA_IGNORE)
 		return false;
-	missing = missing_value(RelationGetRelid(source), att->attnum);
 	/* a partitioned table's rows have what their own partition says */
 	link->values_unknown |= link->source_partitioned;
-	add_column_step(e, col, att, missing);
+	add_column_step(e, col, att, common_value(e, source, att));
 	return true;
 }
 
