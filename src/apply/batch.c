@@ -225,7 +225,7 @@ note_found(void *arg, int ncolumns, char *const *values)
 }
 
 static void
-note_deleted(void *arg, int ncolumns, char *const *values)
+note_written(void *arg, int ncolumns, char *const *values)
 {
 	((Batch *) arg)->found[strtoll(values[0], NULL, 10)].done = true;
 }
@@ -364,20 +364,11 @@ settle(TsWriter *writer, Batch *batch, const int *all)
 	write_anyway(writer, &plain, TS_STATEMENT_INSERT, TS_CHANGE_INSERT, d.ninsert, d.insert);
 }
 
-static TsStatementKind
-fast(const TsWriter *writer, TsChangeOp op)
-{
-	switch (op)
-	{
-		case TS_CHANGE_DELETE:
-			return TS_STATEMENT_DELETE;
-		case TS_CHANGE_UPDATE:
-			return TS_STATEMENT_UPDATE;
-		case TS_CHANGE_INSERT:
-			break;
-	}
-	return writer->careful ? TS_STATEMENT_INSERT : TS_STATEMENT_INSERT_ALL;
-}
+static const TsStatementKind fast[TS_CHANGE_OPS] = {
+	[TS_CHANGE_DELETE] = TS_STATEMENT_DELETE,
+	[TS_CHANGE_UPDATE] = TS_STATEMENT_UPDATE,
+	[TS_CHANGE_INSERT] = TS_STATEMENT_INSERT_ALL,
+};
 
 /* Without a statement, where the target can and knows what is meant. */
 static bool
@@ -413,9 +404,11 @@ write_batch(TsWriter *writer, Batch *batch)
 	writer->first_key = describe(writer, &batch->rows[0], batch->op, true, 200);
 	writer->last_key = describe(writer, &batch->rows[batch->n - 1], batch->op, true, 200);
 	writer->batch++;
-	if (!write_directly(writer, batch, &done))
-		done = execute(writer, statement(writer, fast(writer, batch->op), batch->op, batch->mask), batch, batch->n, all,
-					   batch->op == TS_CHANGE_DELETE ? note_deleted : NULL, batch);
+	if (batch->op == TS_CHANGE_INSERT && writer->careful)
+		done = 0;				/* whichever are there: they are looked at first */
+	else if (!write_directly(writer, batch, &done))
+		done = execute(writer, statement(writer, fast[batch->op], batch->op, batch->mask), batch, batch->n, all,
+					   batch->op != TS_CHANGE_INSERT ? note_written : NULL, batch);
 	if (done != (uint64) batch->n)
 		settle(writer, batch, all);
 }

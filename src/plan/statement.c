@@ -271,6 +271,8 @@ build_update(Builder *b, bool anyway, bool everything)
 	/* without an old value to compare: a row that holds the new ones is not written */
 	if (has_unknown(b))
 		append_image_eq(b, " AND NOT ", TS_COLUMN_CHANGED, false, false);
+	/* what a trigger of the target makes of a row must not look like a conflict */
+	appendStringInfo(&b->sql, "\nRETURNING v.p%d", param(b, -1, false));
 }
 
 static void
