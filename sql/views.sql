@@ -2,7 +2,10 @@
 
 CREATE VIEW tracksync.status WITH (security_barrier) AS
 SELECT l.name, l.name AS link, l.source::regclass AS source,
-       pg_catalog.quote_ident(l.target_schema) || '.' || pg_catalog.quote_ident(l.target_name) AS target,
+       -- as it is called now; what does not exist, as it was called
+       coalesce((SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) FROM pg_catalog.pg_class c
+                   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = l.target),
+                pg_catalog.quote_ident(l.target_schema) || '.' || pg_catalog.quote_ident(l.target_name)) AS target,
        NULL::name AS server, l.state, p.pending, p.oldest_pending,
        (SELECT pg_catalog.pg_total_relation_size(c.oid) FROM tracksync.tracked_table t
           JOIN pg_catalog.pg_class c ON c.oid = t.log WHERE t.source = l.source) AS log_bytes,
