@@ -248,7 +248,7 @@ add_data_step(Planner *p, TsChangeOp op, Gathered *g, const char *kind)
 	step->rows = g->rows;
 	step->store = g->store;
 	step->destructive = op == TS_CHANGE_DELETE && p->plan->text_keys;
-	step->description = psprintf(data_steps[op].verb, (long long) g->rows, g->rows == 1 ? "" : "s", ts_link_target(p->link));
+	step->description = psprintf(g == &p->backfill ? "fill in %lld row%s of %s" : data_steps[op].verb, (long long) g->rows, g->rows == 1 ? "" : "s", ts_link_target(p->link));
 	if (p->plan->text_keys && op == TS_CHANGE_DELETE)
 		step->description = psprintf("%s that the source does not have", step->description);
 	initStringInfo(&sql);
