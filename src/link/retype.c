@@ -8,11 +8,13 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "base/catalog.h"
 #include "base/quote.h"
@@ -22,6 +24,27 @@ bool
 ts_default_travels(const TsShapeAtt *att)
 {
 	return att->expression != NULL && !att->generated && strstr(att->expression, "nextval(") == NULL;
+}
+
+void
+ts_check_type_owner(const TsLink *link, const TsShapeAtt *att)
+{
+	Oid			element = get_element_type(att->type);
+	Oid			type = OidIsValid(element) ? element : att->type;
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", type);
+	owner = ((Form_pg_type) GETSTRUCT(tuple))->typowner;
+	ReleaseSysCache(tuple);
+	if (owner != link->owner && !superuser_arg(owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("column \"%s\" of the source of link \"%s\" is of a type that belongs to role \"%s\"", att->name, link->name,
+						GetUserNameFromId(owner, true)),
+				 errdetail("On the target, code of that role could run with the rights of the link's owner."),
+				 errhint("Change the target by hand, or let the link ignore column changes: schema_policy => 'ignore'.")));
 }
 
 static bool
@@ -171,7 +194,8 @@ ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *was, const Ts
 	there.expression = target_default(RelationGetRelid(target), attnum);
 	retype = !same_type(was, is) && same_type(was, &there);
 	renull = was->notnull != is->notnull && att->attnotnull == was->notnull;
-	redefault = !same_default(was, is) && same_default(was, &there);
+	/* code of the source's owner would run as whoever inserts into the target */
+	redefault = !same_default(was, is) && same_default(was, &there) && !is->foreign_default;
 	if (link->policy == TS_SCHEMA_ERROR && (!same_type(was, is) || was->notnull != is->notnull || !same_default(was, is)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -190,6 +214,8 @@ ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *was, const Ts
 	initStringInfo(&a.what);
 	initStringInfo(&a.after);
 	if (retype)
+		ts_check_type_owner(link, is);
+	if (retype)
 		alter_type(&a, was, is, att, there.expression != NULL && !there.generated);
 	if (renull && !is->notnull)
 		alter(&a, &a.sql, "DROP NOT NULL");
@@ -199,7 +225,7 @@ ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *was, const Ts
 		say(&a, is->notnull ? "not null" : "null allowed");
 	if (redefault && !retype && !ts_default_travels(is))
 		alter(&a, &a.sql, "DROP DEFAULT");
-	if ((redefault || (retype && there.expression != NULL)) && ts_default_travels(is))
+	if ((redefault || (retype && there.expression != NULL && !is->foreign_default)) && ts_default_travels(is))
 		alter(&a, &a.sql, psprintf("SET DEFAULT %s", is->expression));
 	if (redefault)
 		say(&a, ts_default_travels(is) ? psprintf("default %s", is->expression) : "no default");

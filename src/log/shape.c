@@ -291,14 +291,20 @@ ts_shape_now(Relation rel)
 		shape->atts[i].generated = att->attgenerated != '\0';
 	}
 	ts_catalog_enter(&cat);
-	n = ts_sql_reading("SELECT adnum, pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = $1", 1, types, values, NULL);
+	/* what comes with the server has no dependency recorded */
+	n = ts_sql_reading("SELECT adnum, pg_get_expr(adbin, adrelid), EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_attrdef'::regclass "
+					   "AND d.objid = a.oid AND d.refclassid <> 'pg_type'::regclass AND NOT (d.refclassid = 'pg_class'::regclass "
+					   "AND d.refobjid = a.adrelid)) FROM pg_attrdef a WHERE adrelid = $1", 1, types, values, NULL);
 	for (uint64 i = 0; i < n; i++)
 	{
 		bool		isnull;
 		int			at = DatumGetInt16(ts_sql_value(i, 1, &isnull)) - 1;
 
 		if (at < shape->natts)
+		{
 			shape->atts[at].expression = ts_keep(context, ts_sql_text(i, 2));
+			shape->atts[at].foreign_default = DatumGetBool(ts_sql_value(i, 3, &isnull));
+		}
 	}
 	ts_catalog_leave(&cat);
 	return shape;

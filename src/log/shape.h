@@ -23,6 +23,7 @@ typedef struct TsShapeAtt
 	bool		dropped;
 	bool		notnull;
 	bool		generated;
+	bool		foreign_default;	/* it calls what does not come with the server; told only of the shape of now */
 	char	   *expression;		/* default, or of a generated column what it is made from; NULL = none */
 } TsShapeAtt;
 

@@ -1,6 +1,6 @@
 -- ALTER TABLE on the source: what it does to plan and target, under each policy.
 SET client_min_messages = warning;
-SELECT plan(45);
+SELECT plan(49);
 CREATE FUNCTION planned(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(kind || CASE WHEN rows > 0 THEN rows::text ELSE '' END || CASE WHEN destructive THEN '!' ELSE '' END, ' ' ORDER BY step), '') FROM tracksync.plan(name) $$;
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
@@ -126,4 +126,28 @@ SELECT done('n2');
 RESET ROLE;
 ALTER TABLE ns ADD z int;
 SELECT throws_ok($$SELECT * FROM tracksync.plan('n2')$$, '42501', NULL, 'to alter the target one must own it');
+-- code of the source's owner does not come along
+CREATE TABLE mine (id int PRIMARY KEY, v int);
+GRANT USAGE ON SCHEMA public TO schema_other;
+SET ROLE schema_other;
+CREATE TABLE theirs (id int PRIMARY KEY, v int);
+CREATE FUNCTION theirs_evil() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE 'ran as %', current_user; END $$;
+CREATE DOMAIN theirs_type AS int;
+RESET ROLE;
+SELECT tracksync.create_link('x', 'theirs', 'public.mine');
+SET ROLE schema_other;
+ALTER TABLE theirs ADD w int, ALTER v SET DEFAULT theirs_evil();
+ALTER TABLE theirs ALTER w SET DEFAULT theirs_evil();
+RESET ROLE;
+SELECT is(done('x'), 'add_column', 'a column with a default of somebody''s own');
+SELECT is((SELECT count(*) FROM pg_attrdef WHERE adrelid = 'mine'::regclass), 0::bigint, 'comes without it');
+SET ROLE schema_other;
+ALTER TABLE theirs ADD t theirs_type;
+RESET ROLE;
+SELECT throws_ok($$SELECT * FROM tracksync.plan('x')$$, '42501', NULL, 'a column of a type of somebody''s own');
+SET ROLE schema_other;
+ALTER TABLE theirs DROP t; ALTER TABLE theirs ALTER v DROP DEFAULT; ALTER TABLE theirs ALTER v TYPE theirs_type;
+RESET ROLE;
+SELECT throws_ok($$SELECT * FROM tracksync.plan('x')$$, '42501', NULL, 'nor is a column given one');
+SELECT tracksync.drop_link('x');
 DROP OWNED BY schema_other;
