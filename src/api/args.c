@@ -104,13 +104,13 @@ ts_open_link(TsOpened *opened, const char *name, bool push)
 			check_storage(link->target);
 	}
 	opened->link = link;
-	/* a target made since by hand, when the first push was to create it */
 	if (link->target_gone)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("target table %s of link \"%s\" was dropped", ts_link_target(link), name),
 				 errhint("Name another one, or the table that took its place: tracksync.alter_link(%s, target => …).",
 						 quote_literal_cstr(name))));
+	/* a target made since by hand, when the first push was to create it */
 	if (!OidIsValid(link->target))
 		link->target = get_relname_relid(link->target_name, get_namespace_oid(link->target_schema, true));
 	opened->target = OidIsValid(link->target) ? relation_open(link->target, push ? RowExclusiveLock : AccessShareLock) : NULL;

@@ -386,6 +386,23 @@ note_gap(Oid relid)
 	relation_close(rel, NoLock);
 }
 
+/* The OIDs in the first column of the n rows just read, as a list in a context that outlives them. */
+static List *
+result_oids(uint64 n, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	List	   *oids = NIL;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		oids = lappend_oid(oids, DatumGetObjectId(ts_sql_value(i, 1, &isnull)));
+	}
+	MemoryContextSwitchTo(old);
+	return oids;
+}
+
 /*
  * Event trigger at the end of CREATE TABLE and ALTER TABLE: partitions that came get their TRUNCATE trigger, and a tracked table's
  * new shape is written down.
@@ -394,9 +411,9 @@ Datum
 tracksync_partition_added(PG_FUNCTION_ARGS)
 {
 	MemoryContext context = CurrentMemoryContext;
-	List	   *roots = NIL;
+	List	   *roots,
+			   *altered;
 	ListCell   *lc;
-	List	   *altered = NIL;
 	static const Oid types[] = {TEXTOID};
 	Datum		values[1];
 	TsCatalog	cat;
@@ -414,15 +431,7 @@ tracksync_partition_added(PG_FUNCTION_ARGS)
 			   "WHERE c.relkind = 'p' AND l.relkind IN ('r', 'p') "
 			   "AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = f.relid AND g.tgname = '" TRUNCATE_TRIGGER "')",
 			   SPI_OK_SELECT, 0, NULL, NULL, NULL);
-	for (uint64 i = 0; i < n; i++)
-	{
-		bool		isnull;
-		Oid			root = DatumGetObjectId(ts_sql_value(i, 1, &isnull));
-		MemoryContext old = MemoryContextSwitchTo(context);
-
-		roots = lappend_oid(roots, root);
-		MemoryContextSwitchTo(old);
-	}
+	roots = result_oids(n, context);
 	foreach(lc, roots)
 		ts_track_partitions(lfirst_oid(lc));
 	/* each shape is written down when it comes, with who made it; not while a dump is restored, whose numbers are other ones */
@@ -430,15 +439,7 @@ tracksync_partition_added(PG_FUNCTION_ARGS)
 	n = ts_sql("SELECT DISTINCT t.source::oid FROM pg_event_trigger_ddl_commands() c JOIN tracksync.tracked_table t "
 			   "ON t.source::oid = c.objid AND c.classid = 'pg_class'::regclass WHERE t.system_identity = $1",
 			   SPI_OK_SELECT, 1, types, values, NULL);
-	for (uint64 i = 0; i < n; i++)
-	{
-		bool		isnull;
-		Oid			relid = DatumGetObjectId(ts_sql_value(i, 1, &isnull));
-		MemoryContext old = MemoryContextSwitchTo(context);
-
-		altered = lappend_oid(altered, relid);
-		MemoryContextSwitchTo(old);
-	}
+	altered = result_oids(n, context);
 	foreach(lc, altered)
 	{
 		(void) ts_shape_of(lfirst_oid(lc));

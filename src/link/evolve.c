@@ -374,6 +374,13 @@ ts_link_evolve(TsLink *link, Relation source, Relation target)
 		const TsShapeAtt *is = att_of(e.now, columns[i].attnum);
 		TsColumn   *col = &link->columns[link->ncolumns];
 
+		/* after a restore a column is looked for by its name; one that is not found was not dropped */
+		if (columns[i].attnum <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("the source column for \"%s\" of link \"%s\" was not found after a restore", columns[i].target_name,
+							link->name),
+					 errhint("Name the columns of the link anew with tracksync.alter_link.")));
 		if (is == NULL)
 		{
 			drop_column(&e, &columns[i]);
