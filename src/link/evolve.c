@@ -272,7 +272,7 @@ common_value(Evolution *e, Relation source, const TsShapeAtt *att)
 	if (missing != NULL)
 		return psprintf("%s::%s", quote_literal_cstr(missing), type);
 	/* no call: a constant */
-	if (e->link->storage == NULL || !ts_default_travels(att) || att->foreign_default || strchr(att->expression, '(') != NULL ||
+	if (e->link->storage == NULL || !ts_default_is_safe(e->link, att) || strchr(att->expression, '(') != NULL ||
 		ts_storage_compare(e->link->storage, ts_source_storage(e->link->source)) == TS_STORAGE_SAME)
 		return NULL;
 	return psprintf("(%s)::%s", att->expression, type);
@@ -295,7 +295,7 @@ add_column_step(Evolution *e, TsColumn *col, const TsShapeAtt *att, const char *
 		appendStringInfo(&sql, " DEFAULT %s", value);
 	if (value && att->notnull)
 		appendStringInfoString(&sql, " NOT NULL");
-	if (ts_default_travels(att) && !att->foreign_default)
+	if (ts_default_is_safe(link, att))
 		appendStringInfo(&sql, ";\nALTER TABLE %s ALTER COLUMN %s SET DEFAULT %s", ts_link_target(link), name, att->expression);
 	else if (value)
 		appendStringInfo(&sql, ";\nALTER TABLE %s ALTER COLUMN %s DROP DEFAULT", ts_link_target(link), name);

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "parser/parse_coerce.h"
@@ -24,6 +25,25 @@ bool
 ts_default_travels(const TsShapeAtt *att)
 {
 	return att->expression != NULL && !att->generated && strstr(att->expression, "nextval(") == NULL;
+}
+
+bool
+ts_default_is_safe(const TsLink *link, const TsShapeAtt *att)
+{
+	HeapTuple	tuple;
+	Oid			owner;
+
+	if (!ts_default_travels(att) || att->foreign_default)
+		return false;
+	/* a constant has no parenthesis; one that has it in quotes is left behind, too */
+	if (strchr(att->expression, '(') == NULL)
+		return true;
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(link->source));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner == link->owner || superuser_arg(owner);
 }
 
 void
@@ -195,7 +215,8 @@ ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *was, const Ts
 	retype = !same_type(was, is) && same_type(was, &there);
 	renull = was->notnull != is->notnull && att->attnotnull == was->notnull;
 	/* code of the source's owner would run as whoever inserts into the target */
-	redefault = !same_default(was, is) && same_default(was, &there) && !is->foreign_default;
+	redefault = !same_default(was, is) && same_default(was, &there) &&
+		(!ts_default_travels(is) || ts_default_is_safe(link, is));
 	if (link->policy == TS_SCHEMA_ERROR && (!same_type(was, is) || was->notnull != is->notnull || !same_default(was, is)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -225,7 +246,7 @@ ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *was, const Ts
 		say(&a, is->notnull ? "not null" : "null allowed");
 	if (redefault && !retype && !ts_default_travels(is))
 		alter(&a, &a.sql, "DROP DEFAULT");
-	if ((redefault || (retype && there.expression != NULL && !is->foreign_default)) && ts_default_travels(is))
+	if ((redefault || (retype && there.expression != NULL)) && ts_default_is_safe(link, is))
 		alter(&a, &a.sql, psprintf("SET DEFAULT %s", is->expression));
 	if (redefault)
 		say(&a, ts_default_travels(is) ? psprintf("default %s", is->expression) : "no default");

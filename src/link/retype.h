@@ -12,6 +12,11 @@ extern void ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *w
  * else's, who is no superuser.
  */
 extern void ts_check_type_owner(const TsLink *link, const TsShapeAtt *att);
+/*
+ * May the default be set on the target? There it runs with the rights of whoever inserts: a call only if the source belongs to the
+ * link's owner or a superuser (the server's own functions can run any SQL, too), and none of what does not come with the server.
+ */
+extern bool ts_default_is_safe(const TsLink *link, const TsShapeAtt *att);
 /* Does the column's default make sense on the target? One that draws from a sequence of the source does not. */
 extern bool ts_default_travels(const TsShapeAtt *att);
 

@@ -1,6 +1,6 @@
 -- ALTER TABLE on the source: what it does to plan and target, under each policy.
 SET client_min_messages = warning;
-SELECT plan(49);
+SELECT plan(50);
 CREATE FUNCTION planned(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(kind || CASE WHEN rows > 0 THEN rows::text ELSE '' END || CASE WHEN destructive THEN '!' ELSE '' END, ' ' ORDER BY step), '') FROM tracksync.plan(name) $$;
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
@@ -141,6 +141,10 @@ ALTER TABLE theirs ALTER w SET DEFAULT theirs_evil();
 RESET ROLE;
 SELECT is(done('x'), 'add_column', 'a column with a default of somebody''s own');
 SELECT is((SELECT count(*) FROM pg_attrdef WHERE adrelid = 'mine'::regclass), 0::bigint, 'comes without it');
+SET ROLE schema_other;
+ALTER TABLE theirs ADD q xml DEFAULT query_to_xml('SELECT 1', false, false, '');
+RESET ROLE;
+SELECT is(done('x') || (SELECT count(*) FROM pg_attrdef WHERE adrelid = 'mine'::regclass), 'add_column0', 'nor does a call of the server''s own functions');
 SET ROLE schema_other;
 ALTER TABLE theirs ADD t theirs_type;
 RESET ROLE;
