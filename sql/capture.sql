@@ -45,17 +45,24 @@ COMMENT ON FUNCTION tracksync.changes(regclass, text) IS
 CREATE FUNCTION tracksync.operations(
     OUT txid xid8, OUT source regclass, OUT by name, OUT application_name text, OUT context text,
     OUT started timestamptz, OUT logged timestamptz, OUT commands text[], OUT inserts bigint, OUT updates bigint,
-    OUT deletes bigint, OUT truncates bigint) RETURNS SETOF record
+    OUT deletes bigint, OUT truncates bigint, OUT schema_changes text[]) RETURNS SETOF record
   LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_operations';
 COMMENT ON FUNCTION tracksync.operations() IS 'internal: what the view operation shows';
 
-CREATE FUNCTION tracksync.partition_added() RETURNS event_trigger
-  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_partition_added';
-COMMENT ON FUNCTION tracksync.partition_added() IS 'internal: gives later partitions of tracked tables their TRUNCATE trigger';
-CREATE EVENT TRIGGER tracksync_partition_added ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA')
-  EXECUTE FUNCTION tracksync.partition_added();
-ALTER EVENT TRIGGER tracksync_partition_added ENABLE ALWAYS;
-COMMENT ON EVENT TRIGGER tracksync_partition_added IS 'internal: gives later partitions of tracked tables their TRUNCATE trigger';
+CREATE FUNCTION tracksync.ddl_done() RETURNS event_trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_ddl_done';
+COMMENT ON FUNCTION tracksync.ddl_done() IS 'internal: writes down what CREATE TABLE and ALTER TABLE do to tracked tables';
+CREATE EVENT TRIGGER tracksync_ddl_done ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA')
+  EXECUTE FUNCTION tracksync.ddl_done();
+ALTER EVENT TRIGGER tracksync_ddl_done ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER tracksync_ddl_done IS 'internal: writes down what CREATE TABLE and ALTER TABLE do to tracked tables';
+
+CREATE FUNCTION tracksync.ddl_dropped() RETURNS event_trigger
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_ddl_dropped';
+COMMENT ON FUNCTION tracksync.ddl_dropped() IS 'internal: writes down what DROP commands take from tracked tables';
+CREATE EVENT TRIGGER tracksync_ddl_dropped ON sql_drop EXECUTE FUNCTION tracksync.ddl_dropped();
+ALTER EVENT TRIGGER tracksync_ddl_dropped ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER tracksync_ddl_dropped IS 'internal: writes down what DROP commands take from tracked tables';
 
 CREATE FUNCTION tracksync.schema_versions(source regclass,
     OUT version int, OUT seen timestamptz, OUT by name, OUT context text, OUT changes text[], OUT columns jsonb) RETURNS SETOF record

@@ -30,7 +30,7 @@ COMMENT ON VIEW tracksync.conflict IS 'conflicts that a push met and resolved';
 
 CREATE VIEW tracksync.operation AS
 SELECT txid, source, by, application_name, context, started, logged, commands,
-       inserts, updates, deletes, truncates
+       inserts, updates, deletes, truncates, schema_changes
 FROM tracksync.operations();
 COMMENT ON VIEW tracksync.operation IS
 'who changed which tracked table, when, why and how much: a row per transaction and table, as long as the log is kept';

@@ -27,6 +27,7 @@
 #include "api/args.h"
 #include "api/history.h"
 #include "api/rights.h"
+#include "api/schema.h"
 #include "base/compat.h"
 #include "base/quote.h"
 #include "base/srf.h"
@@ -119,6 +120,54 @@ op_name(char op)
 	}
 }
 
+/* Who made the change, and when: of a transaction that still runs, what its record would say now. */
+static void
+put_who(Reader *r, uint64 txid, Datum *values, bool *nulls)
+{
+	TsOperation now;
+	const TsOperation *op = &now;
+	bool		found;
+	Who		   *who = hash_search(r->who, &txid, HASH_FIND, &found);
+
+	if (found)
+		op = &who->op;
+	else
+		ts_operation_current(&now);
+	values[7] = Int64GetDatum(op->logged);
+	values[8] = DirectFunctionCall1(namein, CStringGetDatum(op->user));
+	nulls[9] = op->context == NULL || op->context[0] == '\0';
+	if (!nulls[9])
+		values[9] = CStringGetTextDatum(op->context);
+}
+
+static void
+put_row(Reader *r, Datum *values, bool *nulls)
+{
+	ExecStoreMinimalTuple(ts_form_minimal_tuple(r->result.desc, values, nulls), r->outslot, true);
+	tuplesort_puttupleslot(r->out, r->outslot);
+	ExecClearTuple(r->outslot);
+}
+
+/* The columns changed. */
+static void
+put_schema_event(Reader *r, const TsLogged *logged)
+{
+	Datum		values[10];
+	bool		nulls[10] = {false};
+	TsSchemaEvent schema;
+
+	memcpy(&schema, logged->event.image, sizeof(schema));
+	values[0] = Int64GetDatum(logged->seq);
+	values[1] = UInt64GetDatum(logged->txid);
+	values[2] = CStringGetTextDatum("ALTER");
+	nulls[3] = true;
+	values[4] = ts_schema_columns(schema.before);
+	values[5] = ts_schema_columns(schema.after);
+	values[6] = ts_schema_actions(schema.before, schema.after);
+	put_who(r, logged->txid, values, nulls);
+	put_row(r, values, nulls);
+}
+
 /* One row of the result, to be sorted by seq. key, before, after: NULL = none. */
 static void
 put_event(Reader *r, uint64 txid, int64 seq, char op, const TsRowState *key, const TsRowState *before, const TsRowState *after,
@@ -126,18 +175,7 @@ put_event(Reader *r, uint64 txid, int64 seq, char op, const TsRowState *key, con
 {
 	Datum		values[10];
 	bool		nulls[10] = {false};
-	TsOperation now;
-	const TsOperation *op_of;
-	bool		found;
-	Who		   *who = hash_search(r->who, &txid, HASH_FIND, &found);
 
-	if (found)
-		op_of = &who->op;
-	else
-	{
-		ts_operation_current(&now);
-		op_of = &now;
-	}
 	values[0] = Int64GetDatum(seq);
 	values[1] = UInt64GetDatum(txid);
 	values[2] = CStringGetTextDatum(op_name(op));
@@ -147,14 +185,8 @@ put_event(Reader *r, uint64 txid, int64 seq, char op, const TsRowState *key, con
 	nulls[6] = op != TS_OP_UPDATE || image == NULL || image->shape == NULL;
 	if (!nulls[6])
 		values[6] = changed_columns(r, image);
-	values[7] = Int64GetDatum(op_of->logged);
-	values[8] = DirectFunctionCall1(namein, CStringGetDatum(op_of->user));
-	nulls[9] = op_of->context == NULL || op_of->context[0] == '\0';
-	if (!nulls[9])
-		values[9] = CStringGetTextDatum(op_of->context);
-	ExecStoreMinimalTuple(ts_form_minimal_tuple(r->result.desc, values, nulls), r->outslot, true);
-	tuplesort_puttupleslot(r->out, r->outslot);
-	ExecClearTuple(r->outslot);
+	put_who(r, txid, values, nulls);
+	put_row(r, values, nulls);
 }
 
 static bool
@@ -375,6 +407,7 @@ read_log(Reader *r, Snapshot snapshot, const TsPosition *position)
 	Tuplesortstate *whole = begin_key_sort(r, eventdesc);
 	TupleTableSlot *sorted = MakeSingleTupleTableSlot(eventdesc, &TTSOpsMinimalTuple);
 	const TsLogged *logged;
+	int64		schema_changes = 0;
 
 	if (!ts_tracked_keys_fit(r->tracked, r->desc))
 		ereport(ERROR,
@@ -382,15 +415,26 @@ read_log(Reader *r, Snapshot snapshot, const TsPosition *position)
 				 errmsg("the type of a key column of table \"%s\" was changed", RelationGetRelationName(r->source)),
 				 errdetail("Its log has the keys in their former type. Pushes compare meanwhile."),
 				 errhint("Untrack the table and track it again.")));
-	while ((logged = ts_log_scan_next(scan, true)) != NULL)
+	while ((logged = ts_log_scan_next(scan)) != NULL)
 	{
 		char		op = logged->event.op;
 
 		if (op == TS_OP_OPERATION)
 			note_operation(r, logged);
+		else if (op == TS_OP_SCHEMA)
+			schema_changes++;
 		else
 			tuplesort_puttupleslot(op == TS_OP_TRUNCATE || op == TS_OP_GAP ? whole : sort, ts_log_scan_slot(scan));
 	}
+	ts_log_scan_end(scan);
+	/* when all operation records are known */
+	scan = ts_log_scan_begin(r->tracked, snapshot, position);
+	while (schema_changes > 0 && (logged = ts_log_scan_next(scan)) != NULL)
+		if (logged->event.op == TS_OP_SCHEMA)
+		{
+			put_schema_event(r, logged);
+			schema_changes--;
+		}
 	ts_log_scan_end(scan);
 	tuplesort_performsort(sort);
 	tuplesort_performsort(whole);

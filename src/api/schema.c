@@ -11,6 +11,7 @@
 #include "utils/snapmgr.h"
 
 #include "api/rights.h"
+#include "api/schema.h"
 #include "base/catalog.h"
 #include "base/quote.h"
 #include "base/srf.h"
@@ -44,8 +45,8 @@ versions_of(Oid source)
 	if (!XactReadOnly)
 		(void) ts_shape_of(source);
 	ts_catalog_enter(&cat);
-	n = ts_sql_reading("SELECT shape, seen, seen_by::text, context FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 "
-					   "ORDER BY shape", 1, types, values, NULL);
+	n = ts_sql("SELECT shape, seen, seen_by::text, context FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 "
+			   "ORDER BY shape", SPI_OK_SELECT, 1, types, values, NULL);
 	for (uint64 i = 0; i < n; i++)
 	{
 		Version    *version = MemoryContextAllocZero(context, sizeof(Version));
@@ -188,6 +189,18 @@ columns_of(const TsShape *shape)
 			values[n++] = CStringGetTextDatum(shape->atts[i].type_name);
 		}
 	return ts_to_jsonb(n, names, types, values, nulls, NULL);
+}
+
+Datum
+ts_schema_actions(int32 before, int32 after)
+{
+	return text_array(before != 0 && after != 0 ? actions_between(ts_shape_get(before), ts_shape_get(after)) : NIL);
+}
+
+Datum
+ts_schema_columns(int32 shape)
+{
+	return columns_of(ts_shape_get(shape));
 }
 
 static Oid

@@ -18,6 +18,7 @@
 
 #include "api/args.h"
 #include "api/rights.h"
+#include "api/schema.h"
 #include "base/srf.h"
 #include "capture/buffer.h"
 #include "capture/operation.h"
@@ -75,6 +76,14 @@ source_arg(FunctionCallInfo fcinfo)
 	return PG_GETARG_OID(0);
 }
 
+static bool
+is_pending(const TsTracked *tracked, const TsPosition *position)
+{
+	TsPending	pending = ts_log_pending(tracked, GetActiveSnapshot(), position, true);
+
+	return pending.rows > 0 || pending.schema_changes > 0;
+}
+
 /* has_changes(source): is anything in the log that a link has not shipped? */
 Datum
 tracksync_has_changes(PG_FUNCTION_ARGS)
@@ -91,10 +100,10 @@ tracksync_has_changes(PG_FUNCTION_ARGS)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	positions = positions_of(source, &shape);
 	if (positions == NIL)
-		found = ts_log_pending(tracked, GetActiveSnapshot(), NULL, true).rows > 0;
+		found = is_pending(tracked, NULL);
 	foreach(lc, positions)
 	{
-		found = ts_log_pending(tracked, GetActiveSnapshot(), lfirst(lc), true).rows > 0;
+		found = is_pending(tracked, lfirst(lc));
 		if (found)
 			break;
 	}
@@ -131,7 +140,7 @@ count_rows(Oid source, const TsTracked *tracked, const TsPosition *oldest, Datum
 		static const TsNetOp ops[] = {TS_NET_INSERT, TS_NET_UPDATE, TS_NET_DELETE};
 
 		values[i] = Int64GetDatum(counts[ops[i]]);
-		nulls[i] = pending.wholesale || counts[TS_NET_BROKEN] > 0;
+		nulls[i] = pending.wholesale || pending.rows_came || counts[TS_NET_BROKEN] > 0;
 	}
 }
 
@@ -244,7 +253,7 @@ tracksync_link_pending(PG_FUNCTION_ARGS)
 		pending = ts_log_pending(tracked, GetActiveSnapshot(), link->position, false);
 		/* the time is in the transaction's operation record; a transaction that still runs has none */
 		scan = ts_log_scan_begin(tracked, GetActiveSnapshot(), link->position);
-		while (pending.rows > 0 && (logged = ts_log_scan_next(scan, true)) != NULL)
+		while (pending.rows > 0 && (logged = ts_log_scan_next(scan)) != NULL)
 		{
 			TsOperation op;
 
@@ -269,11 +278,11 @@ put_operations(TsResult *result, const TsTracked *tracked)
 	TsLogScan  *scan = ts_log_scan_begin(tracked, GetActiveSnapshot(), NULL);
 	const TsLogged *logged;
 
-	while ((logged = ts_log_scan_next(scan, true)) != NULL)
+	while ((logged = ts_log_scan_next(scan)) != NULL)
 	{
 		TsOperation op;
-		Datum		values[12];
-		bool		nulls[12] = {false};
+		Datum		values[13];
+		bool		nulls[13] = {false};
 
 		if (logged->event.op != TS_OP_OPERATION)
 			continue;
@@ -291,6 +300,7 @@ put_operations(TsResult *result, const TsTracked *tracked)
 		values[9] = Int64GetDatum(op.count.updates);
 		values[10] = Int64GetDatum(op.count.deletes);
 		values[11] = Int64GetDatum(op.count.truncates);
+		values[12] = ts_schema_actions(op.count.schema.before, op.count.schema.after);
 		ts_result_put(result, values, nulls);
 	}
 	ts_log_scan_end(scan);

@@ -29,6 +29,7 @@
 #include "base/sequence.h"
 #include "link/mapping.h"
 #include "log/shape.h"
+#include "log/survivor.h"
 
 /* Where the push was when an error came: link, step, table and key. */
 static char *
@@ -370,9 +371,9 @@ write_position(const TsPushed *pushed, int64 rows)
 void
 ts_push_record(const TsPushed *pushed, bool dry_run)
 {
-	static const Oid types[] = {TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID, OIDOID};
+	static const Oid types[] = {TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID};
 	const TsLink *link = pushed->plan->link;
-	Datum		values[7];
+	Datum		values[6];
 	int64		deletes = rows_of(pushed, TS_PRIORITY_DELETE),
 				updates = rows_of(pushed, TS_PRIORITY_UPDATE),
 				inserts = rows_of(pushed, TS_PRIORITY_INSERT);
@@ -385,16 +386,14 @@ ts_push_record(const TsPushed *pushed, bool dry_run)
 	values[3] = Int64GetDatum(updates);
 	values[4] = Int64GetDatum(inserts);
 	values[5] = CStringGetTextDatum(dry_run ? "dry run" : "done");
-	values[6] = ObjectIdGetDatum(link->source);
 	ts_sql("INSERT INTO tracksync.push_record (link, started, elapsed, deletes, updates, inserts, outcome) "
 		   "SELECT $1, clock_timestamp() - $2 * interval '1 microsecond', $2 * interval '1 microsecond', $3, $4, $5, $6",
-		   SPI_OK_INSERT, 7, types, values, NULL);
+		   SPI_OK_INSERT, 6, types, values, NULL);
 	if (!dry_run)
 	{
 		write_position(pushed, deletes + updates + inserts);
 		/* the crash that emptied an unlogged source is mended */
-		ts_sql("INSERT INTO tracksync_log.survivor (source) SELECT $7::oid FROM pg_class WHERE oid = $7 AND relpersistence = 'u' "
-			   "AND NOT EXISTS (SELECT FROM tracksync_log.survivor s WHERE s.source = $7)", SPI_OK_INSERT, 7, types, values, NULL);
+		ts_survivors_note(link->source);
 	}
 	ts_catalog_leave(&cat);
 }

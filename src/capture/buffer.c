@@ -303,7 +303,7 @@ ts_buffer_add(TsLog *log, const TsEvent *event)
 	if (last == NULL || last->log != log)
 		last = buffer_for(level, log);
 	append(level, last, event);
-	ts_operation_count(&last->count, event->op,
+	ts_operation_count(&last->count, event,
 					   event->cid == TS_NO_COMMAND || event->cid != last->cid || ts_operation_is_empty(&last->count));
 	last->cid = event->cid;
 	if (is_full(level))

@@ -1,8 +1,8 @@
 /*
  * operation.c: the operation level of the change log.
  *
- * Image of an O event: five counters (int64 each: inserts, updates, deletes, truncates, tags), started and logged (int64 each),
- * then user, application name and context as zero-terminated strings; an absent context is one byte 0xFF.
+ * Image of an O event: four counters (int64 each: inserts, updates, deletes, truncates), tags, started, logged, shape before and
+ * after, or 0 (int64 each), then user, application name and context as zero-terminated strings; an absent context is one byte 0xFF.
  */
 #include "postgres.h"
 
@@ -20,7 +20,7 @@
 #include "base/settings.h"
 #include "capture/operation.h"
 
-#define NCOUNTERS 7
+#define NCOUNTERS 9
 #define NO_CONTEXT "\377"
 
 /* The command tags worth telling apart; anything else is "other". Positions are part of the log's format. */
@@ -64,10 +64,21 @@ tag_now(void)
 	return TAG_OTHER;
 }
 
-void
-ts_operation_count(TsOperationCount *count, char op, bool command)
+static void
+follow_schema(TsSchemaEvent *sum, const TsSchemaEvent *more)
 {
-	switch (op)
+	if (sum->before == 0)
+		sum->before = more->before;
+	if (more->after != 0)
+		sum->after = more->after;
+}
+
+void
+ts_operation_count(TsOperationCount *count, const TsEvent *event, bool command)
+{
+	TsSchemaEvent schema;
+
+	switch (event->op)
 	{
 		case TS_OP_INSERT:
 			count->inserts++;
@@ -78,8 +89,14 @@ ts_operation_count(TsOperationCount *count, char op, bool command)
 		case TS_OP_DELETE:
 			count->deletes++;
 			break;
-		default:
+		case TS_OP_TRUNCATE:
 			count->truncates++;
+			break;
+		case TS_OP_SCHEMA:
+			memcpy(&schema, event->image, sizeof(schema));
+			follow_schema(&count->schema, &schema);
+			break;
+		default:
 			break;
 	}
 	if (command)
@@ -94,6 +111,7 @@ ts_operation_add(TsOperationCount *sum, const TsOperationCount *more)
 	sum->deletes += more->deletes;
 	sum->truncates += more->truncates;
 	sum->tags |= more->tags;
+	follow_schema(&sum->schema, &more->schema);
 }
 
 bool
@@ -131,6 +149,8 @@ ts_operation_pack(TsBytes *bytes, const TsOperationCount *count)
 	counters[4] = (int64) count->tags;
 	counters[5] = op.started;
 	counters[6] = op.logged;
+	counters[7] = count->schema.before;
+	counters[8] = count->schema.after;
 	ts_pack(bytes, counters, sizeof(counters));
 	ts_pack(bytes, op.user, strlen(op.user) + 1);
 	ts_pack(bytes, op.application, strlen(op.application) + 1);
@@ -154,6 +174,8 @@ ts_operation_read(const TsEvent *event, TsOperation *result)
 	result->count.tags = (uint64) counters[4];
 	result->started = counters[5];
 	result->logged = counters[6];
+	result->count.schema.before = (int32) counters[7];
+	result->count.schema.after = (int32) counters[8];
 	result->user = p;
 	result->application = p + strlen(p) + 1;
 	result->context = result->application + strlen(result->application) + 1;

@@ -16,10 +16,11 @@ typedef struct TsOperationCount
 	int64		deletes;
 	int64		truncates;
 	uint64		tags;			/* which of the known command tags took part */
+	TsSchemaEvent schema;		/* the table's shape before and after; 0 = unchanged */
 } TsOperationCount;
 
 /* Counts an event; the command tag is looked up only with "command". */
-extern void ts_operation_count(TsOperationCount *count, char op, bool command);
+extern void ts_operation_count(TsOperationCount *count, const TsEvent *event, bool command);
 extern void ts_operation_add(TsOperationCount *sum, const TsOperationCount *more);
 extern bool ts_operation_is_empty(const TsOperationCount *count);
 /* Appends the O event's image for the running transaction. */

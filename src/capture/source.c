@@ -226,11 +226,10 @@ ts_source_shape(TsSource *source)
 	if (source->shape == 0)
 	{
 		Relation	root = RelationIdGetRelation(source->root);
-		bool		created;
 
 		if (root == NULL)
 			elog(ERROR, "could not open relation with OID %u", source->root);
-		source->shape = ts_shape_register(root, &created);
+		source->shape = ts_shape_register(root, NULL);
 		/* whoever wrote it down in this transaction, it may still be undone */
 		source->shape_is_new = true;
 		new_shapes++;

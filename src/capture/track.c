@@ -32,10 +32,8 @@
 #include "capture/track.h"
 #include "log/logtable.h"
 #include "log/shape.h"
+#include "log/survivor.h"
 #include "log/tracked.h"
-
-#define ROW_TRIGGER "00_tracksync_row"
-#define TRUNCATE_TRIGGER "00_tracksync_truncate"
 
 static void
 check_kind(Relation rel)
@@ -91,8 +89,6 @@ check_family(Relation rel)
 					 errhint("Untrack the partition first.")));
 }
 
-PG_FUNCTION_INFO_V1(tracksync_partition_added);
-
 static List *
 family(Oid relid)
 {
@@ -128,34 +124,63 @@ static void
 track_partition(Oid relid)
 {
 	/* what a user did to the triggers of a partition that has them is left as it is */
-	if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE || OidIsValid(get_trigger_oid(relid, TRUNCATE_TRIGGER, true)))
+	if (OidIsValid(get_trigger_oid(relid, TS_TRUNCATE_TRIGGER, true)))
 		return;
-	enable_always(relid, ROW_TRIGGER);
-	make_trigger(relid, TRUNCATE_TRIGGER, "TRUNCATE", "STATEMENT", "capture_truncate");
-	enable_always(relid, TRUNCATE_TRIGGER);
+	enable_always(relid, TS_ROW_TRIGGER);
+	make_trigger(relid, TS_TRUNCATE_TRIGGER, "TRUNCATE", "STATEMENT", "capture_truncate");
+	enable_always(relid, TS_TRUNCATE_TRIGGER);
 }
 
-/* Our own ALTER TABLE fires the event trigger again. */
-static bool adding_partitions = false;
+/* Our own DDL fires event triggers, too. */
+static int	own_ddl = 0;
 
-void
-ts_track_partitions(Oid root)
+bool
+ts_track_is_altering(void)
+{
+	return own_ddl > 0;
+}
+
+/* Calls work on each member of a table's family; event triggers know that it is us. */
+static void
+for_family(Oid root, void (*work) (Oid member))
 {
 	List	   *members = family(root);
+	int			outer = own_ddl;
 
-	adding_partitions = true;
+	own_ddl++;
 	PG_TRY();
 	{
 		ListCell   *lc;
 
 		foreach(lc, members)
-			track_partition(lfirst_oid(lc));
+			if (get_rel_relkind(lfirst_oid(lc)) != RELKIND_FOREIGN_TABLE)
+				work(lfirst_oid(lc));
 	}
 	PG_FINALLY();
 	{
-		adding_partitions = false;
+		own_ddl = outer;
 	}
 	PG_END_TRY();
+}
+
+void
+ts_track_partitions(Oid root)
+{
+	for_family(root, track_partition);
+}
+
+/* A trigger that is disabled, or enabled in another way. */
+static void
+enable_triggers(Oid relid)
+{
+	enable_always(relid, TS_ROW_TRIGGER);
+	enable_always(relid, TS_TRUNCATE_TRIGGER);
+}
+
+void
+ts_track_enable(Oid root)
+{
+	for_family(root, enable_triggers);
 }
 
 /* The relation must not be open: ALTER TABLE takes part. */
@@ -165,7 +190,7 @@ make_triggers(Oid relid)
 	TsCatalog	cat;
 
 	ts_catalog_enter(&cat);
-	make_trigger(relid, ROW_TRIGGER, "INSERT OR UPDATE OR DELETE", "ROW", "capture_row");
+	make_trigger(relid, TS_ROW_TRIGGER, "INSERT OR UPDATE OR DELETE", "ROW", "capture_row");
 	ts_track_partitions(relid);
 	ts_catalog_leave(&cat);
 }
@@ -175,9 +200,68 @@ drop_trigger(Oid relid, const char *name)
 {
 	StringInfoData sql;
 
+	if (!OidIsValid(get_trigger_oid(relid, name, true)))
+		return;
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "DROP TRIGGER IF EXISTS %s ON %s", quote_identifier(name), ts_quote_relation(relid));
+	appendStringInfo(&sql, "DROP TRIGGER %s ON %s", quote_identifier(name), ts_quote_relation(relid));
 	ts_sql(sql.data, SPI_OK_UTILITY, 0, NULL, NULL, NULL);
+}
+
+/* A partition's row trigger goes with the root's. */
+static void
+drop_triggers(Oid relid)
+{
+	if (!get_rel_relispartition(relid) || ts_tracked_load(relid) != NULL)
+		drop_trigger(relid, TS_ROW_TRIGGER);
+	drop_trigger(relid, TS_TRUNCATE_TRIGGER);
+}
+
+bool
+ts_track_is_watched(Oid root)
+{
+	static const Oid types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(root)};
+
+	return ts_sql("SELECT FROM pg_class c CROSS JOIN (VALUES ('" TS_ROW_TRIGGER "'), ('" TS_TRUNCATE_TRIGGER "')) n(name) "
+				  "WHERE c.relkind IN ('r', 'p') AND (c.oid = $1 OR c.oid IN (SELECT relid::oid FROM pg_partition_tree($1::regclass))) "
+				  "AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname = n.name AND g.tgenabled = 'A')",
+				  SPI_OK_SELECT, 1, types, values, NULL) == 0;
+}
+
+void
+ts_track_add_event(Oid source, TsEvent event)
+{
+	Relation	rel = relation_open(source, AccessShareLock);
+	TsSource   *entry = ts_source_lookup(rel);
+
+	event.cid = TS_NO_COMMAND;
+	if (entry != NULL)
+		ts_buffer_add(entry->log, &event);
+	relation_close(rel, NoLock);
+}
+
+/* Of a table that is tracked already: triggers that are disabled or gone. What happened meanwhile is a gap. */
+static void
+restore_triggers(Oid source)
+{
+	TsCatalog	cat;
+
+	ts_catalog_enter(&cat);
+	if (!ts_track_is_watched(source))
+	{
+		if (!OidIsValid(get_trigger_oid(source, TS_ROW_TRIGGER, true)))
+			make_trigger(source, TS_ROW_TRIGGER, "INSERT OR UPDATE OR DELETE", "ROW", "capture_row");
+		ts_track_partitions(source);
+		ts_track_enable(source);
+		ts_track_add_event(source, (TsEvent) {.op = TS_OP_GAP});
+	}
+	ts_catalog_leave(&cat);
+}
+
+void
+ts_track_leave(Oid partition)
+{
+	for_family(partition, drop_triggers);
 }
 
 static Datum
@@ -214,14 +298,13 @@ resolve_columns(Relation rel, List *names, int *n)
 static void
 insert_tracked(Relation rel, const TsKeyIndex *key, Datum ignored, const TsTrackOptions *options)
 {
-	static const Oid types[] = {OIDOID, OIDOID, OIDOID, INT2ARRAYOID, TEXTOID, INT2ARRAYOID, BOOLOID, INT4OID, BOOLOID, TEXTOID,
+	static const Oid types[] = {OIDOID, OIDOID, OIDOID, INT2ARRAYOID, TEXTOID, INT2ARRAYOID, BOOLOID, INT4OID, TEXTOID,
 	OIDARRAYOID};
 	AttrNumber *keys = palloc(sizeof(AttrNumber) * key->nkeys);
 	Datum	   *key_types = palloc(sizeof(Datum) * key->nkeys);
-	Datum		values[11];
+	Datum		values[10];
 	Oid			logid,
 				seqid;
-	bool		created;
 	TsCatalog	cat;
 
 	for (int i = 0; i < key->nkeys; i++)
@@ -229,7 +312,7 @@ insert_tracked(Relation rel, const TsKeyIndex *key, Datum ignored, const TsTrack
 		keys[i] = key->columns[i].attnum;
 		key_types[i] = ObjectIdGetDatum(getBaseType(TupleDescAttr(RelationGetDescr(rel), keys[i] - 1)->atttypid));
 	}
-	values[7] = Int32GetDatum(ts_shape_register(rel, &created));
+	values[7] = Int32GetDatum(ts_shape_register(rel, NULL));
 	ts_catalog_enter(&cat);
 	ts_logtable_create(rel, &logid, &seqid);
 	values[0] = ObjectIdGetDatum(RelationGetRelid(rel));
@@ -239,13 +322,11 @@ insert_tracked(Relation rel, const TsKeyIndex *key, Datum ignored, const TsTrack
 	values[4] = CStringGetTextDatum(options->images ? options->images : "changed");
 	values[5] = ignored;
 	values[6] = BoolGetDatum(options->explicitly);
-	values[9] = CStringGetTextDatum(ts_system_identity());
-	values[8] = BoolGetDatum(rel->rd_rel->relpersistence == RELPERSISTENCE_UNLOGGED);
-	values[10] = PointerGetDatum(construct_array(key_types, key->nkeys, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+	values[8] = CStringGetTextDatum(ts_system_identity());
+	values[9] = PointerGetDatum(construct_array(key_types, key->nkeys, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
 	ts_sql("INSERT INTO tracksync.tracked_table (source, log, seq, keys, key_types, images, ignored, explicitly, shape, "
-		   "system_identity) VALUES ($1, $2, $3, $4, $11, $5, $6, $7, $8, $10)", SPI_OK_INSERT, 11, types, values, NULL);
-	/* a crash empties unlogged tables without an event: this row goes with it */
-	ts_sql("INSERT INTO tracksync_log.survivor (source) SELECT $1 WHERE $9", SPI_OK_INSERT, 9, types, values, NULL);
+		   "system_identity) VALUES ($1, $2, $3, $4, $10, $5, $6, $7, $8, $9)", SPI_OK_INSERT, 10, types, values, NULL);
+	ts_survivors_note(RelationGetRelid(rel));
 	ts_catalog_leave(&cat);
 }
 
@@ -326,6 +407,8 @@ ts_track(Oid source, const TsTrackOptions *options)
 	relation_close(rel, NoLock);
 	if (tracked == NULL)
 		make_triggers(source);
+	else
+		restore_triggers(source);
 }
 
 void
@@ -339,113 +422,12 @@ ts_untrack(Oid source)
 
 	LockRelationOid(source, ShareRowExclusiveLock);
 	ts_catalog_enter(&cat);
-	drop_trigger(source, ROW_TRIGGER);
-	foreach(lc, family(source))
-		if (get_rel_relkind(lfirst_oid(lc)) != RELKIND_FOREIGN_TABLE)
-			drop_trigger(lfirst_oid(lc), TRUNCATE_TRIGGER);
+	for_family(source, drop_triggers);
 	ts_sql("DELETE FROM tracksync.tracked_table WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_DELETE, 1, types, values, NULL);
-	ts_sql("DELETE FROM tracksync_log.survivor WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_DELETE, 1, types, values, NULL);
+	ts_survivors_forget(source);
 	CommandCounterIncrement();
 	ts_logtable_drop(tracked->log);
 	ts_catalog_leave(&cat);
 	foreach(lc, family(source))
 		CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
-}
-
-/* Did the command give a key column another type, or by USING other values? */
-static bool
-retypes_key(const EventTriggerData *data, Oid relid)
-{
-	TsTracked  *tracked = ts_tracked_load_newest(relid);
-	ListCell   *lc;
-
-	if (tracked == NULL || !IsA(data->parsetree, AlterTableStmt))
-		return false;
-	foreach(lc, ((AlterTableStmt *) data->parsetree)->cmds)
-	{
-		const AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
-		AttrNumber	attnum = cmd->subtype == AT_AlterColumnType ? get_attnum(relid, cmd->name) : InvalidAttrNumber;
-
-		for (int i = 0; attnum != InvalidAttrNumber && i < tracked->nkeys; i++)
-			if (tracked->keys[i] == attnum)
-				return true;
-	}
-	return false;
-}
-
-/* Rows changed in a way that the log does not tell. */
-static void
-note_gap(Oid relid)
-{
-	Relation	rel = relation_open(relid, AccessShareLock);
-	TsSource   *source = ts_source_lookup(rel);
-	TsEvent		event = {.op = TS_OP_GAP, .cid = TS_NO_COMMAND};
-
-	if (source != NULL)
-		ts_buffer_add(source->log, &event);
-	relation_close(rel, NoLock);
-}
-
-/* The OIDs in the first column of the n rows just read, as a list in a context that outlives them. */
-static List *
-result_oids(uint64 n, MemoryContext context)
-{
-	MemoryContext old = MemoryContextSwitchTo(context);
-	List	   *oids = NIL;
-
-	for (uint64 i = 0; i < n; i++)
-	{
-		bool		isnull;
-
-		oids = lappend_oid(oids, DatumGetObjectId(ts_sql_value(i, 1, &isnull)));
-	}
-	MemoryContextSwitchTo(old);
-	return oids;
-}
-
-/*
- * Event trigger at the end of CREATE TABLE and ALTER TABLE: partitions that came get their TRUNCATE trigger, and a tracked table's
- * new shape is written down.
- */
-Datum
-tracksync_partition_added(PG_FUNCTION_ARGS)
-{
-	MemoryContext context = CurrentMemoryContext;
-	List	   *roots,
-			   *altered;
-	ListCell   *lc;
-	static const Oid types[] = {TEXTOID};
-	Datum		values[1];
-	TsCatalog	cat;
-	uint64		n;
-
-	if (adding_partitions)
-		PG_RETURN_NULL();
-	ts_catalog_enter(&cat);
-	/* the partitioned tables that this command gave partitions, if they are tracked and one of theirs has no trigger yet */
-	n = ts_sql("WITH RECURSIVE touched AS (SELECT c.objid AS relid FROM pg_event_trigger_ddl_commands() c "
-			   "WHERE c.classid = 'pg_class'::regclass UNION SELECT i.inhparent FROM touched t JOIN pg_inherits i ON i.inhrelid = t.relid), "
-			   "family AS (SELECT t.source::oid AS root, t.source::oid AS relid FROM tracksync.tracked_table t JOIN touched x "
-			   "ON x.relid = t.source::oid UNION SELECT f.root, i.inhrelid FROM family f JOIN pg_inherits i ON i.inhparent = f.relid) "
-			   "SELECT DISTINCT f.root FROM family f JOIN pg_class c ON c.oid = f.root JOIN pg_class l ON l.oid = f.relid "
-			   "WHERE c.relkind = 'p' AND l.relkind IN ('r', 'p') "
-			   "AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = f.relid AND g.tgname = '" TRUNCATE_TRIGGER "')",
-			   SPI_OK_SELECT, 0, NULL, NULL, NULL);
-	roots = result_oids(n, context);
-	foreach(lc, roots)
-		ts_track_partitions(lfirst_oid(lc));
-	/* each shape is written down when it comes, with who made it; not while a dump is restored, whose numbers are other ones */
-	values[0] = CStringGetTextDatum(ts_system_identity());
-	n = ts_sql("SELECT DISTINCT t.source::oid FROM pg_event_trigger_ddl_commands() c JOIN tracksync.tracked_table t "
-			   "ON t.source::oid = c.objid AND c.classid = 'pg_class'::regclass WHERE t.system_identity = $1",
-			   SPI_OK_SELECT, 1, types, values, NULL);
-	altered = result_oids(n, context);
-	foreach(lc, altered)
-	{
-		(void) ts_shape_of(lfirst_oid(lc));
-		if (retypes_key((EventTriggerData *) fcinfo->context, lfirst_oid(lc)))
-			note_gap(lfirst_oid(lc));
-	}
-	ts_catalog_leave(&cat);
-	PG_RETURN_NULL();
 }

@@ -4,6 +4,8 @@
 
 #include "nodes/pg_list.h"
 
+#include "log/event.h"
+
 /* Options of ts_track; what is not set stays as it is when the table is tracked already. */
 typedef struct TsTrackOptions
 {
@@ -20,8 +22,22 @@ typedef struct TsTrackOptions
  * 22023, 55000 (another key while links exist).
  */
 extern void ts_track(Oid source, const TsTrackOptions *options);
+/* Their names; first among a table's triggers, unless somebody has a name for it that sorts before. */
+#define TS_ROW_TRIGGER "00_tracksync_row"
+#define TS_TRUNCATE_TRIGGER "00_tracksync_truncate"
+
 /* Gives partitions of a tracked table that came later what PostgreSQL does not clone; inside ts_catalog_enter. */
 extern void ts_track_partitions(Oid root);
+/* Sets the triggers of a tracked table and its partitions to ENABLE ALWAYS; inside ts_catalog_enter. */
+extern void ts_track_enable(Oid root);
+/* Takes from a partition that was detached what the tracking of its root gave it; inside ts_catalog_enter. */
+extern void ts_track_leave(Oid partition);
+/* Are the triggers of the table and its partitions there, ENABLE ALWAYS? Inside ts_catalog_enter. */
+extern bool ts_track_is_watched(Oid root);
+/* Adds an event that is not about a row to a tracked table's log. */
+extern void ts_track_add_event(Oid source, TsEvent event);
+/* Is the DDL that runs now one of these functions'? */
+extern bool ts_track_is_altering(void);
 /* 42809 if the relation is of a kind that cannot be tracked. */
 extern void ts_check_trackable(Oid source);
 /* Removes triggers, log and the row of tracked_table. */

@@ -362,6 +362,8 @@ ts_link_evolve(TsLink *link, Relation source, Relation target)
 	int			ncolumns = link->ncolumns;
 
 	link->source_partitioned = source->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
+	if (link->tracked == NULL)
+		link->tracked = ts_tracked_need(link->source);
 	e.then = ts_shape_get(link->shape);
 	e.now = ts_shape_now(source);
 	read_target_names(&e);

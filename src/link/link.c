@@ -20,6 +20,10 @@ ts_link_target(const TsLink *link)
 	return quote_qualified_identifier(link->target_schema, link->target_name);
 }
 
+#define TRIGGER_OF_LEAF(name) \
+	"(SELECT concat(g.oid, '.', g.xmin) AS version, g.tgenabled::text AS state FROM pg_trigger g " \
+	"WHERE g.tgrelid = c.oid AND g.tgname = '" name "')"
+
 char *
 ts_source_storage(Oid source)
 {
@@ -30,11 +34,16 @@ ts_source_storage(Oid source)
 	char	   *result;
 
 	ts_catalog_enter(&cat);
-	/* pg_partition_tree is empty for what is not partitioned */
-	ts_sql_reading("SELECT string_agg(c.oid::text || ':' || c.relfilenode || ':' || coalesce(t.tgenabled::text, '-') || "
-				   "coalesce(u.tgenabled::text, '-'), ' ' ORDER BY c.oid) "
-				   "FROM pg_class c LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgname = '00_tracksync_row' "
-				   "LEFT JOIN pg_trigger u ON u.tgrelid = c.oid AND u.tgname = '00_tracksync_truncate' WHERE c.relkind = 'r' AND (c.oid = $1 OR c.oid IN (SELECT relid::oid FROM pg_partition_tree($1::regclass)))",
+	/*
+	 * "ddl|leaf leaf …", the first of which stands for the event trigger. Per leaf OID:triggers:file:states. A trigger's row has another xmin after a transaction that touched it, also if its
+	 * state is what it was; pg_partition_tree is empty for what is not partitioned.
+	 */
+	ts_sql_reading("SELECT concat((SELECT concat(e.oid, '.', e.xmin, '.', e.evtenabled) FROM pg_event_trigger e WHERE e.evtname = 'tracksync_ddl_done'), '|', "
+				   "string_agg(concat(c.oid, ':', r.version, '/', u.version, ':', c.relfilenode, ':', coalesce(r.state, '-'), "
+				   "coalesce(u.state, '-')), ' ' ORDER BY c.oid)) FROM pg_class c "
+				   "LEFT JOIN LATERAL " TRIGGER_OF_LEAF("00_tracksync_row") " r ON true "
+				   "LEFT JOIN LATERAL " TRIGGER_OF_LEAF("00_tracksync_truncate") " u ON true "
+				   "WHERE c.relkind = 'r' AND (c.oid = $1 OR c.oid IN (SELECT relid::oid FROM pg_partition_tree($1::regclass)))",
 				   1, types, values, NULL);
 	result = ts_keep(context, ts_sql_text(0, 1));
 	ts_catalog_leave(&cat);
@@ -58,9 +67,30 @@ has_entry(const char *list, const char *entry, int colons)
 	return false;
 }
 
-TsStorageChange
-ts_storage_compare(const char *then, const char *now)
+/* The list of leaves. */
+static const char *
+leaves(const char *storage)
 {
+	const char *bar = strchr(storage, '|');
+
+	return bar ? bar + 1 : storage;
+}
+
+/* Did the event trigger stand guard all the time? */
+static bool
+guarded(const char *then, const char *now)
+{
+	const char *bar = strchr(now, '|');
+
+	return bar != NULL && bar > now && bar[-1] == 'A' && strncmp(then, now, bar - now + 1) == 0;
+}
+
+TsStorageChange
+ts_storage_compare(const char *stored, const char *found)
+{
+	const char *then = leaves(stored),
+			   *now = leaves(found);
+
 	for (const char *p = now; p != NULL && *p; p = strchr(p, ' ') ? strchr(p, ' ') + 1 : NULL)
 	{
 		const char *end = p + strcspn(p, " ");
@@ -71,8 +101,13 @@ ts_storage_compare(const char *then, const char *now)
 	if (strcmp(then, now) == 0)
 		return TS_STORAGE_SAME;
 	for (const char *p = then; p != NULL && *p; p = strchr(p, ' ') ? strchr(p, ' ') + 1 : NULL)
-		if (!has_entry(now, p, 1))
+		if (!has_entry(now, p, 2))
 			return TS_STORAGE_LOST;
+	/* ALTER TYPE … USING may have changed the keys */
+	if (!guarded(stored, found))
+		for (const char *p = then; p != NULL && *p; p = strchr(p, ' ') ? strchr(p, ' ') + 1 : NULL)
+			if (!has_entry(now, p, 3))
+				return TS_STORAGE_LOST;
 	return TS_STORAGE_REWRITTEN;
 }
 

@@ -142,8 +142,9 @@ extern void ts_link_check_rights(const TsLink *link, Relation source, Relation t
 extern char *ts_link_target(const TsLink *link);
 
 /*
- * Where the source's rows are stored and whether they are watched, leaf by leaf: "oid:file:states …", the states being those of
- * the row and the TRUNCATE trigger (A = always; anything else, or - for none, is not to be trusted). Read under the active snapshot.
+ * Where the source's rows are stored and whether they are watched, leaf by leaf: "ddl|oid:triggers:file:states …". The row and the
+ * TRUNCATE trigger have a version (their OID and who wrote them) and a state (A = always; anything else, or - for none, is not to
+ * be trusted); "ddl" is the same for the event trigger. Read under the active snapshot.
  */
 extern char *ts_source_storage(Oid source);
 
@@ -151,7 +152,7 @@ typedef enum TsStorageChange
 {
 	TS_STORAGE_SAME,
 	TS_STORAGE_REWRITTEN,		/* leaves were rewritten or added: values may have changed, rows may have come, without an event */
-	TS_STORAGE_LOST				/* a leaf is gone, or not watched: rows may have gone without an event */
+	TS_STORAGE_LOST				/* a leaf is gone, or is not or was not watched: rows may have gone without an event */
 } TsStorageChange;
 
 extern TsStorageChange ts_storage_compare(const char *then, const char *now);

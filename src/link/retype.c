@@ -103,9 +103,18 @@ is_widening(const TsShapeAtt *was, const TsShapeAtt *is)
 	return is->typmod > was->typmod;
 }
 
+static bool
+is_tracked_key(const TsLink *link, AttrNumber attnum)
+{
+	for (int i = 0; i < link->tracked->nkeys; i++)
+		if (link->tracked->keys[i] == attnum)
+			return true;
+	return false;
+}
+
 /*
  * What becomes of the target's values: cast, where no value can fail to be cast (a cast to a string type cuts it), else NULL, to
- * be filled in from the source.
+ * be filled in from the source. A key is cast in any case: it is what the rows are found by.
  */
 static char *
 conversion(const TsLink *link, const TsShapeAtt *was, const TsShapeAtt *is, const char *value)
@@ -114,6 +123,17 @@ conversion(const TsLink *link, const TsShapeAtt *was, const TsShapeAtt *is, cons
 	char		category;
 	bool		preferred;
 
+	if (is_tracked_key(link, is->attnum))
+	{
+		if (!can_coerce_type(1, &was->type, &is->type, COERCION_EXPLICIT))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("key column \"%s\" of target table %s cannot be cast from %s to %s", is->name, ts_link_target(link),
+							was->type_name, is->type_name),
+					 errdetail("The type of the source's column was changed."),
+					 errhint("Change the target's column by hand, with the same USING as the source's.")));
+		return psprintf("(%s)::%s", value, type);
+	}
 	get_type_category_preferred(is->type, &category, &preferred);
 	if (is_widening(was, is) ||
 		(category == TYPCATEGORY_STRING && get_typtype(is->type) == TYPTYPE_BASE &&

@@ -12,7 +12,8 @@
 #define EVENT_PAIR 0x40
 
 /* Positions are part of the format. */
-static const char ops[] = {TS_OP_INSERT, TS_OP_UPDATE, TS_OP_DELETE, TS_OP_TRUNCATE, TS_OP_GAP, TS_OP_OPERATION};
+static const char ops[] = {TS_OP_INSERT, TS_OP_UPDATE, TS_OP_DELETE, TS_OP_TRUNCATE, TS_OP_GAP, TS_OP_OPERATION,
+TS_OP_SCHEMA};
 
 static int
 op_number(char op)

@@ -21,6 +21,17 @@
 #define TS_OP_TRUNCATE 'T'
 #define TS_OP_GAP 'G'
 #define TS_OP_OPERATION 'O'
+#define TS_OP_SCHEMA 'S'		/* the columns changed; image: TsSchemaEvent */
+
+/* The image of a gap that hides no row that went: rows came with an attached partition. */
+#define TS_GAP_ATTACHED "A"
+
+/* Numbers of rows of tracksync.table_shape. */
+typedef struct TsSchemaEvent
+{
+	int32		before;
+	int32		after;
+} TsSchemaEvent;
 
 /* The command of an event that has none: it stays where it came among the events of its transaction. */
 #define TS_NO_COMMAND InvalidCommandId
@@ -32,7 +43,7 @@ typedef struct TsEvent
 	CommandId	cid;			/* of the command that made the change, or TS_NO_COMMAND */
 	const char *key;			/* packed values; NULL = none */
 	Size		key_size;
-	const char *image;			/* see image.h, of an O event operation.h; NULL = none */
+	const char *image;			/* see image.h, of an O event operation.h, of S and G above; NULL = none */
 	Size		image_size;
 } TsEvent;
 

@@ -1,6 +1,7 @@
 /* prune.c: removing what nobody needs any more from a change log. */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -11,9 +12,11 @@
 #include "utils/snapmgr.h"
 
 #include "base/catalog.h"
+#include "log/event.h"
 #include "log/logtable.h"
 #include "log/position.h"
 #include "log/prune.h"
+#include "log/tracked.h"
 
 /* The positions of the source's links, or NULL if it is busy. Locks the row of tracked_table. */
 static bool
@@ -77,6 +80,48 @@ delete_passed(Oid logid, int n, TsPosition *const *positions)
 	return deleted;
 }
 
+/* Is an event left that tells a key? */
+static bool
+has_keys(Oid logid)
+{
+	Relation	rel = table_open(logid, AccessShareLock);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+	bool		found = false;
+
+	while (!found && table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		TsEventReader reader;
+		TsEvent		event;
+		bool		isnull;
+
+		ts_events_begin(&reader, PG_DETOAST_DATUM_PACKED(slot_getattr(slot, TS_LOG_EVENTS, &isnull)));
+		while (!found && ts_events_next(&reader, &event))
+			found = event.key != NULL;
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	table_close(rel, NoLock);
+	return found;
+}
+
+/*
+ * A retyped key: since then events are told as gaps. When all links have passed those with the former type, the log takes to the new
+ * one.
+ */
+static void
+renew_keys(Oid source, Oid logid)
+{
+	TsTracked  *tracked = ts_tracked_load(source);
+	Relation	rel = relation_open(source, AccessShareLock);
+
+	if (tracked != NULL && !ts_tracked_keys_fit(tracked, RelationGetDescr(rel)) && !has_keys(logid))
+		ts_tracked_renew_keys(source);
+	relation_close(rel, NoLock);
+}
+
 int64
 ts_log_prune(Oid source, bool everything)
 {
@@ -91,7 +136,11 @@ ts_log_prune(Oid source, bool everything)
 		return 0;
 	ts_catalog_enter(&cat);
 	if (lock_and_load(source, context, &logid, &n, &positions) && (n > 0 || everything))
+	{
 		deleted = delete_passed(logid, n, positions);
+		CommandCounterIncrement();
+		renew_keys(source, logid);
+	}
 	ts_catalog_leave(&cat);
 	return deleted;
 }

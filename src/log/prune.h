@@ -7,7 +7,7 @@
 /*
  * Deletes the log rows that every link of the source has passed; with everything also the rest of a log without links.
  * Does nothing, and waits for nobody, if another session prunes or makes a link just now, or under REPEATABLE READ (whose
- * snapshot is too old to judge). Returns the events deleted, operation records included.
+ * snapshot is too old to judge). A log whose keys are of a former type takes to the new one when it can. Returns the events deleted, operation records included.
  */
 extern int64 ts_log_prune(Oid source, bool everything);
 

@@ -106,31 +106,36 @@ shape_arrays(TupleDesc desc, Datum *values)
 }
 
 int32
-ts_shape_register(Relation rel, bool *created)
+ts_shape_register(Relation rel, int32 *before)
 {
 	static const Oid types[] = {OIDOID, TEXTARRAYOID, OIDARRAYOID, INT4ARRAYOID, OIDARRAYOID, INT2ARRAYOID, BOOLARRAYOID,
 	BOOLARRAYOID, BOOLARRAYOID, TEXTARRAYOID, TEXTARRAYOID};
 	Datum		values[1 + NARRAYS];
 	TsCatalog	cat;
 	bool		isnull;
-	int32		id;
+	int32		id,
+				newest = 0;
+	bool		same = false;
 
 	values[0] = ObjectIdGetDatum(RelationGetRelid(rel));
 	shape_arrays(RelationGetDescr(rel), values + 1);
-	*created = false;
 	ts_catalog_enter(&cat);
 	values[NARRAYS] = expressions(RelationGetRelid(rel), RelationGetDescr(rel)->natts);
-	/* the newest shape, if it is still this one */
-	if (ts_sql("SELECT s.shape FROM (SELECT * FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY shape DESC LIMIT 1) s "
-			   "WHERE s.names = $2 AND s.types = $3 AND s.typmods = $4 AND s.collations = $5 "
-			   "AND s.notnulls = $8 AND s.generateds = $9 AND s.defaults = $11",
-			   SPI_OK_SELECT, 11, types, values, NULL) == 0)
+	/* the newest shape, and whether it is still this one */
+	if (ts_sql("SELECT s.shape, s.names = $2 AND s.types = $3 AND s.typmods = $4 AND s.collations = $5 "
+			   "AND s.notnulls = $8 AND s.generateds = $9 AND s.defaults = $11 "
+			   "FROM tracksync.table_shape s WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY shape DESC LIMIT 1",
+			   SPI_OK_SELECT, 11, types, values, NULL) == 1)
 	{
+		newest = DatumGetInt32(ts_sql_value(0, 1, &isnull));
+		same = DatumGetBool(ts_sql_value(0, 2, &isnull)) && !isnull;
+	}
+	if (before != NULL)
+		*before = same ? 0 : newest;
+	if (!same)
 		ts_sql("INSERT INTO tracksync.table_shape (source, names, types, typmods, collations, lens, byvals, notnulls, "
 			   "generateds, type_names, defaults) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING shape",
 			   SPI_OK_INSERT_RETURNING, 11, types, values, NULL);
-		*created = true;
-	}
 	id = DatumGetInt32(ts_sql_value(0, 1, &isnull));
 	ts_catalog_leave(&cat);
 	return id;
@@ -254,8 +259,7 @@ int32
 ts_shape_of(Oid relid)
 {
 	Relation	rel = relation_open(relid, AccessShareLock);
-	bool		created;
-	int32		id = ts_shape_register(rel, &created);
+	int32		id = ts_shape_register(rel, NULL);
 
 	relation_close(rel, NoLock);
 	return id;

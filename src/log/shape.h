@@ -34,8 +34,11 @@ typedef struct TsShape
 	TsShapeAtt *atts;
 } TsShape;
 
-/* The number of the shape the relation has now; writes it down if it is new (created = true then). */
-extern int32 ts_shape_register(Relation rel, bool *created);
+/*
+ * The number of the shape the relation has now; writes it down if it is new. before, if not NULL: the number of the shape it had,
+ * or 0 if that is the same or there was none.
+ */
+extern int32 ts_shape_register(Relation rel, int32 *before);
 /* The same for a relation that is not open. */
 extern int32 ts_shape_of(Oid relid);
 /* The shape the relation has now, in the current context, without writing it down; its number is 0. */

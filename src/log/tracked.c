@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -61,9 +62,8 @@ ts_system_identity(void)
 	return psprintf(UINT64_FORMAT "/%u", GetSystemIdentifier(), MyDatabaseId);
 }
 
-/* The log is empty: from here on it has the keys in the types they have now. */
-static void
-set_key_types(Oid source)
+void
+ts_tracked_renew_keys(Oid source)
 {
 	static const Oid types[] = {OIDOID};
 	Datum		values[] = {ObjectIdGetDatum(source)};
@@ -74,6 +74,8 @@ set_key_types(Oid source)
 		   "UNION ALL SELECT b.ord, p.typbasetype FROM b JOIN pg_type p ON p.oid = b.type WHERE p.typtype = 'd') "
 		   "UPDATE tracksync.tracked_table t SET key_types = (SELECT array_agg(b.type ORDER BY b.ord) FROM b JOIN pg_type p "
 		   "ON p.oid = b.type WHERE p.typtype <> 'd') WHERE t.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 1, types, values, NULL);
+	/* writers look again */
+	CacheInvalidateRelcacheByRelid(source);
 }
 
 /*
@@ -104,7 +106,7 @@ adopt(Oid source, Oid logid, bool strict)
 				 errmsg("the key of tracked table \"%s\" was not found after a restore", get_rel_name(source)),
 				 errhint("Call tracksync.untrack with cascade => true, and make the links anew.")));
 	}
-	set_key_types(source);
+	ts_tracked_renew_keys(source);
 	ts_sql("WITH s AS (SELECT names FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY shape DESC LIMIT 1), "
 		   "m AS (SELECT u.n AS was, a.attnum AS is FROM s, unnest(s.names) WITH ORDINALITY u(name, n) JOIN pg_attribute a "
 		   "ON a.attrelid = $1 AND a.attname = u.name AND a.attnum > 0 AND NOT a.attisdropped) "

@@ -40,6 +40,9 @@ extern Oid	ts_tracked_root(Oid relid);
 /* Are the key columns of the types that the log has them in? Not after ALTER TABLE … TYPE of one. */
 extern bool ts_tracked_keys_fit(const TsTracked *tracked, TupleDesc source);
 
+/* The log holds no key: from here on it has them in the types of now. Inside ts_catalog_enter. */
+extern void ts_tracked_renew_keys(Oid source);
+
 /* One key column's index support. */
 typedef struct TsKeyColumn
 {

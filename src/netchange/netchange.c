@@ -86,11 +86,11 @@ ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const
 	stream->event_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync event", ALLOCSET_DEFAULT_SIZES);
 	begin_sort(stream);
 
-	while ((logged = ts_log_scan_next(scan, false)) != NULL)
+	while ((logged = ts_log_scan_next(scan)) != NULL)
 	{
 		ts_pending_add(pending, logged);
-		/* then nothing but the counts is wanted */
-		if (!pending->wholesale)
+		/* wholesale: then nothing but the counts is wanted */
+		if (!pending->wholesale && logged->event.key != NULL)
 			tuplesort_puttupleslot(stream->sort, ts_log_scan_slot(scan));
 		CHECK_FOR_INTERRUPTS();
 	}

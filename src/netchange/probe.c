@@ -78,7 +78,7 @@ ts_probe_begin(Relation source, const TsTracked *tracked, Snapshot snapshot)
 	probe->index = ts_key_index_find(source, tracked->nkeys, tracked->keys);
 	if (probe->index == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 				 errmsg("the key of tracked table \"%s\" has no unique index any more", RelationGetRelationName(source)),
 				 errhint("Create the unique index again, or untrack the table and track it with another key.")));
 	/* the log's key order is that of the index that was there when tracking began */

@@ -86,7 +86,7 @@ next_row(TsLogScan *scan)
 }
 
 const TsLogged *
-ts_log_scan_next(TsLogScan *scan, bool operations)
+ts_log_scan_next(TsLogScan *scan)
 {
 	TsLogged   *logged = &scan->logged;
 
@@ -97,8 +97,6 @@ ts_log_scan_next(TsLogScan *scan, bool operations)
 				return NULL;
 		logged->seq = scan->next_seq++;
 		if (scan->pos != NULL && ts_position_passed(scan->pos, logged->txid, logged->seq))
-			continue;
-		if (!operations && logged->event.op == TS_OP_OPERATION)
 			continue;
 		return logged;
 	}
@@ -180,8 +178,18 @@ ts_log_scan_end(TsLogScan *scan)
 void
 ts_pending_add(TsPending *pending, const TsLogged *logged)
 {
-	pending->rows++;
-	pending->wholesale |= logged->event.op == TS_OP_TRUNCATE || logged->event.op == TS_OP_GAP;
+	const TsEvent *event = &logged->event;
+
+	if (event->op == TS_OP_OPERATION)
+		return;
+	if (event->op == TS_OP_SCHEMA)
+		pending->schema_changes++;
+	else
+		pending->rows++;
+	if (event->op == TS_OP_GAP && event->image != NULL)
+		pending->rows_came = true;
+	else
+		pending->wholesale |= event->op == TS_OP_TRUNCATE || event->op == TS_OP_GAP;
 	if (logged->txid == ts_own_txid())
 		pending->last_seq = Max(pending->last_seq, logged->seq);
 	if (pending->oldest_txid == 0 || logged->txid < pending->oldest_txid)
@@ -195,10 +203,10 @@ ts_log_pending(const TsTracked *tracked, Snapshot snapshot, const TsPosition *po
 	TsLogScan  *scan = ts_log_scan_begin(tracked, snapshot, pos);
 	const TsLogged *logged;
 
-	while ((logged = ts_log_scan_next(scan, false)) != NULL)
+	while ((logged = ts_log_scan_next(scan)) != NULL)
 	{
 		ts_pending_add(&result, logged);
-		if (any_will_do)
+		if (any_will_do && (result.rows > 0 || result.schema_changes > 0))
 			break;
 	}
 	ts_log_scan_end(scan);

@@ -22,7 +22,7 @@ typedef struct TsLogged
 /* pos may be NULL: all events. The log stays locked (AccessShare) until the transaction ends. */
 extern TsLogScan *ts_log_scan_begin(const TsTracked *tracked, Snapshot snapshot, const TsPosition *pos);
 /* The next event, valid until the next call, or NULL; operation records are passed over unless asked for. */
-extern const TsLogged *ts_log_scan_next(TsLogScan *scan, bool operations);
+extern const TsLogged *ts_log_scan_next(TsLogScan *scan);
 extern void ts_log_scan_end(TsLogScan *scan);
 
 /* An event as a row that can be sorted: k1 … kN are the key columns in their own base types, NULL where it has no key. */
@@ -41,8 +41,10 @@ extern TupleTableSlot *ts_log_scan_slot(TsLogScan *scan);
 
 typedef struct TsPending
 {
-	int64		rows;			/* events not shipped */
+	int64		rows;			/* events not shipped, those of columns apart */
+	int64		schema_changes;
 	bool		wholesale;		/* a TRUNCATE or a gap is among them */
+	bool		rows_came;		/* a gap of the kind that hides no row that went */
 	int64		last_seq;		/* the highest seq of the running transaction's own rows, 0 if there is none */
 	uint64		oldest_txid;	/* of the pending events, 0 = none */
 } TsPending;

@@ -12,6 +12,7 @@
 #include "base/catalog.h"
 #include "base/quote.h"
 #include "base/sequence.h"
+#include "log/survivor.h"
 #include "netchange/scan.h"
 #include "plan/fingerprint.h"
 #include "plan/plan.h"
@@ -52,28 +53,11 @@ static const struct
 	[TS_CHANGE_INSERT] = {TS_PRIORITY_INSERT, "insert", TS_STATEMENT_INSERT_ALL, "insert %lld row%s into %s"},
 };
 
-/* An unlogged table is emptied by a crash, without an event. */
-static bool
-lost_in_crash(Relation source)
-{
-	static const Oid types[] = {OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(RelationGetRelid(source))};
-	TsCatalog	cat;
-	bool		lost;
-
-	if (source->rd_rel->relpersistence != RELPERSISTENCE_UNLOGGED)
-		return false;
-	ts_catalog_enter(&cat);
-	lost = ts_sql_reading("SELECT FROM tracksync_log.survivor WHERE source OPERATOR(pg_catalog.=) $1", 1, types, values, NULL) == 0;
-	ts_catalog_leave(&cat);
-	return lost;
-}
-
 /* What an active link's plan can rely on. */
 static TsStorageChange
 source_trust(const TsLink *link, Relation source, bool distrust)
 {
-	if (distrust || lost_in_crash(source))
+	if (distrust || ts_survivors_missing(RelationGetRelid(source)))
 		return TS_STORAGE_LOST;
 	return ts_storage_compare(link->storage, ts_source_storage(link->source));
 }
@@ -88,7 +72,7 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 		TsStorageChange trust = source_trust(link, source, distrust);
 		TsChangeSource *changes = trust == TS_STORAGE_LOST ? NULL : ts_log_source(link, source, snapshot, pending);
 
-		*compared = changes == NULL || trust != TS_STORAGE_SAME || link->values_unknown;
+		*compared = changes == NULL || trust != TS_STORAGE_SAME || link->values_unknown || pending->rows_came;
 		/* which rows went the log still tells; what the rows hold it does not */
 		if (changes != NULL && *compared)
 			return ts_repair_source(link, source, target, changes);

@@ -1,5 +1,5 @@
 -- Cases that a review of the code brought to light: each was once a wrong row, a lost one, or a right too many.
-SET client_min_messages = warning;
+SET client_min_messages = error;
 SELECT plan(43);
 CREATE EXTENSION IF NOT EXISTS citext;
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
@@ -60,9 +60,9 @@ SELECT is(done('l6'), 'delete1', 'a TRUNCATE without trigger is noticed');
 -- a shape whose row was rolled back is not remembered
 CREATE TABLE s7 (id int PRIMARY KEY, v text); CREATE TABLE t7 (LIKE s7 INCLUDING ALL); INSERT INTO s7 VALUES (1, 'a');
 SELECT tracksync.create_link('l7', 's7', 'public.t7', schema_policy => 'ignore'), done('l7');
-ALTER EVENT TRIGGER tracksync_partition_added DISABLE;
+ALTER EVENT TRIGGER tracksync_ddl_done DISABLE;
 ALTER TABLE s7 ADD x int;
-ALTER EVENT TRIGGER tracksync_partition_added ENABLE ALWAYS;
+ALTER EVENT TRIGGER tracksync_ddl_done ENABLE ALWAYS;
 BEGIN; UPDATE s7 SET v = 'b'; SAVEPOINT a; ROLLBACK TO a; UPDATE s7 SET v = 'c'; ROLLBACK;
 UPDATE s7 SET v = 'd';
 SELECT is(done('l7'), 'update1', 'after a savepoint and a rollback');

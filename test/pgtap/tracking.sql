@@ -40,7 +40,7 @@ ALTER TABLE a DROP w;
 ALTER TABLE a ADD extra int DEFAULT 7;
 ALTER TABLE a ALTER name TYPE varchar(100);
 DELETE FROM a WHERE id = 3;
-SELECT results_eq($$SELECT op, old ->> 'name', new ->> 'name' FROM tracksync.changes('a') ORDER BY seq$$, $$VALUES ('UPDATE', 'three', 'drei'), ('DELETE', 'drei', NULL)$$,
+SELECT results_eq($$SELECT op, old ->> 'name', new ->> 'name' FROM tracksync.changes('a') WHERE op <> 'ALTER' ORDER BY seq$$, $$VALUES ('UPDATE', 'three', 'drei'), ('DELETE', 'drei', NULL)$$,
   'images are read after ALTER TABLE, under today''s names');
 SELECT is((SELECT old ? 'w' FROM tracksync.changes('a') WHERE op = 'UPDATE'), false, 'a dropped column is not shown');
 SELECT results_eq($$SELECT columns_added, columns_dropped, columns_renamed::text, columns_retyped FROM tracksync.summary('a')$$,

@@ -1,0 +1,326 @@
+/*
+ * ddl.c: what DDL does to tracked tables, written down as it happens.
+ *
+ * Event triggers only keep the books early and say what is lost. Without them (dropped, or a restore ran with them off) the next
+ * plan sees the same from the catalog: shapes (link/evolve.c), files and triggers of the source's leaves (ts_source_storage).
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/pg_type.h"
+#include "commands/event_trigger.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "tcop/cmdtag.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "base/catalog.h"
+#include "base/quote.h"
+#include "capture/track.h"
+#include "log/logtable.h"
+#include "log/shape.h"
+#include "log/survivor.h"
+#include "log/tracked.h"
+
+PG_FUNCTION_INFO_V1(tracksync_ddl_done);
+PG_FUNCTION_INFO_V1(tracksync_ddl_dropped);
+
+/* What the command did to a tracked table besides what the catalog shows. */
+typedef struct Effect
+{
+	bool		gap;			/* rows changed, or may change from here on, without an event */
+	bool		attached;		/* rows came with a partition */
+	bool		enable;			/* triggers were enabled: ours are to fire always */
+	bool		detached;
+} Effect;
+
+static bool
+names_our_trigger(const AlterTableCmd *cmd)
+{
+	return strcmp(cmd->name, TS_ROW_TRIGGER) == 0 || strcmp(cmd->name, TS_TRUNCATE_TRIGGER) == 0;
+}
+
+static bool
+is_key(const TsTracked *tracked, AttrNumber attnum)
+{
+	for (int i = 0; i < tracked->nkeys; i++)
+		if (tracked->keys[i] == attnum)
+			return true;
+	return false;
+}
+
+static void
+add_effect(Effect *effect, const AlterTableCmd *cmd, const TsTracked *tracked)
+{
+	switch (cmd->subtype)
+	{
+		case AT_AlterColumnType:
+			/* by USING it may have got other values */
+			effect->gap |= is_key(tracked, get_attnum(tracked->source, cmd->name));
+			break;
+		case AT_EnableTrig:
+		case AT_EnableAlwaysTrig:
+			effect->enable |= names_our_trigger(cmd);
+			effect->gap |= names_our_trigger(cmd);
+			break;
+		case AT_EnableReplicaTrig:
+		case AT_DisableTrig:
+			effect->gap |= names_our_trigger(cmd);
+			break;
+		case AT_EnableTrigAll:
+		case AT_EnableTrigUser:
+			effect->enable = effect->gap = true;
+			break;
+		case AT_DisableTrigAll:
+		case AT_DisableTrigUser:
+			effect->gap = true;
+			break;
+		case AT_AttachPartition:
+			effect->attached = true;
+			break;
+		case AT_DetachPartition:
+#if PG_VERSION_NUM >= 140000
+		case AT_DetachPartitionFinalize:
+#endif
+			effect->gap = effect->detached = true;
+			break;
+		default:
+			break;
+	}
+}
+
+static Effect
+effect_of(const EventTriggerData *data, const TsTracked *tracked)
+{
+	Effect		effect = {0};
+	ListCell   *lc;
+
+	if (!IsA(data->parsetree, AlterTableStmt))
+		return effect;
+	foreach(lc, ((AlterTableStmt *) data->parsetree)->cmds)
+		add_effect(&effect, lfirst_node(AlterTableCmd, lc), tracked);
+	return effect;
+}
+
+static void
+note_shape(Oid source)
+{
+	Relation	rel = relation_open(source, AccessShareLock);
+	TsSchemaEvent schema;
+
+	schema.after = ts_shape_register(rel, &schema.before);
+	relation_close(rel, NoLock);
+	if (schema.before != 0)
+		ts_track_add_event(source, (TsEvent) {.op = TS_OP_SCHEMA, .image = (char *) &schema, .image_size = sizeof(schema)});
+}
+
+/* The OIDs in the first column of the n rows just read, as a list in a context that outlives them. */
+static List *
+result_oids(uint64 n, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	List	   *oids = NIL;
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		oids = lappend_oid(oids, DatumGetObjectId(ts_sql_value(i, 1, &isnull)));
+	}
+	MemoryContextSwitchTo(old);
+	return oids;
+}
+
+/* Runs a query for OIDs; $1 is this database's identity. */
+static List *
+find_oids(const char *sql, MemoryContext context)
+{
+	static const Oid types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(ts_system_identity())};
+
+	return result_oids(ts_sql(sql, SPI_OK_SELECT, 1, types, values, NULL), context);
+}
+
+/* Tracked tables t whose key is one no more, as far as the catalog shows it without a lock. */
+#define KEYLESS \
+	"(EXISTS (SELECT FROM unnest(t.keys) k LEFT JOIN pg_attribute a ON a.attrelid = t.source AND a.attnum = k AND a.attnotnull " \
+	"AND NOT a.attisdropped WHERE a.attnum IS NULL) " \
+	"OR NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.source AND i.indisunique AND i.indisvalid AND i.indpred IS NULL " \
+	"AND i.indexprs IS NULL AND i.indnkeyatts = cardinality(t.keys) " \
+	"AND (SELECT array_agg(u.k) FROM unnest(i.indkey::int2[]) WITH ORDINALITY u(k, n) WHERE u.n <= i.indnkeyatts) @> t.keys))"
+
+static bool
+is_keyless(Oid source)
+{
+	static const Oid types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(source)};
+
+	return ts_sql("SELECT FROM tracksync.tracked_table t WHERE t.source OPERATOR(pg_catalog.=) $1 AND " KEYLESS, SPI_OK_SELECT,
+				  1, types, values, NULL) > 0;
+}
+
+/* Says what a tracked table lacks; true if it is complete. */
+static bool
+check_health(Oid source)
+{
+	bool		keyless = is_keyless(source);
+	bool		watched = ts_track_is_watched(source);
+
+	if (keyless)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("tracked table %s has no key any more", ts_quote_relation(source)),
+				 errdetail("A column of the key it is tracked by is gone or may be NULL, or they have no unique index."),
+				 errhint("Restore the key, or untrack the table and track it by another one. Until then it cannot be pushed.")));
+	if (!watched)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("not all changes of tracked table %s are recorded any more", ts_quote_relation(source)),
+				 errdetail("A trigger of tracksync is disabled or gone."),
+				 errhint("tracksync.track(%s) puts it right. Until then each push compares.",
+						 quote_literal_cstr(ts_quote_relation(source)))));
+	return !keyless && watched;
+}
+
+/* Partitions that are ones no more lose the trigger that PostgreSQL does not take away itself. */
+static void
+leave_partitions(void)
+{
+	List	   *left = find_oids("SELECT g.tgrelid FROM pg_trigger g WHERE g.tgname = '" TS_TRUNCATE_TRIGGER "' "
+								 "AND NOT EXISTS (SELECT FROM tracksync.tracked_table t WHERE t.source = g.tgrelid "
+								 "OR t.source IN (SELECT relid FROM pg_partition_ancestors(g.tgrelid))) AND $1 IS NOT NULL",
+								 CurrentMemoryContext);
+	ListCell   *lc;
+
+	foreach(lc, left)
+		ts_track_leave(lfirst_oid(lc));
+}
+
+/* Writes down what became of a tracked table. */
+static void
+note_table(Oid source, const Effect *effect)
+{
+	if (get_rel_relkind(source) == RELKIND_PARTITIONED_TABLE)
+		ts_track_partitions(source);
+	if (effect->enable)
+		ts_track_enable(source);
+	note_shape(source);
+	ts_survivors_note(source);
+	if (!check_health(source) || effect->gap)
+		ts_track_add_event(source, (TsEvent) {.op = TS_OP_GAP});
+	else if (effect->attached)
+		ts_track_add_event(source, (TsEvent) {.op = TS_OP_GAP, .image = TS_GAP_ATTACHED, .image_size = strlen(TS_GAP_ATTACHED)});
+	if (effect->detached)
+		leave_partitions();
+}
+
+/* At the end of CREATE TABLE and ALTER TABLE. */
+Datum
+tracksync_ddl_done(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	TsCatalog	cat;
+	ListCell   *lc;
+	List	   *touched;
+
+	if (ts_track_is_altering())
+		PG_RETURN_NULL();
+	ts_catalog_enter(&cat);
+	/* a relation, or what it is a partition of; not while a dump is restored, whose books are about other numbers */
+	touched = find_oids("WITH RECURSIVE touched AS (SELECT c.objid AS relid FROM pg_event_trigger_ddl_commands() c "
+						"WHERE c.classid = 'pg_class'::regclass UNION SELECT i.inhparent FROM touched t JOIN pg_inherits i ON i.inhrelid = t.relid) "
+						"SELECT t.source::oid FROM tracksync.tracked_table t JOIN touched x ON x.relid = t.source::oid "
+						"WHERE t.system_identity = $1", context);
+	foreach(lc, touched)
+	{
+		TsTracked  *tracked = ts_tracked_load_newest(lfirst_oid(lc));
+		Effect		effect;
+
+		if (tracked == NULL)
+			continue;
+		effect = effect_of((EventTriggerData *) fcinfo->context, tracked);
+		note_table(lfirst_oid(lc), &effect);
+	}
+	ts_catalog_leave(&cat);
+	PG_RETURN_NULL();
+}
+
+/* A source that was dropped takes its books with it; its links stay, to be dropped by whoever made them. */
+static void
+note_dropped_source(Oid source)
+{
+	static const Oid types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(source)};
+	MemoryContext context = CurrentMemoryContext;
+	bool		isnull;
+	Oid			logid;
+	char	   *links;
+
+	if (ts_sql("SELECT log::oid, (SELECT string_agg(quote_ident(name), ', ' ORDER BY name) FROM tracksync.link l "
+			   "WHERE l.source OPERATOR(pg_catalog.=) t.source) FROM tracksync.tracked_table t WHERE source OPERATOR(pg_catalog.=) $1",
+			   SPI_OK_SELECT, 1, types, values, NULL) == 0)
+		return;
+	logid = DatumGetObjectId(ts_sql_value(0, 1, &isnull));
+	links = ts_keep(context, ts_sql_text(0, 2));
+	if (links != NULL)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("a source was dropped that has links: %s", links),
+				 errhint("Drop them, too, with tracksync.drop_link. Their targets keep their rows.")));
+	ts_sql("DELETE FROM tracksync.tracked_table WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_DELETE, 1, types, values, NULL);
+	if (get_rel_name(logid) != NULL)
+		ts_logtable_drop(logid);
+}
+
+static void
+warn_of_dropped_targets(void)
+{
+	uint64		n = ts_sql("SELECT quote_ident(l.name), quote_ident(l.target_schema) || '.' || quote_ident(l.target_name) FROM tracksync.link l "
+						   "JOIN pg_event_trigger_dropped_objects() o ON o.objid = l.target::oid AND o.objsubid = 0 "
+						   "AND o.classid = 'pg_class'::regclass ORDER BY l.name", SPI_OK_SELECT, 0, NULL, NULL, NULL);
+
+	for (uint64 i = 0; i < n; i++)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("the target of link %s was dropped: %s", ts_sql_text(i, 1), ts_sql_text(i, 2)),
+				 errhint("Drop the link with tracksync.drop_link, or make the table anew.")));
+}
+
+/*
+ * After a command that dropped something: tables, columns (with their type, say), triggers, indexes. What ALTER TABLE drops is seen
+ * at its end.
+ */
+Datum
+tracksync_ddl_dropped(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	const Effect none = {0};
+	TsCatalog	cat;
+	ListCell   *lc;
+	List	   *gone,
+			   *touched;
+
+	if (ts_track_is_altering() || ((EventTriggerData *) fcinfo->context)->tag == CMDTAG_ALTER_TABLE)
+		PG_RETURN_NULL();
+	ts_catalog_enter(&cat);
+	gone = find_oids("SELECT t.source::oid FROM tracksync.tracked_table t JOIN pg_event_trigger_dropped_objects() o ON o.objid = t.source::oid "
+					 "AND o.objsubid = 0 AND o.classid = 'pg_class'::regclass WHERE t.system_identity = $1", context);
+	foreach(lc, gone)
+		note_dropped_source(lfirst_oid(lc));
+	warn_of_dropped_targets();
+	/* of an index that went its table is not told */
+	touched = find_oids("WITH RECURSIVE o AS (SELECT * FROM pg_event_trigger_dropped_objects()), touched AS ("
+						"SELECT o.objid AS relid FROM o WHERE o.classid = 'pg_class'::regclass AND o.objsubid > 0 "
+						"UNION ALL SELECT to_regclass(quote_ident(o.address_names[1]) || '.' || quote_ident(o.address_names[2]))::oid FROM o "
+						"WHERE o.object_type = 'trigger'), "
+						"family AS (SELECT relid FROM touched UNION SELECT i.inhparent FROM family f JOIN pg_inherits i ON i.inhrelid = f.relid) "
+						"SELECT t.source::oid FROM tracksync.tracked_table t JOIN pg_class c ON c.oid = t.source "
+						"WHERE t.system_identity = $1 AND (t.source::oid IN (SELECT relid FROM family) "
+						"OR (EXISTS (SELECT FROM o WHERE o.object_type = 'index') AND " KEYLESS "))", context);
+	foreach(lc, touched)
+		note_table(lfirst_oid(lc), &none);
+	ts_catalog_leave(&cat);
+	PG_RETURN_NULL();
+}
