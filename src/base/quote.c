@@ -41,6 +41,14 @@ ts_quote_type(Oid typid, int32 typmod)
 }
 
 char *
+ts_show_type(Oid typid, int32 typmod)
+{
+	char	   *type = ts_quote_type(typid, typmod);
+
+	return strncmp(type, "pg_catalog.", 11) == 0 ? type + 11 : type;
+}
+
+char *
 ts_quote_collation(Oid collid)
 {
 	HeapTuple	tup = SearchSysCache1(COLLOID, ObjectIdGetDatum(collid));

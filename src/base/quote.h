@@ -14,6 +14,8 @@ extern char *ts_quote_relation(Oid relid);
 extern char *ts_relation_name(Oid relid);
 /* schema.type with type modifier, or the plain built-in name. */
 extern char *ts_quote_type(Oid typid, int32 typmod);
+/* The same for people: the server's own types without their schema. */
+extern char *ts_show_type(Oid typid, int32 typmod);
 /* schema.collation */
 extern char *ts_quote_collation(Oid collid);
 /* OPERATOR(schema.=) */

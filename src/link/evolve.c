@@ -300,7 +300,7 @@ add_column_step(Evolution *e, TsColumn *col, const TsShapeAtt *att, const char *
 	else if (value)
 		appendStringInfo(&sql, ";\nALTER TABLE %s ALTER COLUMN %s DROP DEFAULT", ts_link_target(link), name);
 	step = ts_link_schema_step(link, TS_PRIORITY_ADD_COLUMN, "add_column",
-							   psprintf("add column %s %s to %s", name, type, ts_link_target(link)), sql.data);
+							   psprintf("add column %s %s to %s", name, ts_show_type(att->type, att->typmod), ts_link_target(link)), sql.data);
 	if (att->notnull && !value)
 		step->after = psprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", ts_link_target(link), name);
 	col->future = psprintf("%s::%s", value ? value : "NULL", type);

@@ -202,7 +202,7 @@ alter_type(Alteration *a, const TsShapeAtt *was, const TsShapeAtt *is, Form_pg_a
 		appendStringInfo(&action, " COLLATE %s", ts_quote_collation(is->collation));
 	appendStringInfo(&action, " USING %s", using);
 	alter(a, &a->sql, action.data);
-	say(a, psprintf("type %s%s", type, is->collation != was->collation && OidIsValid(is->collation) ?
+	say(a, psprintf("type %s%s", ts_show_type(is->type, is->typmod), is->collation != was->collation && OidIsValid(is->collation) ?
 					psprintf(" collate %s", ts_quote_collation(is->collation)) : ""));
 	a->destructive = !is_widening(was, is);
 	a->col->retyped = true;

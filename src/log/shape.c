@@ -40,7 +40,7 @@ shape_invalidate(Datum arg, Oid relid)
 static char *
 type_text(Form_pg_attribute att)
 {
-	char	   *type = ts_quote_type(att->atttypid, att->atttypmod);
+	char	   *type = ts_show_type(att->atttypid, att->atttypmod);
 
 	if (!OidIsValid(att->attcollation) || att->attcollation == get_typcollation(att->atttypid))
 		return type;

@@ -12,7 +12,12 @@ sql('postgres', "CREATE EXTENSION tracksync;
 	CREATE UNLOGGED TABLE usrc (id int PRIMARY KEY, v text); CREATE TABLE utgt (id int PRIMARY KEY, v text);
 	INSERT INTO src SELECT i, 'v' FROM generate_series(1, 1000) i; INSERT INTO usrc SELECT i, 'v' FROM generate_series(1, 10) i;
 	SELECT tracksync.create_link('l', 'src', 'public.tgt'), tracksync.create_link('u', 'usrc', 'public.utgt');
-	SELECT tracksync.push('l'); SELECT tracksync.push('u');");
+	SELECT tracksync.push('l'); SELECT tracksync.push('u');
+	CREATE TABLE psrc (id int PRIMARY KEY, v text) PARTITION BY RANGE (id); CREATE TABLE ptgt (id int PRIMARY KEY, v text);
+	CREATE TABLE psrc1 PARTITION OF psrc FOR VALUES FROM (0) TO (10); CREATE UNLOGGED TABLE psrc2 PARTITION OF psrc FOR VALUES FROM (10) TO (20);
+	INSERT INTO psrc SELECT i, 'v' FROM generate_series(5, 15) i; SELECT tracksync.create_link('p', 'psrc', 'public.ptgt'); SELECT tracksync.push('p');
+	CREATE TABLE lsrc (id int PRIMARY KEY, v text); CREATE TABLE ltgt (id int PRIMARY KEY, v text); INSERT INTO lsrc VALUES (1, 'v'), (2, 'v');
+	SELECT tracksync.create_link('later', 'lsrc', 'public.ltgt'); SELECT tracksync.push('later'); ALTER TABLE lsrc SET UNLOGGED; SELECT tracksync.push('later');");
 same('postgres', 'first copy');
 
 # committed changes, one transaction prepared, one open when the server dies
@@ -34,6 +39,8 @@ is(sql('postgres', 'SELECT count(*) FROM usrc'), '0', 'the crash emptied the unl
 sql('postgres', "INSERT INTO usrc VALUES (3, 'new')");
 is(sql('postgres', "SELECT string_agg(kind || rows, ' ' ORDER BY step) FROM tracksync.push('u')"), 'delete9 update1', 'the next push compares');
 is(sql('postgres', 'SELECT string_agg(u::text, $$ $$) FROM utgt u'), '(3,new)', 'and the target follows');
+is(sql('postgres', "SELECT string_agg(kind || rows, ' ' ORDER BY step) FROM tracksync.push('p')"), 'delete6', 'so does one that has an unlogged partition');
+is(sql('postgres', "SELECT string_agg(kind || rows, ' ' ORDER BY step) FROM tracksync.push('later')"), 'delete2', 'and one that became unlogged');
 sql('postgres', "INSERT INTO usrc VALUES (4, 'log')");
 is(sql('postgres', "SELECT string_agg(kind || rows || destructive, ' ' ORDER BY step) FROM tracksync.plan('u')"), 'insert1false', 'then the log is trusted again');
 
