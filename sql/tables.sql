@@ -48,6 +48,7 @@ CREATE TABLE tracksync.link (
   create_target    boolean NOT NULL,
   source_attnums   smallint[] NOT NULL,       -- the mapping: attribute number of the source …
   target_columns   text[] NOT NULL,           -- … to column of the target
+  target_attnums   smallint[] NOT NULL,       -- … and to its attribute number; 0: found by its name
   columns          jsonb,                     -- as given
   initial          text NOT NULL CHECK (initial IN ('copy', 'mirror', 'none')),
   on_conflict      text NOT NULL,
@@ -60,6 +61,7 @@ CREATE TABLE tracksync.link (
   own_seq          bigint NOT NULL DEFAULT 0, -- … those up to here
   storage          text NOT NULL,             -- the source's files at the last push
   shape            int NOT NULL,              -- and its columns
+  followed         int NOT NULL,              -- the shape that the target has followed
   system_identity  text NOT NULL,             -- the server and database the position is of
   created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
   last_push        timestamptz,

@@ -69,7 +69,7 @@ static bool
 converts(const TsLink *link)
 {
 	for (int i = 0; i < link->ncolumns; i++)
-		if (link->columns[i].source_type != link->columns[i].target_base)
+		if (link->columns[i].source_type != link->columns[i].target_base || link->columns[i].retyped)
 			return true;
 	return false;
 }

@@ -90,6 +90,8 @@ void
 ts_catalog_enter(TsCatalog *cat)
 {
 	ts_become(&cat->identity, ts_extension_owner(), false, NULL);
+	/* constants in defaults */
+	(void) set_config_option("TimeZone", "UTC", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
 }
 

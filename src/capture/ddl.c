@@ -230,9 +230,11 @@ tracksync_ddl_done(PG_FUNCTION_ARGS)
 	ts_catalog_enter(&cat);
 	/* a relation, or what it is a partition of; not while a dump is restored, whose books are about other numbers */
 	touched = find_oids("WITH RECURSIVE touched AS (SELECT c.objid AS relid FROM pg_event_trigger_ddl_commands() c "
-						"WHERE c.classid = 'pg_class'::regclass UNION SELECT i.inhparent FROM touched t JOIN pg_inherits i ON i.inhrelid = t.relid) "
-						"SELECT t.source::oid FROM tracksync.tracked_table t JOIN touched x ON x.relid = t.source::oid "
-						"WHERE t.system_identity = $1", context);
+						"WHERE c.classid = 'pg_class'::regclass UNION SELECT i.inhparent FROM touched t JOIN pg_inherits i ON i.inhrelid = t.relid), "
+						"heirs AS (SELECT c.objid AS relid FROM pg_event_trigger_ddl_commands() c "
+						"WHERE c.classid = 'pg_class'::regclass UNION SELECT i.inhrelid FROM heirs t JOIN pg_inherits i ON i.inhparent = t.relid) "
+						"SELECT t.source::oid FROM tracksync.tracked_table t WHERE t.system_identity = $1 "
+						"AND (t.source::oid IN (SELECT relid FROM touched) OR t.source::oid IN (SELECT relid FROM heirs))", context);
 	foreach(lc, touched)
 	{
 		TsTracked  *tracked = ts_tracked_load_newest(lfirst_oid(lc));

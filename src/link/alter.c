@@ -19,14 +19,14 @@
 static void
 update_columns(const TsLink *link, const TsLinkOptions *o)
 {
-	static const Oid types[] = {TEXTOID, INT2ARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, OIDOID, INT4OID};
-	Datum		values[8];
-	char		nulls[9] = "        ";
+	static const Oid types[] = {TEXTOID, INT2ARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, OIDOID, INT4OID, INT2ARRAYOID};
+	Datum		values[9];
+	char		nulls[10] = "         ";
 	TsCatalog	cat;
 
 	values[0] = CStringGetTextDatum(link->name);
 	values[7] = Int32GetDatum(ts_shape_of(link->source));
-	values[1] = ts_link_column_arrays(link, &values[2]);
+	values[1] = ts_link_column_arrays(link, &values[2], &values[8]);
 	values[3] = JsonbPGetDatum(o->columns);
 	nulls[3] = o->columns ? ' ' : 'n';
 	values[4] = CStringGetTextDatum(link->target_schema);
@@ -36,8 +36,8 @@ update_columns(const TsLink *link, const TsLinkOptions *o)
 	ts_catalog_enter(&cat);
 	/* other columns, or another table: what the log says since the last push is not enough */
 	ts_sql("UPDATE tracksync.link SET source_attnums = $2, target_columns = $3, columns = coalesce($4, columns), target_schema = $5, "
-		   "target_name = $6, target = $7, shape = $8, state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1",
-		   SPI_OK_UPDATE, 8, types, values, nulls);
+		   "target_name = $6, target = $7, shape = $8, followed = $8, target_attnums = $9, state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1",
+		   SPI_OK_UPDATE, 9, types, values, nulls);
 	ts_catalog_leave(&cat);
 }
 
@@ -76,7 +76,10 @@ given_columns(const char *name)
 	TsCatalog	cat;
 
 	ts_catalog_enter(&cat);
-	ts_sql("SELECT columns FROM tracksync.link WHERE name = $1", SPI_OK_SELECT, 1, types, values, NULL);
+	/* under the names of now: they may have been given others since */
+	ts_sql("SELECT (SELECT jsonb_object_agg(m.t, a.attname) FROM unnest(l.source_attnums, l.target_columns) m(a, t) "
+		   "JOIN pg_attribute a ON a.attrelid = l.source AND a.attnum = m.a) FROM tracksync.link l WHERE l.name = $1 AND l.columns IS NOT NULL "
+		   "UNION ALL SELECT NULL LIMIT 1", SPI_OK_SELECT, 1, types, values, NULL);
 	text = ts_keep(context, ts_sql_text(0, 1));
 	ts_catalog_leave(&cat);
 	return text ? DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text))) : NULL;

@@ -199,16 +199,19 @@ track_source(Oid source, const TsLinkOptions *options)
 }
 
 Datum
-ts_link_column_arrays(const TsLink *link, Datum *names)
+ts_link_column_arrays(const TsLink *link, Datum *names, Datum *target_attnums)
 {
 	Datum	   *attnums = palloc(sizeof(Datum) * (link->ncolumns + 1));
 	Datum	   *texts = palloc(sizeof(Datum) * (link->ncolumns + 1));
+	Datum	   *there = palloc(sizeof(Datum) * (link->ncolumns + 1));
 
 	for (int i = 0; i < link->ncolumns; i++)
 	{
 		attnums[i] = Int16GetDatum(link->columns[i].attnum);
 		texts[i] = CStringGetTextDatum(link->columns[i].target_name);
+		there[i] = Int16GetDatum(OidIsValid(link->target) ? link->columns[i].target_attnum : 0);
 	}
+	*target_attnums = PointerGetDatum(construct_array(there, link->ncolumns, INT2OID, 2, true, TYPALIGN_SHORT));
 	*names = PointerGetDatum(construct_array(texts, link->ncolumns, TEXTOID, -1, false, TYPALIGN_INT));
 	return PointerGetDatum(construct_array(attnums, link->ncolumns, INT2OID, 2, true, TYPALIGN_SHORT));
 }
@@ -223,13 +226,13 @@ static void
 insert_link(const TsLink *link, const TsLinkOptions *o)
 {
 	static const Oid types[] = {TEXTOID, OIDOID, OIDOID, TEXTOID, TEXTOID, OIDOID, BOOLOID, INT2ARRAYOID, TEXTARRAYOID,
-		TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, JSONBOID, TEXTOID, INT4OID};
+		TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, JSONBOID, TEXTOID, INT4OID, INT2ARRAYOID};
 	const char *initial = or_default(o->initial, "copy");
 	Snapshot	snapshot = GetTransactionSnapshot();
 	TsTracked  *tracked = ts_tracked_need(link->source);
 	TsPending	pending;
-	Datum		values[22];
-	char		nulls[23] = "                      ";
+	Datum		values[23];
+	char		nulls[24] = "                       ";
 	TsCatalog	cat;
 
 	/* from here on, what commits is a change; what this transaction did so far is not */
@@ -244,7 +247,7 @@ insert_link(const TsLink *link, const TsLinkOptions *o)
 	values[5] = ObjectIdGetDatum(link->target);
 	nulls[5] = OidIsValid(link->target) ? ' ' : 'n';
 	values[6] = BoolGetDatum(link->create_target);
-	values[7] = ts_link_column_arrays(link, &values[8]);
+	values[7] = ts_link_column_arrays(link, &values[8], &values[22]);
 	values[9] = CStringGetTextDatum(initial);
 	values[10] = CStringGetTextDatum(or_default(o->on_conflict, "error"));
 	values[11] = CStringGetTextDatum(or_default(o->on_error, "abort"));
@@ -263,9 +266,9 @@ insert_link(const TsLink *link, const TsLinkOptions *o)
 	ts_catalog_enter(&cat);
 	if (ts_sql("INSERT INTO tracksync.link (name, owner, source, target_schema, target_name, target, create_target, source_attnums, "
 			   "target_columns, initial, on_conflict, on_error, schema_policy, detect, state, position, own_txid, own_seq, storage, "
-			   "columns, system_identity, shape) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
-			   "$16::pg_snapshot, nullif($17, '0')::xid8, $18, $19, $20, $21, $22) ON CONFLICT (name) DO NOTHING",
-			   SPI_OK_INSERT, 22, types, values, nulls) == 0)
+			   "columns, system_identity, shape, followed, target_attnums) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
+			   "$16::pg_snapshot, nullif($17, '0')::xid8, $18, $19, $20, $21, $22, $22, $23) ON CONFLICT (name) DO NOTHING",
+			   SPI_OK_INSERT, 23, types, values, nulls) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("link \"%s\" already exists", link->name),

@@ -135,9 +135,12 @@ read_columns(TsLink *link, MemoryContext context)
 {
 	bool		isnull;
 	Datum	   *attnums,
-			   *names;
-	int			n;
+			   *names,
+			   *there;
+	int			n,
+				nthere;
 
+	deconstruct_array(DatumGetArrayTypeP(ts_sql_value(0, 21, &isnull)), INT2OID, 2, true, TYPALIGN_SHORT, &there, NULL, &nthere);
 	deconstruct_array(DatumGetArrayTypeP(ts_sql_value(0, 10, &isnull)), INT2OID, 2, true, TYPALIGN_SHORT, &attnums, NULL, &n);
 	deconstruct_array(DatumGetArrayTypeP(ts_sql_value(0, 11, &isnull)), TEXTOID, -1, false, TYPALIGN_INT, &names, NULL, &n);
 	link->ncolumns = n;
@@ -146,6 +149,7 @@ read_columns(TsLink *link, MemoryContext context)
 	{
 		link->columns[i].attnum = DatumGetInt16(attnums[i]);
 		link->columns[i].target_name = ts_keep(context, TextDatumGetCString(names[i]));
+		link->columns[i].target_attnum = nthere == n ? DatumGetInt16(there[i]) : 0;
 	}
 }
 
@@ -163,6 +167,7 @@ read_link(MemoryContext context)
 	link->target_schema = ts_keep(context, ts_sql_text(0, 4));
 	link->target_name = ts_keep(context, ts_sql_text(0, 5));
 	link->shape = DatumGetInt32(ts_sql_value(0, 18, &isnull));
+	link->followed = DatumGetInt32(ts_sql_value(0, 22, &isnull));
 	link->by_name = DatumGetBool(ts_sql_value(0, 19, &isnull));
 	link->policy = read_policy(ts_sql_text(0, 20));
 	link->create_target = DatumGetBool(ts_sql_value(0, 6, &isnull));
@@ -233,7 +238,7 @@ load(const char *name, bool lock, MemoryContext context)
 	Datum		values[] = {CStringGetTextDatum(name)};
 	char	   *sql = psprintf("SELECT name, owner::oid, source::oid, target_schema, target_name, create_target, initial, on_conflict, "
 							   "state, source_attnums, target_columns, position::text, own_txid::text, own_seq, storage, system_identity, "
-							   "target::oid, shape, columns IS NULL, schema_policy FROM tracksync.link WHERE name = $1%s", lock ? " FOR UPDATE" : "");
+							   "target::oid, shape, columns IS NULL, schema_policy, target_attnums, followed FROM tracksync.link WHERE name = $1%s", lock ? " FOR UPDATE" : "");
 	TsCatalog	cat;
 	TsLink	   *link = NULL;
 

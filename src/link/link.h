@@ -66,7 +66,7 @@ typedef struct TsColumn
 	bool		is_key;
 	char	   *target_name;
 	/* what follows is known once the target exists */
-	AttrNumber	target_attnum;
+	AttrNumber	target_attnum;	/* until it is resolved: as it was at the last push; 0 = go by its name */
 	Oid			target_type;	/* as declared */
 	Oid			target_base;	/* its base type, */
 	int32		target_typmod;	/* with the type modifier in force */
@@ -78,6 +78,7 @@ typedef struct TsColumn
 	const char *now_name;		/* its name on the target for now; NULL: it has its final name, or is yet to be added */
 	bool		retyped;		/* the target's column will have the source's type */
 	char	   *future;			/* its value after that, over the target's row t; NULL: what it is now */
+	bool		converted;		/* that value is not, bit by bit, what the column holds now */
 } TsColumn;
 
 typedef struct TsLink
@@ -105,7 +106,8 @@ typedef struct TsLink
 	TsTracked  *tracked;
 	bool		by_name;		/* all columns that both sides share, also those to come */
 	TsSchemaPolicy policy;
-	int32		shape;			/* the source's at the last push */
+	int32		shape;			/* the source's at the last push, */
+	int32		followed;		/* and the one that the target has followed */
 	List	   *schema;			/* of TsSchemaStep, in their order */
 	bool		foreseen;		/* the columns are resolved against the target as it will be */
 	bool		values_unknown;	/* after the schema steps only a comparison tells which rows need values */

@@ -11,7 +11,7 @@ extern void ts_link_resolve_target_name(const char *text, TsLink *link);
 extern void ts_link_check_cycle(const TsLink *link);
 /* Maps and checks the link against both relations, which stay locked; tracked may be NULL: as it would be. */
 extern void ts_link_map(TsLink *link, const TsLinkOptions *options, const TsTracked *tracked);
-/* The mapping as it is stored: attribute numbers, and names of the target's columns. */
-extern Datum ts_link_column_arrays(const TsLink *link, Datum *names);
+/* The mapping as it is stored: the source's attribute numbers, the target's names and attribute numbers. */
+extern Datum ts_link_column_arrays(const TsLink *link, Datum *names, Datum *target_attnums);
 
 #endif

@@ -17,6 +17,7 @@
 #include "base/compat.h"
 #include "base/quote.h"
 #include "link/link.h"
+#include "link/retype.h"
 
 /* Can values of this type not be the elements of an array parameter? */
 static bool
@@ -113,6 +114,7 @@ resolve_target_column(TsLink *link, TsColumn *col, Relation target)
 
 	if (col->future != NULL && col->now_name == NULL)
 	{
+		col->target_attnum = 0;
 		foresee_column(col);
 		return;
 	}
@@ -131,6 +133,8 @@ resolve_target_column(TsLink *link, TsColumn *col, Relation target)
 	col->target_type = att->atttypid;
 	col->target_typmod = att->atttypmod;
 	col->target_base = getBaseTypeAndTypmod(att->atttypid, &col->target_typmod);
+	if (col->target_type != col->source_declared)
+		ts_check_type_owner(link, col->source_name, col->source_declared);
 	if (col->retyped)
 		foresee_column(col);
 	col->identity_always = att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
@@ -168,6 +172,12 @@ resolve_keys(TsLink *link)
 				link->keys[i] = j;
 		if (link->keys[i] >= 0)
 			link->columns[link->keys[i]].is_key = true;
+		if (link->keys[i] < 0 && get_attname(link->source, link->tracked->keys[i], true) == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+					 errmsg("a key column of the source of link \"%s\" was dropped", link->name),
+					 errdetail("Table \"%s\" is tracked by a key that it does not have any more.", get_rel_name(link->source)),
+					 errhint("Untrack the table with cascade => true, then make its links anew.")));
 		if (link->keys[i] < 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
@@ -178,8 +188,9 @@ resolve_keys(TsLink *link)
 }
 
 static void
-resolve_target_key(TsLink *link, Relation target)
+resolve_target_key(TsLink *link, Relation source, Relation target)
 {
+	TsKeyIndex *own = ts_key_index_find(source, link->tracked->nkeys, link->tracked->keys);
 	AttrNumber *attnums = palloc(sizeof(AttrNumber) * link->nkeys);
 	TsKeyIndex *index;
 
@@ -205,6 +216,14 @@ resolve_target_key(TsLink *link, Relation target)
 			{
 				link->columns[link->keys[i]].key_eq_op = index->columns[j].eq_op;
 				link->columns[link->keys[i]].key_collation = index->columns[j].collation;
+			}
+	/* a key that will have another type will be compared as the source's is */
+	for (int i = 0; own != NULL && i < own->nkeys; i++)
+		for (int j = 0; j < link->nkeys; j++)
+			if (link->columns[link->keys[j]].retyped && link->columns[link->keys[j]].attnum == own->columns[i].attnum)
+			{
+				link->columns[link->keys[j]].key_eq_op = own->columns[i].eq_op;
+				link->columns[link->keys[j]].key_collation = own->columns[i].collation;
 			}
 }
 
@@ -238,6 +257,7 @@ foresee_target(TsLink *link, Relation source)
 	{
 		TsColumn   *col = &link->columns[i];
 
+		ts_check_type_owner(link, col->source_name, col->source_declared);
 		col->target_attnum = i + 1;
 		col->target_type = TupleDescAttr(RelationGetDescr(source), col->attnum - 1)->atttypid;
 		col->target_base = col->source_type;
@@ -255,7 +275,7 @@ ts_link_arrived(TsLink *link)
 	for (int i = 0; i < link->ncolumns; i++)
 	{
 		link->columns[i].now_name = NULL;
-		link->columns[i].retyped = false;
+		link->columns[i].retyped = link->columns[i].converted = false;
 		link->columns[i].future = NULL;
 	}
 }
@@ -286,7 +306,7 @@ ts_link_resolve(TsLink *link, Relation source, Relation target)
 	link->target_partitioned = target->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
 	for (int i = 0; i < link->ncolumns; i++)
 		resolve_target_column(link, &link->columns[i], target);
-	resolve_target_key(link, target);
+	resolve_target_key(link, source, target);
 }
 
 static void

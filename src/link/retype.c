@@ -19,6 +19,7 @@
 
 #include "base/catalog.h"
 #include "base/quote.h"
+#include "link/cast.h"
 #include "link/retype.h"
 
 bool
@@ -47,10 +48,10 @@ ts_default_is_safe(const TsLink *link, const TsShapeAtt *att)
 }
 
 void
-ts_check_type_owner(const TsLink *link, const TsShapeAtt *att)
+ts_check_type_owner(const TsLink *link, const char *column, Oid declared)
 {
-	Oid			element = get_element_type(att->type);
-	Oid			type = OidIsValid(element) ? element : att->type;
+	Oid			element = get_element_type(declared);
+	Oid			type = OidIsValid(element) ? element : declared;
 	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 	Oid			owner;
 
@@ -61,10 +62,10 @@ ts_check_type_owner(const TsLink *link, const TsShapeAtt *att)
 	if (owner != link->owner && !superuser_arg(owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("column \"%s\" of the source of link \"%s\" is of a type that belongs to role \"%s\"", att->name, link->name,
+				 errmsg("column \"%s\" of the source of link \"%s\" is of a type that belongs to role \"%s\"", column, link->name,
 						GetUserNameFromId(owner, true)),
-				 errdetail("On the target, code of that role could run with the rights of the link's owner."),
-				 errhint("Change the target by hand, or let the link ignore column changes: schema_policy => 'ignore'.")));
+				 errdetail("By its casts or constraints, code of that role could run with the rights of the link's owner."),
+				 errhint("Give the target's column the same type by hand, or leave the column out of the link's columns.")));
 }
 
 static bool
@@ -81,26 +82,52 @@ same_default(const TsShapeAtt *a, const TsShapeAtt *b)
 	return strcmp(a->expression, b->expression) == 0;
 }
 
+/* Is a value of the one type, stored, one of the other? */
+static bool
+same_bits(Oid was, Oid is)
+{
+	return was == is || IsBinaryCoercible(getBaseType(was), is);
+}
+
 /* Does every value of the one type fit into the other, unchanged? */
 static bool
-is_widening(const TsShapeAtt *was, const TsShapeAtt *is)
+is_widening(const TsShapeAtt *a, const TsShapeAtt *b)
 {
-	if (was->type != is->type)
-		return is->typmod == -1 && can_coerce_type(1, &was->type, &is->type, COERCION_IMPLICIT);
-	if (is->typmod == -1 || was->typmod == is->typmod)
-		return true;
-	if (was->typmod == -1)
-		return false;
-	if (is->type == NUMERICOID)
+	static const struct
 	{
-		int			was_scale = (was->typmod - VARHDRSZ) & 0x7ff,
-					is_scale = (is->typmod - VARHDRSZ) & 0x7ff,
-					was_precision = ((was->typmod - VARHDRSZ) >> 16) & 0xffff,
-					is_precision = ((is->typmod - VARHDRSZ) >> 16) & 0xffff;
+		Oid			was;
+		Oid			is;
+	}			exact[] = {
+		{INT2OID, INT4OID}, {INT2OID, INT8OID}, {INT2OID, NUMERICOID}, {INT2OID, FLOAT4OID}, {INT2OID, FLOAT8OID},
+		{INT4OID, INT8OID}, {INT4OID, NUMERICOID}, {INT4OID, FLOAT8OID}, {INT8OID, NUMERICOID}, {FLOAT4OID, FLOAT8OID},
+		{NAMEOID, TEXTOID}, {DATEOID, TIMESTAMPOID}, {MACADDROID, MACADDR8OID}
+	};
+	int32		was_typmod = a->typmod;
+	Oid			was = getBaseTypeAndTypmod(a->type, &was_typmod);
+
+	if (a->type != b->type && get_typtype(b->type) == TYPTYPE_DOMAIN)
+		return false;
+	if (was != b->type && a->type != b->type)
+	{
+		for (int i = 0; i < lengthof(exact); i++)
+			if (exact[i].was == was && exact[i].is == b->type)
+				return b->typmod == -1;
+		return b->typmod == -1 && IsBinaryCoercible(was, b->type);
+	}
+	if (b->typmod == -1 || was_typmod == b->typmod)
+		return true;
+	if (was_typmod == -1)
+		return false;
+	if (b->type == NUMERICOID)
+	{
+		int			was_scale = (was_typmod - VARHDRSZ) & 0x7ff,
+					is_scale = (b->typmod - VARHDRSZ) & 0x7ff,
+					was_precision = ((was_typmod - VARHDRSZ) >> 16) & 0xffff,
+					is_precision = ((b->typmod - VARHDRSZ) >> 16) & 0xffff;
 
 		return is_scale >= was_scale && is_precision - is_scale >= was_precision - was_scale;
 	}
-	return is->typmod > was->typmod;
+	return b->typmod > was_typmod;
 }
 
 static bool
@@ -110,36 +137,6 @@ is_tracked_key(const TsLink *link, AttrNumber attnum)
 		if (link->tracked->keys[i] == attnum)
 			return true;
 	return false;
-}
-
-/*
- * What becomes of the target's values: cast, where no value can fail to be cast (a cast to a string type cuts it), else NULL, to
- * be filled in from the source. A key is cast in any case: it is what the rows are found by.
- */
-static char *
-conversion(const TsLink *link, const TsShapeAtt *was, const TsShapeAtt *is, const char *value)
-{
-	char	   *type = ts_quote_type(is->type, is->typmod);
-	char		category;
-	bool		preferred;
-
-	if (is_tracked_key(link, is->attnum))
-	{
-		if (!can_coerce_type(1, &was->type, &is->type, COERCION_EXPLICIT))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("key column \"%s\" of target table %s cannot be cast from %s to %s", is->name, ts_link_target(link),
-							was->type_name, is->type_name),
-					 errdetail("The type of the source's column was changed."),
-					 errhint("Change the target's column by hand, with the same USING as the source's.")));
-		return psprintf("(%s)::%s", value, type);
-	}
-	get_type_category_preferred(is->type, &category, &preferred);
-	if (is_widening(was, is) ||
-		(category == TYPCATEGORY_STRING && get_typtype(is->type) == TYPTYPE_BASE &&
-		 can_coerce_type(1, &was->type, &is->type, COERCION_EXPLICIT)))
-		return psprintf("(%s)::%s", value, type);
-	return psprintf("NULL::%s", type);
 }
 
 /* The target's default, names qualified; NULL = none. */
@@ -163,6 +160,9 @@ typedef struct Alteration
 {
 	TsLink	   *link;
 	TsColumn   *col;
+	const TsShapeAtt *was;
+	const TsShapeAtt *is;
+	Form_pg_attribute att;		/* the target's */
 	StringInfoData sql;
 	StringInfoData what;
 	StringInfoData after;
@@ -182,43 +182,112 @@ say(Alteration *a, const char *what)
 	appendStringInfo(&a->what, "%s%s", a->what.len ? ", " : "", what);
 }
 
+/* A key is what the rows are found by: all of the target's are cast, or none. */
 static void
-alter_type(Alteration *a, const TsShapeAtt *was, const TsShapeAtt *is, Form_pg_attribute att, bool has_default)
+need_key_cast(const Alteration *a, const char *type)
 {
-	char	   *type = ts_quote_type(is->type, is->typmod);
-	char	   *name = (char *) quote_identifier(a->col->target_name);
-	char	   *using = conversion(a->link, was, is, name);
-	bool		emptied = strncmp(using, "NULL::", 6) == 0;
+	const TsLink *link = a->link;
+	char	   *culprit;
+
+	if (!can_coerce_type(1, &a->was->type, &a->is->type, COERCION_EXPLICIT))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("key column \"%s\" of target table %s cannot be cast from %s to %s", a->col->now_name, ts_link_target(link),
+						a->was->type_name, a->is->type_name),
+				 errdetail("The type of the source's column was changed."),
+				 errhint("Change the target's column by hand, with the same USING as the source's.")));
+	if (ts_cast_holds(link, a->col->now_name, type, &culprit))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+			 errmsg("key column \"%s\" of target table %s cannot be cast from %s to %s: a row has %s", a->col->now_name,
+					ts_link_target(link), a->was->type_name, a->is->type_name, culprit),
+			 errdetail("The type of the source's column was changed."),
+			 errhint("Change or delete the row in the target, or change the target's column by hand, with the same USING as the source's.")));
+}
+
+/*
+ * Has the column to be emptied, and filled in from the source? A cast will do where no value can fail to be cast (a string is cut),
+ * or where none of those that are there does.
+ */
+static bool
+must_empty(const Alteration *a, const char *type, Relation source, Relation target)
+{
+	const TsLink *link = a->link;
+	char	   *culprit;
+	char		category;
+	bool		preferred;
+
+	if (is_widening(a->was, a->is))
+		return false;
+	if (is_tracked_key(link, a->is->attnum))
+	{
+		need_key_cast(a, type);
+		return false;
+	}
+	get_type_category_preferred(a->is->type, &category, &preferred);
+	if (can_coerce_type(1, &a->was->type, &a->is->type, COERCION_EXPLICIT) &&
+		((category == TYPCATEGORY_STRING && get_typtype(a->is->type) == TYPTYPE_BASE) ||
+		 ts_cast_holds(link, a->col->now_name, type, &culprit)))
+		return false;
+	/* what is not ours to fill in again is not ours to empty */
+	if (a->att->attidentity != '\0' || ts_cast_has_others(link, source, target, a->col->now_name))
+		ereport(ERROR,
+				(errcode(ERRCODE_CANNOT_COERCE),
+				 errmsg("column \"%s\" of target table %s cannot be cast from %s to %s", a->col->now_name, ts_link_target(link),
+						a->was->type_name, a->is->type_name),
+				 errdetail("The type of the source's column was changed. The target has rows besides those of link \"%s\", or the column is an identity column.",
+						   link->name),
+				 errhint("Change the target's column by hand.")));
+	return true;
+}
+
+/* An emptied column takes on a domain only when it is filled: the domain may not allow NULL. */
+static void
+alter_type(Alteration *a, bool has_default, Relation source, Relation target)
+{
+	int32		typmod = a->is->typmod;
+	Oid			base = getBaseTypeAndTypmod(a->is->type, &typmod);
+	char	   *type = ts_quote_type(a->is->type, a->is->typmod);
+	bool		emptied = must_empty(a, type, source, target);
+	bool		wait = emptied && base != a->is->type;
+	char	   *first = wait ? ts_quote_type(base, typmod) : type;
+	char	   *future = emptied ? psprintf("NULL::%s", first) :
+		psprintf("(t.%s)::%s", quote_identifier(a->col->now_name), first);
 	StringInfoData action;
 
 	initStringInfo(&action);
 	/* a default of the former type may not be castable; it is set again below */
 	if (has_default)
 		alter(a, &a->sql, "DROP DEFAULT");
-	if (emptied && att->attnotnull)
+	if (emptied && a->att->attnotnull)
 		alter(a, &a->sql, "DROP NOT NULL");
-	appendStringInfo(&action, "TYPE %s", type);
-	if (OidIsValid(is->collation) && is->collation != get_typcollation(is->type))
-		appendStringInfo(&action, " COLLATE %s", ts_quote_collation(is->collation));
-	appendStringInfo(&action, " USING %s", using);
+	appendStringInfo(&action, "TYPE %s", first);
+	if (OidIsValid(a->is->collation) && a->is->collation != get_typcollation(wait ? base : a->is->type))
+		appendStringInfo(&action, " COLLATE %s", ts_quote_collation(a->is->collation));
+	appendStringInfo(&action, " USING %s", emptied ? future :
+					 psprintf("(%s)::%s", quote_identifier(a->col->target_name), first));
 	alter(a, &a->sql, action.data);
-	say(a, psprintf("type %s%s", ts_show_type(is->type, is->typmod), is->collation != was->collation && OidIsValid(is->collation) ?
-					psprintf(" collate %s", ts_quote_collation(is->collation)) : ""));
-	a->destructive = !is_widening(was, is);
+	if (wait)
+		alter(a, &a->after, psprintf("TYPE %s", type));
+	say(a, psprintf("type %s%s", ts_show_type(a->is->type, a->is->typmod),
+					a->is->collation != a->was->collation && OidIsValid(a->is->collation) ?
+					psprintf(" collate %s", ts_quote_collation(a->is->collation)) : ""));
+	a->destructive = !is_widening(a->was, a->is);
 	a->col->retyped = true;
-	a->col->future = conversion(a->link, was, is, psprintf("t.%s", quote_identifier(a->col->now_name)));
+	a->col->future = future;
+	a->col->converted = a->destructive || !same_bits(a->was->type, a->is->type);
 	/* what is emptied has to be filled, whatever the log says */
 	a->link->values_unknown |= emptied;
-	if (emptied && att->attnotnull && is->notnull)
+	if (emptied && a->att->attnotnull && (a->is->notnull || !a->was->notnull))
 		alter(a, &a->after, "SET NOT NULL");
 }
 
 void
-ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *was, const TsShapeAtt *is, Relation target)
+ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *was, const TsShapeAtt *is, Relation source, Relation target)
 {
 	AttrNumber	attnum = get_attnum(RelationGetRelid(target), col->now_name);
-	Alteration	a = {.link = link, .col = col};
-	Form_pg_attribute att;
+	Alteration	a = {.link = link, .col = col, .was = was, .is = is};
 	TsShapeAtt	there = {0};
 	bool		retype,
 				renull,
@@ -226,14 +295,14 @@ ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *was, const Ts
 
 	if (attnum <= 0 || was == NULL)
 		return;
-	att = TupleDescAttr(RelationGetDescr(target), attnum - 1);
-	there.type = att->atttypid;
-	there.typmod = att->atttypmod;
-	there.collation = att->attcollation;
-	there.generated = att->attgenerated != '\0';
+	a.att = TupleDescAttr(RelationGetDescr(target), attnum - 1);
+	there.type = a.att->atttypid;
+	there.typmod = a.att->atttypmod;
+	there.collation = a.att->attcollation;
+	there.generated = a.att->attgenerated != '\0';
 	there.expression = target_default(RelationGetRelid(target), attnum);
 	retype = !same_type(was, is) && same_type(was, &there);
-	renull = was->notnull != is->notnull && att->attnotnull == was->notnull;
+	renull = was->notnull != is->notnull && a.att->attnotnull == was->notnull;
 	/* code of the source's owner would run as whoever inserts into the target */
 	redefault = !same_default(was, is) && same_default(was, &there) &&
 		(!ts_default_travels(is) || ts_default_is_safe(link, is));
@@ -243,21 +312,24 @@ ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *was, const Ts
 				 errmsg("column \"%s\" of the source of link \"%s\" was altered", is->name, link->name),
 				 errhint("Let schema changes travel: tracksync.alter_link(%s, schema_policy => 'apply').",
 						 quote_literal_cstr(link->name))));
-	if (link->policy == TS_SCHEMA_IGNORE)
-		return;
 	if (link->policy == TS_SCHEMA_ADDITIVE)
 	{
 		retype &= is_widening(was, is);
 		renull &= was->notnull;
 		redefault = false;
 	}
+	if (link->policy == TS_SCHEMA_IGNORE)
+		retype = renull = redefault = false;
+	/* the new type may mean other values for the target, and no file tells: a cast may be one of names only */
+	if (!same_type(was, is) && !(is_widening(was, is) && same_bits(was->type, is->type) && (retype || same_type(is, &there))))
+		link->values_unknown = true;
 	initStringInfo(&a.sql);
 	initStringInfo(&a.what);
 	initStringInfo(&a.after);
 	if (retype)
-		ts_check_type_owner(link, is);
+		ts_check_type_owner(link, is->name, is->type);
 	if (retype)
-		alter_type(&a, was, is, att, there.expression != NULL && !there.generated);
+		alter_type(&a, there.expression != NULL && !there.generated, source, target);
 	if (renull && !is->notnull)
 		alter(&a, &a.sql, "DROP NOT NULL");
 	if (renull && is->notnull)
@@ -266,8 +338,12 @@ ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *was, const Ts
 		say(&a, is->notnull ? "not null" : "null allowed");
 	if (redefault && !retype && !ts_default_travels(is))
 		alter(&a, &a.sql, "DROP DEFAULT");
-	if ((redefault || (retype && there.expression != NULL)) && ts_default_is_safe(link, is))
+	if (redefault && ts_default_travels(is))
 		alter(&a, &a.sql, psprintf("SET DEFAULT %s", is->expression));
+	/* the target's own stays */
+	else if (retype && !redefault && there.expression != NULL && !there.generated &&
+			 can_coerce_type(1, &was->type, &is->type, COERCION_ASSIGNMENT))
+		alter(&a, &a.sql, psprintf("SET DEFAULT %s", there.expression));
 	if (redefault)
 		say(&a, ts_default_travels(is) ? psprintf("default %s", is->expression) : "no default");
 	if (a.what.len > 0)

@@ -6,12 +6,13 @@
 #include "log/shape.h"
 
 /* Adds the step, if one is needed, and says what the column's values will be until they are written. was may be NULL. */
-extern void ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *was, const TsShapeAtt *is, Relation target);
+extern void ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *was, const TsShapeAtt *is, Relation source,
+								Relation target);
 /*
  * 42501 if values of the column's type could run code of a role that the link's owner has no reason to trust: a type of somebody
  * else's, who is no superuser.
  */
-extern void ts_check_type_owner(const TsLink *link, const TsShapeAtt *att);
+extern void ts_check_type_owner(const TsLink *link, const char *column, Oid declared);
 /*
  * May the default be set on the target? There it runs with the rights of whoever inserts: a call only if the source belongs to the
  * link's owner or a superuser (the server's own functions can run any SQL, too), and none of what does not come with the server.

@@ -112,11 +112,12 @@ adopt(Oid source, Oid logid, bool strict)
 		   "ON a.attrelid = $1 AND a.attname = u.name AND a.attnum > 0 AND NOT a.attisdropped) "
 		   "UPDATE tracksync.link l SET system_identity = $2, state = CASE l.state WHEN 'initial' THEN l.state ELSE 'resync' END, "
 		   "position = pg_current_snapshot(), own_txid = NULL, own_seq = 0, "
+		   "target_attnums = array_fill(0::smallint, ARRAY[cardinality(target_columns)]), "
 		   "source_attnums = (SELECT array_agg(coalesce(m.is, 0) ORDER BY k.ord) FROM unnest(l.source_attnums) WITH ORDINALITY k(n, ord) "
 		   "LEFT JOIN m ON m.was = k.n) WHERE l.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, types, values, NULL);
 	shape[0] = values[0];
 	shape[1] = Int32GetDatum(ts_shape_of(source));
-	ts_sql("UPDATE tracksync.link SET shape = $2 WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, shape_types, shape, NULL);
+	ts_sql("UPDATE tracksync.link SET shape = $2, followed = $2 WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, shape_types, shape, NULL);
 	ts_log_empty(logid);
 	return true;
 }

@@ -1,7 +1,9 @@
 /* fold.c: one key's events, folded. */
 #include "postgres.h"
 
+#include "parser/parse_coerce.h"
 #include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "base/compat.h"
@@ -59,7 +61,8 @@ take_old(TsFold *fold, int i, const TsImage *image, bool kept)
 	Form_pg_attribute att = TupleDescAttr(fold->desc, i);
 
 	fold->known[i] = image->shape != NULL && i < image->natts && image->changed[i] && (image->flags & TS_IMAGE_VALUES) != 0 &&
-		image->shape->atts[i].type == att->atttypid;
+		(image->shape->atts[i].type == att->atttypid ||
+		 (get_typisdefined(image->shape->atts[i].type) && IsBinaryCoercible(image->shape->atts[i].type, att->atttypid)));
 	if (!fold->known[i])
 		return;
 	fold->nulls[i] = image->nulls[i];

@@ -55,7 +55,7 @@ map_change(const TsLink *link, const TsNetChange *net, TsChange *change)
 		change->old_values[i] = net->old_values[att];
 		change->old_nulls[i] = net->old_nulls[att];
 		/* ignored columns go along with any update, and never make a conflict */
-		if (net->old_known[att] && !col->ignored && col->future == NULL)
+		if (net->old_known[att] && !col->ignored && !col->converted)
 			change->mask[i] |= TS_COLUMN_KNOWN;
 		if (net->op == TS_NET_UPDATE && (net->changed[att] || col->ignored))
 		{

@@ -6,11 +6,14 @@
 #include "utils/rel.h"
 
 #include "base/quote.h"
+#include "link/retype.h"
+#include "log/shape.h"
 #include "plan/statement.h"
 
 char *
 ts_statement_create_table(const TsLink *link, Relation source)
 {
+	const TsShape *shape = ts_shape_now(source);
 	StringInfoData sql;
 
 	initStringInfo(&sql);
@@ -23,6 +26,8 @@ ts_statement_create_table(const TsLink *link, Relation source)
 		appendStringInfo(&sql, "%s %s", quote_identifier(col->target_name), ts_quote_type(att->atttypid, att->atttypmod));
 		if (OidIsValid(att->attcollation) && att->attcollation != get_typcollation(att->atttypid))
 			appendStringInfo(&sql, " COLLATE %s", ts_quote_collation(att->attcollation));
+		if (ts_default_is_safe(link, &shape->atts[col->attnum - 1]))
+			appendStringInfo(&sql, " DEFAULT %s", shape->atts[col->attnum - 1].expression);
 		if (att->attnotnull)
 			appendStringInfoString(&sql, " NOT NULL");
 		appendStringInfoString(&sql, ", ");

@@ -192,7 +192,7 @@ write_query(const TsLink *link, bool target_exists)
 		char	   *mine = source_value(col, "s", col->source_name);
 		char	   *theirs = target_value(col);
 
-		if (target_exists && !col->ignored)
+		if (target_exists && (!col->ignored || col->future != NULL))
 		{
 			appendStringInfo(&sql, ", t.ctid IS NOT NULL AND NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))", theirs, mine);
 			appendStringInfo(&have, "%s%s", have.len ? ", " : "", theirs);

@@ -1,0 +1,180 @@
+/* cast.c: can the values that the target has be cast to another type? */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+
+#include "base/catalog.h"
+#include "base/quote.h"
+#include "link/cast.h"
+
+#define FETCH_ROWS 1000
+
+static void
+become_owner(const TsLink *link, TsIdentity *identity)
+{
+	ts_become(identity, link->owner, GetUserId() != link->owner, NULL);
+	SPI_connect();
+}
+
+static void
+leave_owner(const TsIdentity *identity)
+{
+	SPI_finish();
+	ts_unbecome(identity);
+}
+
+static const char *
+only(bool partitioned)
+{
+	return partitioned ? "" : "ONLY ";
+}
+
+/* Casts value by value; *at is the one at hand, kept in context. */
+static void
+cast_all(const TsLink *link, const char *column, const char *type, MemoryContext context, char *volatile *at)
+{
+	SPIPlanPtr	one = NULL;
+	SPIPlanPtr	all = SPI_prepare(psprintf("SELECT t.%s FROM %s%s AS t", quote_identifier(column),
+										   only(get_rel_relkind(link->target) == RELKIND_PARTITIONED_TABLE),
+										   ts_quote_relation(link->target)), 0, NULL);
+	Portal		portal = SPI_cursor_open(NULL, all, NULL, NULL, true);
+
+	for (;;)
+	{
+		SPITupleTable *rows;
+		uint64		n;
+
+		CHECK_FOR_INTERRUPTS();
+		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		rows = SPI_tuptable;
+		n = SPI_processed;
+		for (uint64 i = 0; i < n; i++)
+		{
+			Oid			is = SPI_gettypeid(rows->tupdesc, 1);
+			bool		isnull;
+			Datum		value = SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull);
+
+			if (isnull)
+				continue;
+			if (one == NULL)
+				one = SPI_prepare(psprintf("SELECT ($1)::%s", type), 1, &is);
+			if (*at)
+				pfree(*at);
+			*at = ts_keep(context, SPI_getvalue(rows->vals[i], rows->tupdesc, 1));
+			SPI_execute_plan(one, &value, NULL, true, 1);
+			SPI_freetuptable(SPI_tuptable);
+		}
+		SPI_freetuptable(rows);
+		if (n == 0)
+			break;
+	}
+	SPI_cursor_close(portal);
+}
+
+/* Does it all in a subtransaction; false if a value could not be cast. Other errors are errors. */
+static bool
+try_cast(const TsLink *link, const char *column, const char *type, bool one_by_one, char *volatile *at)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool holds = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		TsIdentity	identity;
+
+		become_owner(link, &identity);
+		if (one_by_one)
+			cast_all(link, column, type, context, at);
+		else
+			SPI_execute(psprintf("SELECT pg_catalog.count((t.%s)::%s) FROM %s%s AS t", quote_identifier(column), type,
+								 only(get_rel_relkind(link->target) == RELKIND_PARTITIONED_TABLE),
+								 ts_quote_relation(link->target)), true, 0);
+		leave_owner(&identity);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		holds = false;
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+			ReThrowError(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return holds;
+}
+
+bool
+ts_cast_holds(const TsLink *link, const char *column, const char *type, char **culprit)
+{
+	char	   *volatile at = NULL;
+
+	*culprit = NULL;
+	if (try_cast(link, column, type, false, &at))
+		return true;
+	if (try_cast(link, column, type, true, &at))
+		return true;
+	*culprit = at ? quote_literal_cstr(at) : "NULL";
+	return false;
+}
+
+bool
+ts_cast_has_others(const TsLink *link, Relation source, Relation target, const char *column)
+{
+	static const Oid types[] = {TEXTOID, OIDOID};
+	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->target)};
+	TsKeyIndex *key = ts_key_index_find(source, link->tracked->nkeys, link->tracked->keys);
+	StringInfoData sql;
+	TsCatalog	cat;
+	TsIdentity	identity;
+	bool		others;
+
+	ts_catalog_enter(&cat);
+	others = ts_sql_reading("SELECT FROM tracksync.link WHERE name <> $1 AND target::oid = $2", 2, types, values, NULL) > 0;
+	ts_catalog_leave(&cat);
+	if (others || key == NULL)
+		return others;
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT FROM %s%s AS t WHERE t.%s IS NOT NULL AND NOT EXISTS (SELECT FROM %s%s AS s WHERE true",
+					 only(target->rd_rel->relkind == RELKIND_PARTITIONED_TABLE), ts_quote_relation(link->target), quote_identifier(column),
+					 only(link->source_partitioned), ts_quote_relation(link->source));
+	for (int k = 0; k < key->nkeys; k++)
+		for (int i = 0; i < link->ncolumns; i++)
+		{
+			const TsColumn *col = &link->columns[i];
+			Form_pg_attribute att = TupleDescAttr(RelationGetDescr(source), key->columns[k].attnum - 1);
+
+			if (col->attnum != key->columns[k].attnum)
+				continue;
+			appendStringInfo(&sql, " AND s.%s %s (t.%s)::%s", quote_identifier(NameStr(att->attname)),
+							 ts_quote_operator(key->columns[k].eq_op), quote_identifier(col->now_name),
+							 ts_quote_type(getBaseType(att->atttypid), -1));
+			break;
+		}
+	appendStringInfoString(&sql, ") LIMIT 1");
+	become_owner(link, &identity);
+	if (SPI_execute(sql.data, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "unexpected result of: %s", sql.data);
+	others = SPI_processed > 0;
+	leave_owner(&identity);
+	return others;
+}
