@@ -16,8 +16,9 @@ CREATE TABLE so.place (name text, rel regclass);
 INSERT INTO so.place VALUES ('s', 'so.s'), ('t', 'so.t'), ('u', 'so.u');
 -- the source's columns at a link's last push
 CREATE TABLE so.state (link text, attnum int, name text, type text, nn boolean, def text);
--- columns of a target that were renamed by hand, and the target's own columns
+-- columns of a target that were renamed by hand, or added as the source's; and the target's own columns
 CREATE TABLE so.renamed (link text, old text, new text);
+CREATE TABLE so.added (link text, name text);
 CREATE TABLE so.own (link text, name text, def text);
 CREATE TABLE so.want (link text, name text, type text, nn boolean, def text, loose boolean);
 
@@ -27,7 +28,7 @@ CREATE FUNCTION so.rel(n text) RETURNS regclass LANGUAGE sql STABLE AS 'SELECT r
 -- names are quoted
 CREATE FUNCTION so.cols(r regclass) RETURNS TABLE (attnum int, name text, type text, nn boolean, def text) LANGUAGE sql STABLE AS $$
   SELECT a.attnum, quote_ident(attname), format_type(atttypid, atttypmod) || CASE WHEN attcollation NOT IN (0, 100) THEN ' COLLATE ' || attcollation::regcollation ELSE '' END,
-         attnotnull, pg_get_expr(adbin, adrelid)
+         attnotnull, nullif(pg_get_expr(adbin, adrelid), 'NULL::' || format_type(atttypid, -1))
   FROM pg_attribute a LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = a.attnum WHERE attrelid = r AND a.attnum > 0 AND NOT attisdropped $$;
 -- a column that is not the key
 CREATE FUNCTION so.col() RETURNS text LANGUAGE sql VOLATILE AS $$ SELECT name FROM so.cols(so.rel('s')) WHERE attnum > 1 ORDER BY random() LIMIT 1 $$;
@@ -72,8 +73,8 @@ BEGIN
     WHEN 9 THEN s || format('ALTER COLUMN %s DROP NOT NULL', c)
     -- where rows allow, or after making them so
     WHEN 10 THEN CASE so.r(2) WHEN 0 THEN format('UPDATE %s SET %s = %s WHERE %2$s IS NULL; ', so.rel('s'), c, so.val(c, false)) ELSE '' END || s || format('ALTER COLUMN %s SET NOT NULL', c)
-    WHEN 11 THEN s || format('ALTER COLUMN %s %s', c, so.pick('SET DEFAULT NULL', 'DROP DEFAULT'))
-    WHEN 12 THEN s || format('ALTER COLUMN %s SET DEFAULT %s', c, so.val(c))
+    WHEN 11 THEN s || format('ALTER COLUMN %s %s', c, 'DROP DEFAULT')
+    WHEN 12 THEN s || format('ALTER COLUMN %s SET DEFAULT %s', c, so.val(c, false))
     -- two columns swap their names
     WHEN 13 THEN CASE WHEN c <> o THEN s || format('RENAME %s TO swap; ', c) || s || format('RENAME %s TO %s; ', o, c) || s || format('RENAME swap TO %s', o) ELSE 'SELECT 1' END
     -- the same name, another column
@@ -115,14 +116,14 @@ BEGIN
       RETURN t || format('RENAME COLUMN %s TO %s; INSERT INTO so.renamed VALUES (%L, %1$L, %2$L)', c.name, x, l);
     -- as the source did, or another type that holds all its values
     WHEN 6 THEN RETURN t || format('ALTER COLUMN %s TYPE %s', c.name, CASE WHEN so.r(2) = 0 THEN 'text' WHEN c.type = 'integer' THEN 'bigint' WHEN c.type ~ '^numeric' THEN 'numeric' ELSE 'text' END);
-    WHEN 7 THEN RETURN t || format('ALTER COLUMN %s SET DEFAULT %s', c.name, CASE WHEN c.type ~ '^(int|big|num|dou)' AND c.type !~ '\[' THEN '77' WHEN c.type ~ '^(text|char)' THEN '''hd''' ELSE 'NULL' END);
+    WHEN 7 THEN RETURN t || format('ALTER COLUMN %s SET DEFAULT %s', c.name, CASE WHEN c.type ~ '^(int|big|num|dou)' AND c.type !~ '\[' THEN '77' WHEN c.type ~ '^(text|char)' THEN '''hd''' WHEN c.type = 'jsonb' THEN '''[]''' WHEN c.type ~ '\[' THEN '''{}''' ELSE '''2024-02-02''' END);
     WHEN 8 THEN RETURN t || format('ALTER COLUMN %s DROP DEFAULT', c.name);
     WHEN 9 THEN RETURN t || format('ALTER COLUMN %s SET STATISTICS 50, ALTER COLUMN %1$s SET (n_distinct = 5)', c.name);
     WHEN 10 THEN RETURN t || format('ALTER COLUMN %s DROP NOT NULL', c.name);
     -- what the source did already
     WHEN 11 THEN
       SELECT n.* INTO c FROM so.cols(so.rel('s')) n WHERE NOT EXISTS (SELECT FROM so.state s WHERE s.link = l AND (s.attnum = n.attnum OR s.name = n.name)) LIMIT 1;
-      RETURN CASE WHEN c.name IS NULL THEN 'SELECT 1' ELSE t || format('ADD COLUMN %s %s%s', c.name, c.type, ' DEFAULT ' || c.def) END;
+      RETURN CASE WHEN c.name IS NULL THEN 'SELECT 1' ELSE t || format('ADD COLUMN %s %s%s; INSERT INTO so.added VALUES (%L, %1$L)', c.name, c.type, ' DEFAULT ' || c.def, l) END;
     ELSE
       SELECT n.name AS new, s.name AS old INTO c FROM so.cols(so.rel('s')) n JOIN so.state s ON s.link = l AND s.attnum = n.attnum AND s.name <> n.name LIMIT 1;
       RETURN CASE WHEN c.new IS NULL THEN 'SELECT 1' ELSE t || format('RENAME COLUMN %s TO %s; INSERT INTO so.renamed VALUES (%L, %1$L, %2$L)', c.old, c.new, l) END;
@@ -135,7 +136,7 @@ CREATE FUNCTION so.expect(l text) RETURNS void LANGUAGE sql VOLATILE AS $$
   INSERT INTO so.want
   SELECT l, i.name, CASE WHEN t.name IS NULL OR t.type = w.type THEN i.type ELSE t.type END,
          CASE WHEN t.name IS NULL OR t.nn = w.nn THEN i.nn ELSE t.nn END,
-         CASE WHEN t.name IS NULL OR t.def IS NOT DISTINCT FROM w.def THEN i.def ELSE t.def END,
+         CASE WHEN t.name IS NULL OR (w.attnum IS NOT NULL AND t.def IS NOT DISTINCT FROM w.def) THEN i.def ELSE t.def END,
          t.name IS NOT NULL AND t.def IS DISTINCT FROM w.def AND t.type = w.type AND t.type <> i.type
   FROM so.cols(so.rel('s')) i
   LEFT JOIN (SELECT * FROM so.state WHERE link = l) w USING (attnum)
@@ -146,7 +147,8 @@ CREATE FUNCTION so.expect(l text) RETURNS void LANGUAGE sql VOLATILE AS $$
     ELSE t.name = i.name END $$;
 CREATE FUNCTION so.remember(l text) RETURNS void LANGUAGE sql VOLATILE AS $$
   DELETE FROM so.state WHERE link = l;
-  INSERT INTO so.state SELECT l, * FROM so.cols(so.rel('s')) $$;
+  INSERT INTO so.state SELECT l, * FROM so.cols(so.rel('s'));
+  DELETE FROM so.added WHERE link = l AND name IN (SELECT name FROM so.cols(so.rel('s'))) $$;
 CREATE FUNCTION so.differ(l text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   t regclass := so.rel(l);
@@ -158,7 +160,8 @@ BEGIN
          string_agg(CASE WHEN type ~ 'COLLATE' THEN name ELSE format('%s::%s', name, type) END, ', ' ORDER BY name COLLATE "C"), string_agg(name, ', ' ORDER BY name COLLATE "C")
     INTO w, sc, tc FROM so.want WHERE link = l;
   SELECT string_agg(concat_ws(' ', c.name, c.type, c.nn, CASE WHEN loose THEN CASE WHEN current_setting('so.known', true) = 'x' THEN NULL ELSE c.def IS NOT NULL END::text ELSE c.def END), ', ' ORDER BY c.name COLLATE "C")
-    INTO h FROM so.cols(t) c LEFT JOIN so.want ON want.link = l AND want.name = c.name WHERE c.name !~ '^[xh]\d';
+    INTO h FROM so.cols(t) c LEFT JOIN so.want ON want.link = l AND want.name = c.name WHERE c.name !~ '^[xh]\d'
+      AND NOT (want.name IS NULL AND EXISTS (SELECT FROM so.added a WHERE a.link = l AND a.name = c.name));
   IF w <> h THEN
     RETURN format('columns [%s] [%s]', w, h);
   END IF;
@@ -181,12 +184,20 @@ DECLARE
   t regclass := so.rel(l);
   q text;
 BEGIN
+  -- what is gone may be looked for in a column of another type
+  IF state = '42804' AND EXISTS (SELECT FROM so.renamed r WHERE link = l AND NOT EXISTS (SELECT FROM so.cols(t) c WHERE c.name = r.old)) THEN
+    state := '42703';
+  END IF;
   CASE state
     -- a mapped column of the target got another name
     WHEN '42703' THEN
       SELECT string_agg(format('ALTER TABLE %s RENAME COLUMN %s TO %s', t, new, old), '; ') INTO q FROM so.renamed r WHERE link = l
         AND EXISTS (SELECT FROM so.cols(t) c WHERE c.name = r.new) AND NOT EXISTS (SELECT FROM so.cols(t) c WHERE c.name = r.old);
       DELETE FROM so.renamed WHERE link = l;
+    -- a column of the target's own has the name that the source's column got
+    WHEN '42701' THEN
+      SELECT string_agg(format('ALTER TABLE %s DROP COLUMN %s', t, c.name), '; ') INTO q FROM so.cols(t) c JOIN so.cols(so.rel('s')) i USING (name)
+        JOIN so.state w ON w.link = l AND w.attnum = i.attnum AND w.name <> c.name WHERE NOT EXISTS (SELECT FROM so.state s WHERE s.link = l AND s.name = c.name);
     -- an index or a check on several columns
     WHEN '2BP01' THEN
       SELECT string_agg(CASE WHEN classid = 'pg_constraint'::regclass THEN format('ALTER TABLE %s DROP CONSTRAINT %I', t, (SELECT conname FROM pg_constraint WHERE oid = objid)) ELSE format('DROP INDEX %s', objid::regclass) END, '; ')
