@@ -191,9 +191,9 @@ BEGIN
   CASE state
     -- a mapped column of the target got another name
     WHEN '42703' THEN
-      SELECT string_agg(format('ALTER TABLE %s RENAME COLUMN %s TO %s', t, new, old), '; ') INTO q FROM so.renamed r WHERE link = l
-        AND EXISTS (SELECT FROM so.cols(t) c WHERE c.name = r.new) AND NOT EXISTS (SELECT FROM so.cols(t) c WHERE c.name = r.old);
-      DELETE FROM so.renamed WHERE link = l;
+      WITH gone AS (DELETE FROM so.renamed r WHERE link = l AND EXISTS (SELECT FROM so.cols(t) c WHERE c.name = r.new)
+        AND NOT EXISTS (SELECT FROM so.cols(t) c WHERE c.name = r.old) RETURNING old, new)
+      SELECT string_agg(DISTINCT format('ALTER TABLE %s RENAME COLUMN %s TO %s', t, new, old), '; ') INTO q FROM gone;
     -- a column of the target's own has the name that the source's column got
     WHEN '42701' THEN
       SELECT string_agg(format('ALTER TABLE %s DROP COLUMN %s', t, c.name), '; ') INTO q FROM so.cols(t) c JOIN so.cols(so.rel('s')) i USING (name)
