@@ -184,16 +184,16 @@ DECLARE
   t regclass := so.rel(l);
   q text;
 BEGIN
-  -- what is gone may be looked for in a column of another type
-  IF state = '42804' AND EXISTS (SELECT FROM so.renamed r WHERE link = l AND NOT EXISTS (SELECT FROM so.cols(t) c WHERE c.name = r.old)) THEN
+  -- what is gone may be looked for in another column
+  IF state IN ('42804', '42701') AND EXISTS (SELECT FROM so.renamed r WHERE link = l AND NOT EXISTS (SELECT FROM so.cols(t) c WHERE c.name = r.old)) THEN
     state := '42703';
   END IF;
   CASE state
     -- a mapped column of the target got another name
     WHEN '42703' THEN
-      WITH gone AS (DELETE FROM so.renamed r WHERE link = l AND EXISTS (SELECT FROM so.cols(t) c WHERE c.name = r.new)
-        AND NOT EXISTS (SELECT FROM so.cols(t) c WHERE c.name = r.old) RETURNING old, new)
-      SELECT string_agg(DISTINCT format('ALTER TABLE %s RENAME COLUMN %s TO %s', t, new, old), '; ') INTO q FROM gone;
+      WITH back AS (DELETE FROM so.renamed r WHERE link = l AND EXISTS (SELECT FROM so.cols(t) c WHERE c.name = r.new) AND NOT EXISTS (SELECT FROM so.cols(t) c WHERE c.name = r.old)
+        AND EXISTS (SELECT FROM so.state s JOIN so.cols(so.rel('s')) i USING (attnum) WHERE s.link = l AND s.name = r.old) RETURNING old, new)
+      SELECT string_agg(DISTINCT format('ALTER TABLE %s RENAME COLUMN %s TO %s', t, new, old), '; ') INTO q FROM back;
     -- a column of the target's own has the name that the source's column got
     WHEN '42701' THEN
       SELECT string_agg(format('ALTER TABLE %s DROP COLUMN %s', t, c.name), '; ') INTO q FROM so.cols(t) c JOIN so.cols(so.rel('s')) i USING (name)
@@ -215,6 +215,7 @@ BEGIN
     ELSE NULL;
   END CASE;
   IF q IS NOT NULL THEN
+    RAISE DEBUG 'remedy: %', q;
     EXECUTE q;
     INSERT INTO so.trace (sql, result) VALUES (q, 'remedy for ' || state);
   END IF;
@@ -240,6 +241,7 @@ BEGIN
       EXIT;
     EXCEPTION WHEN OTHERS THEN
       GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, msg = MESSAGE_TEXT;
+      RAISE DEBUG '% %: % %', how, l, code, msg;
       INSERT INTO so.trace (sql, result) VALUES (how || ' ' || l, code || ' ' || msg);
       IF try = 5 OR so.remedy(l, code) IS NULL THEN
         RAISE EXCEPTION 'link %: push failed without a cause that explains it: % %', l, code, msg;
