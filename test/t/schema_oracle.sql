@@ -20,7 +20,7 @@ CREATE TABLE so.state (link text, attnum int, name text, type text, nn boolean, 
 CREATE TABLE so.renamed (link text, old text, new text);
 CREATE TABLE so.added (link text, name text);
 CREATE TABLE so.own (link text, name text, def text);
-CREATE TABLE so.want (link text, name text, type text, nn boolean, def text, loose boolean);
+CREATE TABLE so.want (link text, name text, type text, nn boolean, def text, loose text);
 
 CREATE FUNCTION so.r(n int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT floor(random() * n)::int';
 CREATE FUNCTION so.pick(VARIADIC a text[]) RETURNS text LANGUAGE sql VOLATILE AS 'SELECT a[1 + floor(random() * cardinality(a))::int]';
@@ -129,6 +129,8 @@ BEGIN
       RETURN CASE WHEN c.new IS NULL THEN 'SELECT 1' ELSE t || format('RENAME COLUMN %s TO %s; INSERT INTO so.renamed VALUES (%L, %1$L, %2$L)', c.old, c.new, l) END;
   END CASE;
 END $$;
+CREATE FUNCTION so.category(t text) RETURNS text LANGUAGE sql STABLE AS $$
+  SELECT typcategory::text FROM pg_type WHERE oid = regexp_replace(t, ' COLLATE.*|\(.*\)', '')::regtype $$;
 -- what a push is to make of the target's mapped columns. A column that was like its source at the last push becomes like it
 -- again, each of type, nullability and default; one that was made different keeps what it has.
 CREATE FUNCTION so.expect(l text) RETURNS void LANGUAGE sql VOLATILE AS $$
@@ -137,7 +139,9 @@ CREATE FUNCTION so.expect(l text) RETURNS void LANGUAGE sql VOLATILE AS $$
   SELECT l, i.name, CASE WHEN t.name IS NULL OR t.type = w.type THEN i.type ELSE t.type END,
          CASE WHEN t.name IS NULL OR t.nn = w.nn THEN i.nn ELSE t.nn END,
          CASE WHEN t.name IS NULL OR (w.attnum IS NOT NULL AND t.def IS NOT DISTINCT FROM w.def) THEN i.def ELSE t.def END,
-         t.name IS NOT NULL AND t.def IS DISTINCT FROM w.def AND t.type = w.type AND t.type <> i.type
+         -- a default of the target's own whose column gets another type is converted, or goes where it cannot be
+         CASE WHEN t.def IS DISTINCT FROM w.def AND t.type = w.type AND t.type <> i.type THEN
+           CASE WHEN t.def IS NULL THEN 'none' WHEN so.category(i.type) IN ('S', so.category(t.type)) THEN 'kept' ELSE 'either' END END
   FROM so.cols(so.rel('s')) i
   LEFT JOIN (SELECT * FROM so.state WHERE link = l) w USING (attnum)
   LEFT JOIN so.cols(so.rel(l)) t ON CASE
@@ -155,11 +159,10 @@ DECLARE
   n bigint;
   w text; h text; sc text; tc text; bad text;
 BEGIN
-  -- a default that was converted along with its column's type is only there or not
-  SELECT string_agg(concat_ws(' ', name, type, nn, CASE WHEN loose THEN CASE WHEN current_setting('so.known', true) = 'x' THEN NULL ELSE def IS NOT NULL END::text ELSE def END), ', ' ORDER BY name COLLATE "C"),
+  SELECT string_agg(concat_ws(' ', name, type, nn, coalesce(loose, def)), ', ' ORDER BY name COLLATE "C"),
          string_agg(CASE WHEN type ~ 'COLLATE' THEN name ELSE format('%s::%s', name, type) END, ', ' ORDER BY name COLLATE "C"), string_agg(name, ', ' ORDER BY name COLLATE "C")
     INTO w, sc, tc FROM so.want WHERE link = l;
-  SELECT string_agg(concat_ws(' ', c.name, c.type, c.nn, CASE WHEN loose THEN CASE WHEN current_setting('so.known', true) = 'x' THEN NULL ELSE c.def IS NOT NULL END::text ELSE c.def END), ', ' ORDER BY c.name COLLATE "C")
+  SELECT string_agg(concat_ws(' ', c.name, c.type, c.nn, CASE WHEN loose = 'either' THEN loose WHEN loose IS NOT NULL THEN CASE WHEN c.def IS NULL THEN 'none' ELSE 'kept' END ELSE c.def END), ', ' ORDER BY c.name COLLATE "C")
     INTO h FROM so.cols(t) c LEFT JOIN so.want ON want.link = l AND want.name = c.name WHERE c.name !~ '^[xh]\d'
       AND NOT (want.name IS NULL AND EXISTS (SELECT FROM so.added a WHERE a.link = l AND a.name = c.name));
   IF w <> h THEN
