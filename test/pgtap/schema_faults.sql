@@ -1,7 +1,7 @@
 -- Schema changes and data that cannot be applied: all is as before, and once the cause is gone the next push works. ALTER TABLE on
 -- the target by hand, every kind.
 SET client_min_messages = warning;
-SELECT plan(286);
+SELECT plan(294);
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(kind || CASE WHEN rows > 0 THEN rows::text ELSE '' END, ' ' ORDER BY step), '') FROM tracksync.push(name) $$;
 CREATE FUNCTION shape(r regclass) RETURNS text LANGUAGE sql AS $$
@@ -495,6 +495,35 @@ ALTER TABLE os DROP f, DROP g, ADD d bigint, ALTER a SET DEFAULT 1, ALTER b SET 
 SELECT lives_ok($$SELECT done('o')$$, 'many steps');
 SELECT * FROM same('os', 'ot', 'many steps');
 SELECT is(shape('ot'), shape('os'), 'many steps: the same columns');
+
+-- the same on both sides, by hand
+CREATE TABLE bs (id int PRIMARY KEY, a int, b int, c int);
+CREATE TABLE bt (LIKE bs INCLUDING ALL);
+INSERT INTO bs VALUES (1, 1, 2, 3), (2, 3, 4, 5);
+SELECT tracksync.create_link('b', 'bs', 'public.bt');
+SELECT is(done('b'), 'insert2', 'before the same is done on both sides');
+ALTER TABLE bs DROP a; ALTER TABLE bs RENAME b TO a;
+ALTER TABLE bt DROP a; ALTER TABLE bt RENAME b TO a;
+SELECT lives_ok($$SELECT done('b')$$, 'a drop, and a rename onto its name, on both sides');
+SELECT * FROM same('bs', 'bt', 'a drop and a rename on both sides');
+SELECT tracksync.alter_link('b', target => 'public.bt');
+SELECT done('b');
+ALTER TABLE bs RENAME a TO x; ALTER TABLE bs RENAME c TO a; ALTER TABLE bs RENAME x TO c;
+ALTER TABLE bt RENAME a TO x; ALTER TABLE bt RENAME c TO a; ALTER TABLE bt RENAME x TO c;
+SELECT lives_ok($$SELECT done('b')$$, 'a swap of names on both sides');
+SELECT * FROM same('bs', 'bt', 'a swap of names on both sides');
+
+-- a column that keeps its old name on the target, and a new one that has this name on the source
+CREATE TABLE es (id int PRIMARY KEY, a text);
+CREATE TABLE et (LIKE es INCLUDING ALL);
+INSERT INTO es VALUES (1, 'one'), (2, 'two');
+SELECT tracksync.create_link('e', 'es', 'public.et', schema_policy => 'additive');
+SELECT is(done('e'), 'insert2', 'additive: before a rename');
+ALTER TABLE es RENAME a TO b;
+SELECT is(done('e'), '', 'additive: the target keeps the name');
+ALTER TABLE es ADD a text DEFAULT 'new';
+DO $$ BEGIN PERFORM tracksync.push('e'); EXCEPTION WHEN OTHERS THEN NULL; END $$;
+SELECT is((SELECT string_agg(a, ' ' ORDER BY id) FROM et), 'one two', 'additive: a new column does not take the place of another');
 
 -- a restored or copied database: the columns are looked for by name. One that is not found is an error, never a drop.
 CREATE TABLE rs (id int PRIMARY KEY, a text, b int);
