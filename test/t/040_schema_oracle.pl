@@ -6,7 +6,7 @@ use TS;
 my $rounds = $ENV{TS_ORACLE_ROUNDS} || 60;
 my $first = $ENV{TS_ORACLE_SEED} || $ENV{TS_ORACLE_FIRST} || 1;
 my $last = $ENV{TS_ORACLE_SEED} || $first + ($ENV{TS_ORACLE_SEEDS} || 20) - 1;
-my $node = ts_node('oracle', conf => "fsync = off\n");
+my $node = ts_node('oracle', conf => "fsync = off\nsynchronous_commit = off\njit = off\n");
 
 open my $fh, '<', 't/schema_oracle.sql' or die "t/schema_oracle.sql: $!";
 my $setup = do { local $/; <$fh> };
