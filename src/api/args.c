@@ -74,8 +74,14 @@ converts(const TsLink *link)
 	return false;
 }
 
-void
-ts_open_link(TsOpened *opened, const char *name, bool push)
+static void
+add_context(void *arg)
+{
+	errcontext("link \"%s\"", (const char *) arg);
+}
+
+static void
+open_link(TsOpened *opened, const char *name, bool push)
 {
 	TsLink	   *link;
 
@@ -124,6 +130,16 @@ ts_open_link(TsOpened *opened, const char *name, bool push)
 		(void) set_config_option("TimeZone", ts_role_setting(link->owner, "TimeZone", "UTC"), PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
+}
+
+void
+ts_open_link(TsOpened *opened, const char *name, bool push)
+{
+	ErrorContextCallback callback = {.callback = add_context, .arg = unconstify(char *, name), .previous = error_context_stack};
+
+	error_context_stack = &callback;
+	open_link(opened, name, push);
+	error_context_stack = callback.previous;
 }
 
 void

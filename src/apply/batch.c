@@ -8,17 +8,12 @@
 
 #include <limits.h>
 
-#include "access/htup_details.h"
-#include "catalog/pg_type.h"
-#include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/typcache.h"
 
+#include "apply/arrays.h"
 #include "apply/batch.h"
 #include "base/settings.h"
 #include "base/srf.h"
@@ -88,103 +83,28 @@ statement(TsWriter *writer, TsStatementKind kind, TsChangeOp op, const unsigned 
 	return built->stmt;
 }
 
-/* An array of one column's values. */
-static Datum
-build_column(const TsParam *param, const Batch *batch, int n, const int *chosen)
-{
-	Datum	   *elems = palloc(sizeof(Datum) * n);
-	bool	   *nulls = palloc(sizeof(bool) * n);
-	int			dims[1] = {n};
-	int			lbs[1] = {1};
-	Oid			output = InvalidOid;
-	bool		varlena;
-	TsValueType type = param->type;
-
-	if (type.as_text)
-	{
-		if (!type.is_text)
-			getTypeOutputInfo(type.type, &output, &varlena);
-		type = (TsValueType) {TEXTOID, -1, false, TYPALIGN_INT, false, false};
-	}
-	for (int i = 0; i < n; i++)
-	{
-		const TsChange *row = &batch->rows[chosen[i]];
-
-		elems[i] = param->old ? row->old_values[param->column] : row->new_values[param->column];
-		nulls[i] = param->old ? row->old_nulls[param->column] : row->new_nulls[param->column];
-		if (!nulls[i] && OidIsValid(output))
-			elems[i] = CStringGetTextDatum(OidOutputFunctionCall(output, elems[i]));
-	}
-	return PointerGetDatum(construct_md_array(elems, nulls, 1, dims, lbs, param->element, type.len, type.byval, type.align));
-}
-
-/* An array of rows of the target's type, with the columns that the statement uses. */
-static Datum
-build_rows(TsWriter *writer, const TsStatement *stmt, const TsParam *param, const Batch *batch, int n, const int *chosen)
-{
-	const TsLink *link = writer->link;
-	TupleDesc	desc = lookup_rowtype_tupdesc(param->element, -1);
-	Datum	   *elems = palloc(sizeof(Datum) * n);
-	Datum	   *values = palloc0(sizeof(Datum) * desc->natts);
-	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
-
-	memset(nulls, true, sizeof(bool) * desc->natts);
-	for (int i = 0; i < n; i++)
-	{
-		const TsChange *row = &batch->rows[chosen[i]];
-
-		for (int c = 0; c < link->ncolumns; c++)
-			if (stmt->aliases[param->old][c] != 0)
-			{
-				int			at = link->columns[c].target_attnum - 1;
-
-				values[at] = param->old ? row->old_values[c] : row->new_values[c];
-				nulls[at] = param->old ? row->old_nulls[c] : row->new_nulls[c];
-			}
-		elems[i] = HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
-	}
-	ReleaseTupleDesc(desc);
-	return PointerGetDatum(construct_array(elems, n, param->element, -1, false, TYPALIGN_DOUBLE));
-}
-
-static Datum
-build_numbers(int n, const int *chosen)
-{
-	Datum	   *elems = palloc(sizeof(Datum) * n);
-
-	for (int i = 0; i < n; i++)
-		elems[i] = Int64GetDatum(chosen[i]);
-	return PointerGetDatum(construct_array(elems, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-}
-
 static uint64
 execute(TsWriter *writer, TsStatement *stmt, const Batch *batch, int n, const int *chosen, TsRowFunction row, void *arg)
 {
-	Datum	   *arrays = palloc(sizeof(Datum) * (stmt->nparams + 1));
-
-	for (int i = 0; i < stmt->nparams; i++)
-	{
-		const TsParam *param = &stmt->params[i];
-
-		switch (param->kind)
-		{
-			case TS_PARAM_COLUMN:
-				arrays[i] = build_column(param, batch, n, chosen);
-				break;
-			case TS_PARAM_ROWS:
-				arrays[i] = build_rows(writer, stmt, param, batch, n, chosen);
-				break;
-			case TS_PARAM_NUMBER:
-				arrays[i] = build_numbers(n, chosen);
-				break;
-		}
-	}
-	return writer->target->ops->execute(writer->target, stmt, arrays, row, arg);
+	return writer->target->ops->execute(writer->target, stmt, ts_arrays_build(writer->link, stmt, batch->rows, n, chosen), row, arg);
 }
 
-/* A row of the batch as JSON: its key, or the values of all columns. */
+typedef enum Described
+{
+	DESCRIBE_KEY,
+	DESCRIBE_ROW,
+	DESCRIBE_CAST				/* what is written to a column of another type, or a more narrow one */
+} Described;
+
+static bool
+is_cast(const TsColumn *col)
+{
+	return col->target_type != col->source_declared || col->target_typmod != col->source_typmod;
+}
+
+/* A row of the batch as JSON. */
 static char *
-describe(TsWriter *writer, const TsChange *row, TsChangeOp op, bool key_only, int limit)
+describe(TsWriter *writer, const TsChange *row, TsChangeOp op, Described what, int limit)
 {
 	TsLink	   *link = writer->link;
 	int			n = link->ncolumns;
@@ -193,6 +113,7 @@ describe(TsWriter *writer, const TsChange *row, TsChangeOp op, bool key_only, in
 	Datum	   *values = palloc(sizeof(Datum) * n);
 	bool	   *nulls = palloc(sizeof(bool) * n);
 	bool	   *include = palloc0(sizeof(bool) * n);
+	bool		any = false;
 
 	for (int i = 0; i < n; i++)
 	{
@@ -203,10 +124,15 @@ describe(TsWriter *writer, const TsChange *row, TsChangeOp op, bool key_only, in
 		values[i] = old ? row->old_values[i] : row->new_values[i];
 		nulls[i] = old ? row->old_nulls[i] : row->new_nulls[i];
 		/* of an UPDATE only what it writes may be there */
-		include[i] = link->columns[i].is_key ||
-			(!key_only && (old ? (row->mask[i] & TS_COLUMN_KNOWN) != 0 :
-						   op == TS_CHANGE_INSERT || (row->mask[i] & TS_COLUMN_CHANGED) != 0));
+		include[i] = old ? (row->mask[i] & TS_COLUMN_KNOWN) != 0 : op == TS_CHANGE_INSERT || (row->mask[i] & TS_COLUMN_CHANGED) != 0;
+		if (what == DESCRIBE_CAST)
+			include[i] &= is_cast(&link->columns[i]);
+		else
+			include[i] = link->columns[i].is_key || (what == DESCRIBE_ROW && include[i]);
+		any |= include[i];
 	}
+	if (!any)
+		return NULL;
 	return ts_to_json_text(n, names, types, values, nulls, include, limit);
 }
 
@@ -248,8 +174,8 @@ conflict(TsWriter *writer, const Batch *batch, int i, TsConflictKind kind)
 
 	if (source_overrides(writer, batch->op))
 		return;
-	source = batch->op == TS_CHANGE_DELETE ? NULL : describe(writer, row, batch->op, false, INT_MAX);
-	ts_conflict_add(&writer->conflicts, writer->link, kind, describe(writer, row, batch->op, true, INT_MAX), source,
+	source = batch->op == TS_CHANGE_DELETE ? NULL : describe(writer, row, batch->op, DESCRIBE_ROW, INT_MAX);
+	ts_conflict_add(&writer->conflicts, writer->link, kind, describe(writer, row, batch->op, DESCRIBE_KEY, INT_MAX), source,
 					batch->found[i].row, writer->context);
 }
 
@@ -401,8 +327,9 @@ write_batch(TsWriter *writer, Batch *batch)
 		all[i] = i;
 	batch->found = palloc0(sizeof(Found) * batch->n);
 	writer->batch_size = batch->n;
-	writer->first_key = describe(writer, &batch->rows[0], batch->op, true, 200);
-	writer->last_key = describe(writer, &batch->rows[batch->n - 1], batch->op, true, 200);
+	writer->first_key = describe(writer, &batch->rows[0], batch->op, DESCRIBE_KEY, 200);
+	writer->last_key = describe(writer, &batch->rows[batch->n - 1], batch->op, DESCRIBE_KEY, 200);
+	writer->cast = batch->n == 1 && batch->op != TS_CHANGE_DELETE ? describe(writer, &batch->rows[0], batch->op, DESCRIBE_CAST, 500) : NULL;
 	writer->batch++;
 	if (batch->op == TS_CHANGE_INSERT && writer->careful)
 		done = 0;				/* whichever are there: they are looked at first */

@@ -24,6 +24,7 @@ typedef struct TsWriter
 	bool		at_end;			/* all rows are written, the checks remain */
 	char	   *first_key;		/* of the batch, JSON */
 	char	   *last_key;
+	char	   *cast;			/* JSON: of a batch of one row the values that are cast on their way; NULL = none */
 	int			batch_size;
 	int64		batch;			/* how many batches were begun */
 	bool		careful;		/* keys to be inserted may be there */

@@ -45,7 +45,8 @@ describe_place(const TsWriter *writer)
 	if (writer->first_key == NULL)
 		return where;
 	if (writer->batch_size == 1)
-		return psprintf("%s, key %s", where, writer->first_key);
+		return psprintf("%s, key %s%s%s", where, writer->first_key, writer->cast ? ", values to be cast " : "",
+						writer->cast ? writer->cast : "");
 	return psprintf("%s, one of %d rows with keys from %s to %s", where, writer->batch_size, writer->first_key, writer->last_key);
 }
 

@@ -9,7 +9,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 #include "utils/resowner.h"
 
 #include "base/catalog.h"
@@ -138,43 +137,50 @@ ts_cast_holds(const TsLink *link, const char *column, const char *type, char **c
 }
 
 bool
-ts_cast_has_others(const TsLink *link, Relation source, Relation target, const char *column)
+ts_cast_is_shared(const TsLink *link)
 {
 	static const Oid types[] = {TEXTOID, OIDOID};
 	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->target)};
-	TsKeyIndex *key = ts_key_index_find(source, link->tracked->nkeys, link->tracked->keys);
-	StringInfoData sql;
 	TsCatalog	cat;
-	TsIdentity	identity;
-	bool		others;
+	bool		shared;
 
 	ts_catalog_enter(&cat);
-	others = ts_sql_reading("SELECT FROM tracksync.link WHERE name <> $1 AND target::oid = $2", 2, types, values, NULL) > 0;
+	shared = ts_sql_reading("SELECT FROM tracksync.link WHERE name <> $1 AND target::oid = $2", 2, types, values, NULL) > 0;
 	ts_catalog_leave(&cat);
-	if (others || key == NULL)
-		return others;
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT FROM %s%s AS t WHERE t.%s IS NOT NULL AND NOT EXISTS (SELECT FROM %s%s AS s WHERE true",
-					 only(target->rd_rel->relkind == RELKIND_PARTITIONED_TABLE), ts_quote_relation(link->target), quote_identifier(column),
-					 only(link->source_partitioned), ts_quote_relation(link->source));
-	for (int k = 0; k < key->nkeys; k++)
-		for (int i = 0; i < link->ncolumns; i++)
-		{
-			const TsColumn *col = &link->columns[i];
-			Form_pg_attribute att = TupleDescAttr(RelationGetDescr(source), key->columns[k].attnum - 1);
+	return shared;
+}
 
-			if (col->attnum != key->columns[k].attnum)
-				continue;
-			appendStringInfo(&sql, " AND s.%s %s (t.%s)::%s", quote_identifier(NameStr(att->attname)),
-							 ts_quote_operator(key->columns[k].eq_op), quote_identifier(col->now_name),
-							 ts_quote_type(getBaseType(att->atttypid), -1));
-			break;
-		}
-	appendStringInfoString(&sql, ") LIMIT 1");
-	become_owner(link, &identity);
+int64
+ts_cast_rows_besides(const TsLink *link, const TsColumn *emptied)
+{
+	StringInfoData sql;
+	bool		isnull;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT pg_catalog.count(*) FROM %s%s AS t WHERE t.%s IS NOT NULL AND NOT EXISTS (SELECT FROM %s%s AS s WHERE ",
+					 only(link->target_partitioned), ts_quote_relation(link->target), quote_identifier(emptied->now_name),
+					 only(link->source_partitioned), ts_quote_relation(link->source));
+	for (int k = 0; k < link->nkeys; k++)
+	{
+		const TsColumn *col = &link->columns[link->keys[k]];
+
+		appendStringInfo(&sql, "%st.%s::%s %s s.%s::%s", k ? " AND " : "", quote_identifier(col->now_name ? col->now_name : col->target_name),
+						 ts_quote_type(col->target_base, -1), ts_quote_operator(col->key_eq_op), quote_identifier(col->source_name),
+						 ts_quote_type(col->target_base, -1));
+	}
+	appendStringInfoChar(&sql, ')');
 	if (SPI_execute(sql.data, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result of: %s", sql.data);
-	others = SPI_processed > 0;
-	leave_owner(&identity);
-	return others;
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+void
+ts_cast_refuse(const TsLink *link, const char *column, const char *type)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CANNOT_COERCE),
+			 errmsg("column \"%s\" of target table %s has values that cannot be cast to %s", column, ts_link_target(link), type),
+			 errdetail("The type of the source's column was changed. They cannot be filled in from the source of link \"%s\" alone: "
+					   "the target has other rows, too, or the column is an identity column.", link->name),
+			 errhint("Change the target's column by hand.")));
 }

@@ -6,10 +6,11 @@
 
 /* Casts all values of a column of the target, as the link's owner; culprit: the first one that cannot be, as SQL text. */
 extern bool ts_cast_holds(const TsLink *link, const char *column, const char *type, char **culprit);
-/*
- * Does somebody else than this link write to the target, or has it rows with a value in the column that the source does not have?
- * As the link's owner.
- */
-extern bool ts_cast_has_others(const TsLink *link, Relation source, Relation target, const char *column);
+/* Does another link write to the target, too? */
+extern bool ts_cast_is_shared(const TsLink *link);
+/* How many rows of the target, with a value in the column, has the source not? The link is resolved; as its owner, in SPI. */
+extern int64 ts_cast_rows_besides(const TsLink *link, const TsColumn *emptied);
+/* 42846: what is not the link's to fill in is not its to empty. */
+extern void ts_cast_refuse(const TsLink *link, const char *column, const char *type);
 
 #endif

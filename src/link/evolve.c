@@ -28,6 +28,7 @@ ts_link_schema_step(TsLink *link, int priority, const char *kind, char *descript
 {
 	TsSchemaStep *step = palloc0(sizeof(TsSchemaStep));
 
+	step->number = list_length(link->schema);
 	step->priority = priority;
 	step->kind = kind;
 	step->description = description;
@@ -165,9 +166,11 @@ follow_name(TsEvolution *e, TsColumn *col, const TsShapeAtt *was, const TsShapeA
 	col->target_name = is->name;
 	if (e->target == NULL)
 		return;
-	/* its number is not known, and somebody did it by hand */
+	/* somebody did it by hand, */
 	if (!ts_evolution_has_name(e->names, col->now_name) && ts_evolution_has_name(e->names, is->name))
 	{
+		/* or dropped it, and added one of that name */
+		e->link->values_unknown |= col->target_attnum > 0;
 		col->now_name = is->name;
 		return;
 	}
@@ -270,10 +273,14 @@ add_drop_steps(TsEvolution *e)
 	}
 }
 
+/* By priority; renames that wait for each other stay in their order. */
 static int
 compare_steps(const ListCell *a, const ListCell *b)
 {
-	return ((TsSchemaStep *) lfirst(a))->priority - ((TsSchemaStep *) lfirst(b))->priority;
+	const TsSchemaStep *x = lfirst(a),
+			   *y = lfirst(b);
+
+	return x->priority != y->priority ? (int) x->priority - (int) y->priority : x->number - y->number;
 }
 
 static void
@@ -330,7 +337,7 @@ ts_link_evolve(TsLink *link, Relation source, Relation target)
 	for (int i = 0; i < link->ncolumns; i++)
 		if (target != NULL)
 			ts_link_follow_type(link, &link->columns[i], ts_evolution_att(e.then, link->columns[i].attnum),
-								ts_evolution_att(e.now, link->columns[i].attnum), source, target);
+								ts_evolution_att(e.now, link->columns[i].attnum), target);
 	if (link->by_name)
 		ts_evolution_add_columns(&e, source, link->ncolumns);
 	list_sort(link->schema, compare_steps);

@@ -40,6 +40,7 @@ typedef enum TsSchemaPolicy
 /* What is to be done to the target before its rows are written. */
 typedef struct TsSchemaStep
 {
+	int			number;			/* in which it was thought of */
 	TsPriority	priority;
 	const char *kind;
 	bool		destructive;
@@ -78,6 +79,7 @@ typedef struct TsColumn
 	const char *now_name;		/* its name on the target for now; NULL: it has its final name, or is yet to be added */
 	bool		retyped;		/* the target's column will have the source's type */
 	char	   *future;			/* its value after that, over the target's row t; NULL: what it is now */
+	const char *emptied;	/* the type that its values cannot be cast to: they are taken away, and filled in; NULL = no */
 	bool		converted;		/* that value is not, bit by bit, what the column holds now */
 } TsColumn;
 

@@ -277,6 +277,7 @@ ts_link_arrived(TsLink *link)
 		link->columns[i].now_name = NULL;
 		link->columns[i].retyped = link->columns[i].converted = false;
 		link->columns[i].future = NULL;
+		link->columns[i].emptied = NULL;
 	}
 }
 

@@ -211,7 +211,7 @@ need_key_cast(const Alteration *a, const char *type)
  * or where none of those that are there does.
  */
 static bool
-must_empty(const Alteration *a, const char *type, Relation source, Relation target)
+must_empty(const Alteration *a, const char *type)
 {
 	const TsLink *link = a->link;
 	char	   *culprit;
@@ -231,25 +231,20 @@ must_empty(const Alteration *a, const char *type, Relation source, Relation targ
 		 ts_cast_holds(link, a->col->now_name, type, &culprit)))
 		return false;
 	/* what is not ours to fill in again is not ours to empty */
-	if (a->att->attidentity != '\0' || ts_cast_has_others(link, source, target, a->col->now_name))
-		ereport(ERROR,
-				(errcode(ERRCODE_CANNOT_COERCE),
-				 errmsg("column \"%s\" of target table %s cannot be cast from %s to %s", a->col->now_name, ts_link_target(link),
-						a->was->type_name, a->is->type_name),
-				 errdetail("The type of the source's column was changed. The target has rows besides those of link \"%s\", or the column is an identity column.",
-						   link->name),
-				 errhint("Change the target's column by hand.")));
+	if (a->att->attidentity != '\0' || ts_cast_is_shared(link))
+		ts_cast_refuse(link, a->col->now_name, type);
+	a->col->emptied = type;
 	return true;
 }
 
 /* An emptied column takes on a domain only when it is filled: the domain may not allow NULL. */
 static void
-alter_type(Alteration *a, bool has_default, Relation source, Relation target)
+alter_type(Alteration *a, bool drop_default)
 {
 	int32		typmod = a->is->typmod;
 	Oid			base = getBaseTypeAndTypmod(a->is->type, &typmod);
 	char	   *type = ts_quote_type(a->is->type, a->is->typmod);
-	bool		emptied = must_empty(a, type, source, target);
+	bool		emptied = must_empty(a, type);
 	bool		wait = emptied && base != a->is->type;
 	char	   *first = wait ? ts_quote_type(base, typmod) : type;
 	char	   *future = emptied ? psprintf("NULL::%s", first) :
@@ -257,8 +252,8 @@ alter_type(Alteration *a, bool has_default, Relation source, Relation target)
 	StringInfoData action;
 
 	initStringInfo(&action);
-	/* a default of the former type may not be castable; it is set again below */
-	if (has_default)
+	/* a default that the server cannot cast would be in the way */
+	if (drop_default)
 		alter(a, &a->sql, "DROP DEFAULT");
 	if (emptied && a->att->attnotnull)
 		alter(a, &a->sql, "DROP NOT NULL");
@@ -284,7 +279,7 @@ alter_type(Alteration *a, bool has_default, Relation source, Relation target)
 }
 
 void
-ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *was, const TsShapeAtt *is, Relation source, Relation target)
+ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *was, const TsShapeAtt *is, Relation target)
 {
 	AttrNumber	attnum = get_attnum(RelationGetRelid(target), col->now_name);
 	Alteration	a = {.link = link, .col = col, .was = was, .is = is};
@@ -329,7 +324,8 @@ ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *was, const Ts
 	if (retype)
 		ts_check_type_owner(link, is->name, is->type);
 	if (retype)
-		alter_type(&a, there.expression != NULL && !there.generated, source, target);
+		alter_type(&a, there.expression != NULL && !there.generated &&
+				   (redefault || !can_coerce_type(1, &was->type, &is->type, COERCION_ASSIGNMENT)));
 	if (renull && !is->notnull)
 		alter(&a, &a.sql, "DROP NOT NULL");
 	if (renull && is->notnull)
@@ -340,10 +336,6 @@ ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *was, const Ts
 		alter(&a, &a.sql, "DROP DEFAULT");
 	if (redefault && ts_default_travels(is))
 		alter(&a, &a.sql, psprintf("SET DEFAULT %s", is->expression));
-	/* the target's own stays */
-	else if (retype && !redefault && there.expression != NULL && !there.generated &&
-			 can_coerce_type(1, &was->type, &is->type, COERCION_ASSIGNMENT))
-		alter(&a, &a.sql, psprintf("SET DEFAULT %s", there.expression));
 	if (redefault)
 		say(&a, ts_default_travels(is) ? psprintf("default %s", is->expression) : "no default");
 	if (a.what.len > 0)

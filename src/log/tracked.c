@@ -89,6 +89,8 @@ adopt(Oid source, Oid logid, bool strict)
 	Datum		values[] = {ObjectIdGetDatum(source), CStringGetTextDatum(ts_system_identity())};
 	static const Oid shape_types[] = {OIDOID, INT4OID};
 	Datum		shape[2];
+	int32		newest;
+	bool		isnull;
 
 	if (ts_sql("WITH s AS (SELECT names FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY shape DESC LIMIT 1), "
 			   "m AS (SELECT u.n AS was, a.attnum AS is FROM s, unnest(s.names) WITH ORDINALITY u(name, n) JOIN pg_attribute a "
@@ -115,9 +117,14 @@ adopt(Oid source, Oid logid, bool strict)
 		   "target_attnums = array_fill(0::smallint, ARRAY[cardinality(target_columns)]), "
 		   "source_attnums = (SELECT array_agg(coalesce(m.is, 0) ORDER BY k.ord) FROM unnest(l.source_attnums) WITH ORDINALITY k(n, ord) "
 		   "LEFT JOIN m ON m.was = k.n) WHERE l.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, types, values, NULL);
+	/* where the newest shape is still the one of now, as in a copy, numbers mean what they did: what is pending stays so */
+	ts_sql("SELECT max(shape) FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_SELECT, 1, types, values, NULL);
+	newest = DatumGetInt32(ts_sql_value(0, 1, &isnull));
 	shape[0] = values[0];
 	shape[1] = Int32GetDatum(ts_shape_of(source));
-	ts_sql("UPDATE tracksync.link SET shape = $2, followed = $2 WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, shape_types, shape, NULL);
+	if (isnull || newest != DatumGetInt32(shape[1]))
+		ts_sql("UPDATE tracksync.link SET shape = $2, followed = $2 WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, shape_types,
+			   shape, NULL);
 	ts_log_empty(logid);
 	return true;
 }

@@ -12,6 +12,7 @@
 #include "base/catalog.h"
 #include "base/quote.h"
 #include "base/sequence.h"
+#include "link/cast.h"
 #include "log/survivor.h"
 #include "netchange/scan.h"
 #include "plan/fingerprint.h"
@@ -278,6 +279,17 @@ take_position(TsPlan *plan, const TsPending *pending)
 	plan->storage = ts_source_storage(plan->link->source);
 }
 
+/* A column that has to be emptied: rows of the target that the source does not have are deleted by this plan, or not ours. */
+static void
+check_emptied(const Planner *p)
+{
+	const TsLink *link = p->link;
+
+	for (int i = 0; i < link->ncolumns; i++)
+		if (link->columns[i].emptied && ts_cast_rows_besides(link, &link->columns[i]) > p->ops[TS_CHANGE_DELETE].rows)
+			ts_cast_refuse(link, link->columns[i].now_name, link->columns[i].emptied);
+}
+
 TsPlan *
 ts_plan_build(TsLink *link, Relation source, Relation target, Snapshot snapshot, int flags)
 {
@@ -293,6 +305,7 @@ ts_plan_build(TsLink *link, Relation source, Relation target, Snapshot snapshot,
 		!gather(&p, ts_plan_source(link, source, target, snapshot, true, &plan->compared, &pending)))
 		elog(ERROR, "could not compare the source and the target of link \"%s\"", link->name);
 
+	check_emptied(&p);
 	if (target == NULL)
 	{
 		TsStep	   *step = add_step(plan, TS_PRIORITY_CREATE_TABLE, "create_table");
