@@ -144,6 +144,7 @@ alter_target(TsPushed *pushed, TsWriter *writer, Relation source)
 	TsPlan	   *plan = pushed->plan;
 	Relation	rel;
 	bool		altered = false;
+	char	   *immediate;
 
 	for (int i = 0; i < plan->nsteps; i++)
 	{
@@ -167,6 +168,10 @@ alter_target(TsPushed *pushed, TsWriter *writer, Relation source)
 	ts_link_arrived(plan->link);
 	ts_link_resolve(plan->link, source, rel);
 	table_close(rel, NoLock);
+	/* a constraint that was made anew with its column is deferred again */
+	immediate = altered ? constraints_statement(plan->link, true) : NULL;
+	if (immediate)
+		writer->target->ops->run(writer->target, immediate);
 }
 
 /* What can be said of the columns only when their values are there. */

@@ -158,7 +158,7 @@ resolve_target_column(TsLink *link, TsColumn *col, Relation target)
 }
 
 static void
-resolve_keys(TsLink *link)
+resolve_keys(TsLink *link, Relation source)
 {
 	link->nkeys = link->tracked->nkeys;
 	link->keys = palloc(sizeof(int) * link->nkeys);
@@ -172,7 +172,7 @@ resolve_keys(TsLink *link)
 				link->keys[i] = j;
 		if (link->keys[i] >= 0)
 			link->columns[link->keys[i]].is_key = true;
-		if (link->keys[i] < 0 && get_attname(link->source, link->tracked->keys[i], true) == NULL)
+		if (link->keys[i] < 0 && TupleDescAttr(RelationGetDescr(source), link->tracked->keys[i] - 1)->attisdropped)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 					 errmsg("a key column of the source of link \"%s\" was dropped", link->name),
@@ -292,7 +292,7 @@ ts_link_resolve(TsLink *link, Relation source, Relation target)
 		link->tracked = ts_tracked_need(link->source);
 	for (int i = 0; i < link->ncolumns; i++)
 		resolve_source_column(link, &link->columns[i], source);
-	resolve_keys(link);
+	resolve_keys(link, source);
 	if (target == NULL)
 	{
 		if (!link->create_target)

@@ -147,8 +147,21 @@ CREATE FUNCTION so.expect(l text) RETURNS void LANGUAGE sql VOLATILE AS $$
   LEFT JOIN so.cols(so.rel(l)) t ON CASE
     -- a column that came since: one that somebody added
     WHEN w.attnum IS NULL THEN t.name = i.name AND NOT EXISTS (SELECT FROM so.state WHERE link = l AND name = i.name)
-    WHEN EXISTS (SELECT FROM so.cols(so.rel(l)) x WHERE x.name = w.name) THEN t.name = w.name
-    ELSE t.name = i.name END $$;
+    -- the others are followed by number, whatever somebody calls them
+    ELSE t.attnum = (SELECT m.t FROM tracksync.link k, unnest(k.source_attnums, k.target_attnums) m(s, t) WHERE k.name = l AND m.s = i.attnum) END $$;
+-- columns that somebody renamed get their source's names again
+CREATE FUNCTION so.name_back(l text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  c record;
+  found_any boolean := false;
+BEGIN
+  FOR c IN SELECT m.t AS given, i.name AS wanted FROM tracksync.link k, unnest(k.source_attnums, k.target_columns) m(s, t), so.cols(so.rel('s')) i
+      WHERE k.name = l AND i.attnum = m.s AND quote_ident(m.t) <> i.name AND m.t ~ '^h\d' AND NOT EXISTS (SELECT FROM so.cols(so.rel(l)) x WHERE x.name = i.name) LOOP
+    EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %s', so.rel(l), c.given, c.wanted);
+    found_any := true;
+  END LOOP;
+  RETURN found_any;
+END $$;
 CREATE FUNCTION so.remember(l text) RETURNS void LANGUAGE sql VOLATILE AS $$
   DELETE FROM so.state WHERE link = l;
   INSERT INTO so.state SELECT l, * FROM so.cols(so.rel('s'));
@@ -251,6 +264,9 @@ BEGIN
       END IF;
     END;
   END LOOP;
+  IF so.name_back(l) THEN
+    INSERT INTO so.trace (sql, result) SELECT 'names back, push ' || l, string_agg(kind || rows, ' ' ORDER BY step) FROM tracksync.push(l);
+  END IF;
   IF sabotage THEN EXECUTE format('UPDATE %s SET id = id + 10000 WHERE id = (SELECT min(id) FROM %1$s)', so.rel(l)); END IF;
   d := so.differ(l);
   IF d IS NOT NULL THEN
