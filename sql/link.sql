@@ -18,3 +18,20 @@ CREATE FUNCTION tracksync.drop_link(name text) RETURNS void
   LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_drop_link';
 COMMENT ON FUNCTION tracksync.drop_link(text) IS
 'drops a link; the target keeps its rows. A source tracked for its links only is untracked with the last of them';
+
+CREATE FUNCTION tracksync.create_group(name text, links text[]) RETURNS void
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_create_group';
+COMMENT ON FUNCTION tracksync.create_group(text, text[]) IS
+'names a set of links of one owner, to be planned and pushed together in one transaction';
+
+CREATE FUNCTION tracksync.group_add(name text, link text) RETURNS void
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_group_add';
+COMMENT ON FUNCTION tracksync.group_add(text, text) IS 'adds a link to a group';
+
+CREATE FUNCTION tracksync.group_remove(name text, link text) RETURNS void
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_group_remove';
+COMMENT ON FUNCTION tracksync.group_remove(text, text) IS 'takes a link out of a group';
+
+CREATE FUNCTION tracksync.drop_group(name text) RETURNS void
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_drop_group';
+COMMENT ON FUNCTION tracksync.drop_group(text) IS 'drops a group; its links stay';

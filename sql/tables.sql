@@ -71,6 +71,19 @@ CREATE TABLE tracksync.link (
 CREATE INDEX link_source ON tracksync.link (source);
 COMMENT ON TABLE tracksync.link IS 'the links: source, target, mapping, policies and position';
 
+CREATE TABLE tracksync.link_group (
+  name        text PRIMARY KEY,
+  owner       regrole NOT NULL,
+  created_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE TABLE tracksync.group_member (
+  group_name  text NOT NULL,
+  link        text NOT NULL,
+  PRIMARY KEY (group_name, link)
+);
+COMMENT ON TABLE tracksync.link_group IS 'named sets of links that are pushed together';
+COMMENT ON TABLE tracksync.group_member IS 'the links of each group';
+
 CREATE TABLE tracksync.push_record (
   id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   link      text NOT NULL,
@@ -106,6 +119,8 @@ SELECT pg_extension_config_dump('tracksync.table_shape', '');
 SELECT pg_extension_config_dump('tracksync.table_shape_shape_seq', '');
 SELECT pg_extension_config_dump('tracksync.tracked_table', '');
 SELECT pg_extension_config_dump('tracksync.link', '');
+SELECT pg_extension_config_dump('tracksync.link_group', '');
+SELECT pg_extension_config_dump('tracksync.group_member', '');
 SELECT pg_extension_config_dump('tracksync.push_record', '');
 SELECT pg_extension_config_dump('tracksync.push_record_id_seq', '');
 SELECT pg_extension_config_dump('tracksync.conflict_record', '');

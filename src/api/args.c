@@ -19,6 +19,7 @@
 #include "api/args.h"
 #include "capture/buffer.h"
 #include "link/evolve.h"
+#include "link/group.h"
 
 List *
 ts_names_arg(FunctionCallInfo fcinfo, int n)
@@ -36,7 +37,7 @@ ts_names_arg(FunctionCallInfo fcinfo, int n)
 		if (nulls[i])
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("a column's name must not be NULL"),
+					 errmsg("a name must not be NULL"),
 					 errhint("Leave it out of the list.")));
 		names = lappend(names, TextDatumGetCString(elems[i]));
 	}
@@ -74,21 +75,12 @@ converts(const TsLink *link)
 	return false;
 }
 
+/* Locks a link's row and relations: names are taken after that, and the snapshot; see check_storage. */
 static void
-add_context(void *arg)
+lock_link(TsOpened *opened, const char *name, bool push)
 {
-	errcontext("link \"%s\"", (const char *) arg);
-}
+	TsLink	   *link = opened->link = ts_link_load(name, push);
 
-static void
-open_link(TsOpened *opened, const char *name, bool push)
-{
-	TsLink	   *link;
-
-	ts_buffer_flush();
-	opened->context = CurrentMemoryContext;
-	/* locks first, then the snapshot: see check_storage */
-	link = ts_link_load(name, push);
 	opened->source = relation_open(link->source, AccessShareLock);
 	if (opened->source->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		(void) find_all_inheritors(link->source, AccessShareLock, NULL);
@@ -96,11 +88,17 @@ open_link(TsOpened *opened, const char *name, bool push)
 		LockRelationOid(link->target, push ? RowExclusiveLock : AccessShareLock);
 	/* a table may have been renamed or dropped while it was waited for */
 	ts_link_follow_target(link);
-	PushActiveSnapshot(GetTransactionSnapshot());
-	opened->snapshot = RegisterSnapshot(GetActiveSnapshot());
+}
+
+/* Under the snapshot: the link against its relations. */
+static void
+resolve_link(TsOpened *opened, bool push)
+{
+	TsLink	   *link = opened->link;
+
 	if (!push)
 	{
-		link = ts_link_load(name, false);
+		link = opened->link = ts_link_load(link->name, false);
 		ts_link_follow_target(link);
 	}
 	if (IsolationUsesXactSnapshot())
@@ -109,13 +107,12 @@ open_link(TsOpened *opened, const char *name, bool push)
 		if (OidIsValid(link->target))
 			check_storage(link->target);
 	}
-	opened->link = link;
 	if (link->target_gone)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("target table %s of link \"%s\" was dropped", ts_link_target(link), name),
+				 errmsg("target table %s of link \"%s\" was dropped", ts_link_target(link), link->name),
 				 errhint("Name another one, or the table that took its place: tracksync.alter_link(%s, target => …).",
-						 quote_literal_cstr(name))));
+						 quote_literal_cstr(link->name))));
 	/* a target made since by hand, when the first push was to create it */
 	if (!OidIsValid(link->target))
 		link->target = get_relname_relid(link->target_name, get_namespace_oid(link->target_schema, true));
@@ -123,33 +120,89 @@ open_link(TsOpened *opened, const char *name, bool push)
 	ts_link_evolve(link, opened->source, opened->target);
 	ts_link_resolve(link, opened->source, opened->target);
 	ts_link_check_rights(link, opened->source, opened->target);
-	ts_become(&opened->identity, link->owner, GetUserId() != link->owner,
-			  ts_role_setting(link->owner, "search_path", "\"$user\", public"));
+}
+
+/* All run as one role. */
+static void
+check_owners(const TsOpening *opening)
+{
+	for (int i = 1; i < opening->n; i++)
+		if (opening->links[i].link->owner != opening->links[0].link->owner)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("the links of group \"%s\" belong to different roles", opening->name),
+					 errhint("Take those of other roles out of it with tracksync.group_remove.")));
+}
+
+static void
+become_owner(TsOpening *opening)
+{
+	Oid			owner = opening->n > 0 ? opening->links[0].link->owner : GetUserId();
+	bool		casts = false;
+
+	for (int i = 0; i < opening->n; i++)
+		casts |= converts(opening->links[i].link);
+	ts_become(&opening->identity, owner, GetUserId() != owner, ts_role_setting(owner, "search_path", "\"$user\", public"));
 	/* a cast between timestamps must not depend on who pushes */
-	if (converts(link))
-		(void) set_config_option("TimeZone", ts_role_setting(link->owner, "TimeZone", "UTC"), PGC_USERSET, PGC_S_SESSION,
+	if (casts)
+		(void) set_config_option("TimeZone", ts_role_setting(owner, "TimeZone", "UTC"), PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
 }
 
-void
-ts_open_link(TsOpened *opened, const char *name, bool push)
+static void
+add_context(void *arg)
 {
-	ErrorContextCallback callback = {.callback = add_context, .arg = unconstify(char *, name), .previous = error_context_stack};
-
-	error_context_stack = &callback;
-	open_link(opened, name, push);
-	error_context_stack = callback.previous;
+	errcontext("link \"%s\"", ((List *) arg)->length > 0 ? (char *) linitial((List *) arg) : "");
 }
 
 void
-ts_close_link(TsOpened *opened)
+ts_open(TsOpening *opening, const char *name, bool push)
+{
+	List	   *at = list_make1(NULL);
+	ErrorContextCallback callback = {.callback = add_context, .arg = at, .previous = error_context_stack};
+	List	   *names;
+	ListCell   *lc;
+	int			i = 0;
+
+	ts_buffer_flush();
+	memset(opening, 0, sizeof(*opening));
+	opening->context = CurrentMemoryContext;
+	opening->name = pstrdup(name);
+	names = ts_group_links(name, &opening->group);
+	opening->n = list_length(names);
+	opening->links = palloc0(sizeof(TsOpened) * (opening->n + 1));
+	error_context_stack = &callback;
+	foreach(lc, names)
+	{
+		linitial(at) = lfirst(lc);
+		lock_link(&opening->links[i++], lfirst(lc), push);
+	}
+	error_context_stack = callback.previous;
+	check_owners(opening);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	opening->snapshot = RegisterSnapshot(GetActiveSnapshot());
+	error_context_stack = &callback;
+	for (i = 0; i < opening->n; i++)
+	{
+		linitial(at) = opening->links[i].link->name;
+		resolve_link(&opening->links[i], push);
+	}
+	error_context_stack = callback.previous;
+	become_owner(opening);
+}
+
+void
+ts_close(TsOpening *opening)
 {
 	SPI_finish();
-	ts_unbecome(&opened->identity);
-	UnregisterSnapshot(opened->snapshot);
+	ts_unbecome(&opening->identity);
+	UnregisterSnapshot(opening->snapshot);
 	PopActiveSnapshot();
-	if (opened->target)
-		relation_close(opened->target, NoLock);
-	relation_close(opened->source, NoLock);
+	for (int i = 0; i < opening->n; i++)
+	{
+		if (opening->links[i].target)
+			relation_close(opening->links[i].target, NoLock);
+		relation_close(opening->links[i].source, NoLock);
+	}
 }

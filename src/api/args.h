@@ -10,19 +10,28 @@
 /* A text[] argument as a list of C strings. */
 extern List *ts_names_arg(FunctionCallInfo fcinfo, int n);
 
-/* A link opened for reading or pushing: relations locked, snapshot active, identity the owner's, SPI connected. */
+/* A link with its relations, locked. */
 typedef struct TsOpened
 {
 	TsLink	   *link;
 	Relation	source;
 	Relation	target;			/* NULL: does not exist yet */
+} TsOpened;
+
+/* The links that a name stands for, opened for reading or pushing: snapshot active, identity the owner's, SPI connected. */
+typedef struct TsOpening
+{
+	char	   *name;
+	bool		group;
+	int			n;
+	TsOpened   *links;			/* by name */
 	Snapshot	snapshot;
 	TsIdentity	identity;
 	MemoryContext context;		/* of the caller */
-} TsOpened;
+} TsOpening;
 
-/* Writes what the transaction buffered, checks rights, and opens. "push": locks the link's row, and the target for writing. */
-extern void ts_open_link(TsOpened *opened, const char *name, bool push);
-extern void ts_close_link(TsOpened *opened);
+/* Writes what the transaction buffered, checks rights, and opens. "push": locks the links' rows, and the targets for writing. */
+extern void ts_open(TsOpening *opening, const char *name, bool push);
+extern void ts_close(TsOpening *opening);
 
 #endif

@@ -6,6 +6,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -16,8 +17,9 @@
 #include "api/args.h"
 #include "apply/push.h"
 #include "base/srf.h"
+#include "link/group.h"
 #include "log/prune.h"
-#include "plan/plan.h"
+#include "plan/merge.h"
 
 PG_FUNCTION_INFO_V1(tracksync_plan);
 PG_FUNCTION_INFO_V1(tracksync_plan_fingerprint);
@@ -30,67 +32,72 @@ add_context(void *arg)
 	errcontext("plan of link \"%s\"", (const char *) arg);
 }
 
-static TsPlan *
-build(TsOpened *opened, int flags)
+/* The plans of all links, under one snapshot. */
+static TsMerged *
+build(TsOpening *opening, int flags)
 {
-	ErrorContextCallback callback = {.callback = add_context, .arg = opened->link->name, .previous = error_context_stack};
-	TsPlan	   *plan;
+	TsPlan	  **plans = palloc(sizeof(TsPlan *) * (opening->n + 1));
 
-	error_context_stack = &callback;
-	plan = ts_plan_build(opened->link, opened->source, opened->target, opened->snapshot, flags);
-	error_context_stack = callback.previous;
-	return plan;
+	for (int i = 0; i < opening->n; i++)
+	{
+		TsOpened   *opened = &opening->links[i];
+		ErrorContextCallback callback = {.callback = add_context, .arg = opened->link->name, .previous = error_context_stack};
+
+		error_context_stack = &callback;
+		plans[i] = ts_plan_build(opened->link, opened->source, opened->target, opening->snapshot, flags);
+		error_context_stack = callback.previous;
+	}
+	return ts_merge_plans(opening->n, plans);
 }
 
 Datum
 tracksync_plan(PG_FUNCTION_ARGS)
 {
 	TsResult	result;
-	TsOpened	opened;
-	TsPlan	   *plan;
+	TsOpening	opening;
+	TsMerged   *merged;
 
 	ts_need_arg(fcinfo, 0, "name");
 	result = ts_result_begin(fcinfo);
-	ts_open_link(&opened, ts_text_arg(fcinfo, 0), false);
-	plan = build(&opened, 0);
-	for (int i = 0; i < plan->nsteps; i++)
+	ts_open(&opening, ts_text_arg(fcinfo, 0), false);
+	merged = build(&opening, 0);
+	for (int i = 0; i < merged->nsteps; i++)
 	{
-		const TsStep *step = &plan->steps[i];
+		const TsStep *step = ts_merged_step(merged, i);
+		const TsLink *link = merged->plans[merged->steps[i].plan]->link;
 		Datum		values[9];
 		bool		nulls[9] = {false};
 
 		values[0] = Int32GetDatum(i + 1);
 		values[1] = Int32GetDatum(step->priority);
 		values[2] = CStringGetTextDatum(step->kind);
-		values[3] = CStringGetTextDatum(opened.link->name);
-		values[4] = CStringGetTextDatum(ts_link_target(opened.link));
+		values[3] = CStringGetTextDatum(link->name);
+		values[4] = CStringGetTextDatum(ts_link_target(link));
 		values[5] = Int64GetDatum(step->rows);
 		values[6] = BoolGetDatum(step->destructive);
 		values[7] = CStringGetTextDatum(step->description);
 		values[8] = CStringGetTextDatum(step->sql);
 		ts_result_put(&result, values, nulls);
 	}
-	ts_close_link(&opened);
+	ts_close(&opening);
 	PG_RETURN_NULL();
 }
 
 Datum
 tracksync_plan_fingerprint(PG_FUNCTION_ARGS)
 {
-	TsOpened	opened;
+	TsOpening	opening;
 	text	   *result;
+	char	   *fingerprint;
 	MemoryContext old;
 
 	ts_need_arg(fcinfo, 0, "name");
-	ts_open_link(&opened, ts_text_arg(fcinfo, 0), false);
-	{
-		char	   *fingerprint = ts_plan_fingerprint(build(&opened, TS_PLAN_FINGERPRINT));
-
-		old = MemoryContextSwitchTo(opened.context);
-		result = cstring_to_text(fingerprint);
-		MemoryContextSwitchTo(old);
-	}
-	ts_close_link(&opened);
+	ts_open(&opening, ts_text_arg(fcinfo, 0), false);
+	fingerprint = ts_merged_fingerprint(build(&opening, TS_PLAN_FINGERPRINT));
+	old = MemoryContextSwitchTo(opening.context);
+	result = cstring_to_text(fingerprint);
+	MemoryContextSwitchTo(old);
+	ts_close(&opening);
 	PG_RETURN_TEXT_P(result);
 }
 
@@ -171,47 +178,63 @@ put_change(TsResult *result, const TsLink *link, const TsChange *change, bool te
 	ts_result_put(result, values, nulls);
 }
 
-Datum
-tracksync_net_changes(PG_FUNCTION_ARGS)
+static void
+put_changes(TsResult *result, const TsOpening *opening, TsOpened *opened, MemoryContext context)
 {
-	TsResult	result;
-	TsOpened	opened;
-	TsChangeSource *changes;
+	TsResult	own = *result;
 	TsChange	change;
-	MemoryContext context;
-	bool		compared;
-	TsPending	pending;
 
-	ts_need_arg(fcinfo, 0, "name");
-	result = ts_result_begin(fcinfo);
-	ts_open_link(&opened, ts_text_arg(fcinfo, 0), false);
-	context = AllocSetContextCreate(CurrentMemoryContext, "tracksync row", ALLOCSET_DEFAULT_SIZES);
-	ts_change_init(&change, opened.link->ncolumns);
+	ts_change_init(&change, opened->link->ncolumns);
+	/* what turns out not to be true after all is thrown away */
+	own.store = tuplestore_begin_heap(false, false, work_mem);
 	for (int distrust = 0; distrust < 2; distrust++)
 	{
-		changes = ts_plan_source(opened.link, opened.source, opened.target, opened.snapshot, distrust, &compared, &pending);
+		bool		compared;
+		TsPending	pending;
+		TsChangeSource *changes = ts_plan_source(opened->link, opened->source, opened->target, opening->snapshot, distrust, &compared,
+												 &pending);
+
 		while (changes->next(changes, &change))
 		{
 			MemoryContext old = MemoryContextSwitchTo(context);
 
-			put_change(&result, opened.link, &change, changes->text_keys);
+			put_change(&own, opened->link, &change, changes->text_keys);
 			MemoryContextSwitchTo(old);
 			MemoryContextReset(context);
 		}
 		changes->end(changes);
 		if (!changes->broken)
 			break;
-		tuplestore_clear(result.store);
+		tuplestore_clear(own.store);
 	}
-	ts_close_link(&opened);
+	ts_result_append(result, own.store);
+	tuplestore_end(own.store);
+}
+
+Datum
+tracksync_net_changes(PG_FUNCTION_ARGS)
+{
+	TsResult	result;
+	TsOpening	opening;
+	MemoryContext context;
+
+	ts_need_arg(fcinfo, 0, "name");
+	result = ts_result_begin(fcinfo);
+	ts_open(&opening, ts_text_arg(fcinfo, 0), false);
+	context = AllocSetContextCreate(CurrentMemoryContext, "tracksync row", ALLOCSET_DEFAULT_SIZES);
+	for (int i = 0; i < opening.n; i++)
+		put_changes(&result, &opening, &opening.links[i], context);
+	ts_close(&opening);
 	PG_RETURN_NULL();
 }
 
 static void
 put_done(TsResult *result, const TsPushed *pushed)
 {
-	for (int i = 0; i < pushed->n; i++)
+	for (int i = 0; i < pushed->merged->nsteps; i++)
 	{
+		const TsStep *step = ts_merged_step(pushed->merged, i);
+		const TsLink *link = pushed->merged->plans[pushed->merged->steps[i].plan]->link;
 		const TsDone *done = &pushed->done[i];
 		Datum		values[8];
 		bool		nulls[8] = {false};
@@ -219,26 +242,26 @@ put_done(TsResult *result, const TsPushed *pushed)
 
 		elapsed->time = done->microseconds;
 		values[0] = Int32GetDatum(i + 1);
-		values[1] = Int32GetDatum(done->step->priority);
-		values[2] = CStringGetTextDatum(done->step->kind);
-		values[3] = CStringGetTextDatum(pushed->plan->link->name);
-		values[4] = CStringGetTextDatum(ts_link_target(pushed->plan->link));
+		values[1] = Int32GetDatum(step->priority);
+		values[2] = CStringGetTextDatum(step->kind);
+		values[3] = CStringGetTextDatum(link->name);
+		values[4] = CStringGetTextDatum(ts_link_target(link));
 		values[5] = Int64GetDatum(done->rows);
 		values[6] = IntervalPGetDatum(elapsed);
-		values[7] = CStringGetTextDatum(done->step->description);
+		values[7] = CStringGetTextDatum(step->description);
 		ts_result_put(result, values, nulls);
 	}
 }
 
 static void
-check_expected(const TsPlan *plan, const char *expect)
+check_expected(const TsOpening *opening, const TsMerged *merged, const char *expect)
 {
-	char	   *is = ts_plan_fingerprint(plan);
+	char	   *is = ts_merged_fingerprint(merged);
 
 	if (strcmp(is, expect) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the plan of link \"%s\" is not the one expected", plan->link->name),
+				 errmsg("the plan of %s \"%s\" is not the one expected", opening->group ? "group" : "link", opening->name),
 				 errdetail("Its fingerprint is %s, expected was %s.", is, expect),
 				 errhint("Review the plan again, then push with its new fingerprint.")));
 }
@@ -246,31 +269,52 @@ check_expected(const TsPlan *plan, const char *expect)
 /* Links being pushed by this session: a trigger of the target must not push the link that fired it. */
 static List *pushing = NIL;
 
-static Datum push(FunctionCallInfo fcinfo);
+static void push(FunctionCallInfo fcinfo, const char *name);
+
+/* The links now being pushed, and those that the name stands for, in memory that lasts. */
+static List *
+with_links(const char *name)
+{
+	MemoryContext old;
+	List	   *all = list_copy(pushing);
+	List	   *links;
+	ListCell   *lc;
+	bool		group;
+
+	links = ts_group_links(name, &group);
+	foreach(lc, links)
+	{
+		ListCell   *other;
+
+		foreach(other, pushing)
+			if (strcmp(lfirst(other), lfirst(lc)) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_IN_USE),
+						 errmsg("link \"%s\" is being pushed already", (char *) lfirst(lc)),
+						 errdetail("A trigger of its target called tracksync.push for it."),
+						 errhint("Push from outside of the target's triggers.")));
+		all = lappend(all, lfirst(lc));
+	}
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	links = NIL;
+	foreach(lc, all)
+		links = lappend(links, pstrdup(lfirst(lc)));
+	MemoryContextSwitchTo(old);
+	return links;
+}
 
 Datum
 tracksync_push(PG_FUNCTION_ARGS)
 {
 	List	   *before = pushing;
-	MemoryContext old;
 	char	   *name;
-	ListCell   *lc;
 
 	ts_need_arg(fcinfo, 0, "name");
 	name = ts_text_arg(fcinfo, 0);
-	foreach(lc, pushing)
-		if (strcmp(lfirst(lc), name) == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_IN_USE),
-					 errmsg("link \"%s\" is being pushed already", name),
-					 errdetail("A trigger of its target called tracksync.push for it."),
-					 errhint("Push from outside of the target's triggers.")));
-	old = MemoryContextSwitchTo(TopTransactionContext);
-	pushing = lcons(pstrdup(name), list_copy(before));
-	MemoryContextSwitchTo(old);
+	pushing = with_links(name);
 	PG_TRY();
 	{
-		(void) push(fcinfo);
+		push(fcinfo, name);
 	}
 	PG_FINALLY();
 	{
@@ -280,40 +324,43 @@ tracksync_push(PG_FUNCTION_ARGS)
 	PG_RETURN_NULL();
 }
 
-static Datum
-push(FunctionCallInfo fcinfo)
+static void
+push(FunctionCallInfo fcinfo, const char *name)
 {
 	TsResult	result;
-	TsOpened	opened;
-	TsPlan	   *plan;
+	TsOpening	opening;
+	TsMerged   *merged;
 	TsPushed   *pushed;
+	Relation   *sources;
 	char	   *expect = ts_text_arg(fcinfo, 1);
 	bool		dry_run;
-	Oid			source;
 
 	ts_need_arg(fcinfo, 2, "dry_run");
 	dry_run = PG_GETARG_BOOL(2);
 	result = ts_result_begin(fcinfo);
-	ts_open_link(&opened, ts_text_arg(fcinfo, 0), true);
-	source = opened.link->source;
-	plan = build(&opened, TS_PLAN_KEEP | (expect ? TS_PLAN_FINGERPRINT : 0));
+	ts_open(&opening, name, true);
+	sources = palloc(sizeof(Relation) * (opening.n + 1));
+	merged = build(&opening, TS_PLAN_KEEP | (expect ? TS_PLAN_FINGERPRINT : 0));
 	if (expect)
-		check_expected(plan, expect);
-	/* the target's relation is opened anew by what writes to it: it may be created or altered first */
-	if (opened.target != NULL && opened.link->schema != NIL)
+		check_expected(&opening, merged, expect);
+	for (int i = 0; i < opening.n; i++)
 	{
-		relation_close(opened.target, NoLock);
-		opened.target = NULL;
+		TsOpened   *opened = &opening.links[i];
+
+		sources[i] = opened->source;
+		/* the targets' relations are opened anew by what writes to them: one may be created or altered first */
+		if (opened->target != NULL)
+			relation_close(opened->target, NoLock);
+		opened->target = NULL;
 	}
-	pushed = ts_push_run(plan, opened.source, dry_run);
+	pushed = ts_push_run(merged, opening.group ? opening.name : NULL, sources, dry_run);
 	ts_push_record(pushed, dry_run);
 	put_done(&result, pushed);
+	for (int i = 0; i < opening.n && !dry_run; i++)
+		(void) ts_log_prune(opening.links[i].link->source, false);
 	if (!dry_run)
-	{
-		(void) ts_log_prune(source, false);
 		ts_push_sequences(pushed);
-	}
-	ts_plan_end(plan);
-	ts_close_link(&opened);
-	return (Datum) 0;
+	for (int i = 0; i < opening.n; i++)
+		ts_plan_end(merged->plans[i]);
+	ts_close(&opening);
 }

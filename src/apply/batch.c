@@ -364,7 +364,7 @@ copy_change(const TsLink *link, TsChangeOp op, bool text_keys, const TsChange *f
 }
 
 int64
-ts_writer_step(TsWriter *writer, TsStep *step)
+ts_writer_step(TsWriter *writer, const TsStep *step)
 {
 	MemoryContext old = MemoryContextSwitchTo(writer->batch_context);
 	TsChange	row;

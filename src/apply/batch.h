@@ -21,7 +21,6 @@ typedef struct TsWriter
 	/* where it is, for the context of an error */
 	const char *step;			/* kind; NULL outside of steps */
 	int			number;			/* of the step in the plan, from 1 */
-	bool		at_end;			/* all rows are written, the checks remain */
 	char	   *first_key;		/* of the batch, JSON */
 	char	   *last_key;
 	char	   *cast;			/* JSON: of a batch of one row the values that are cast on their way; NULL = none */
@@ -34,6 +33,6 @@ typedef struct TsWriter
 
 extern TsWriter *ts_writer_begin(TsPlan *plan, TsTarget *target, bool careful, int64 single_from);
 /* Writes a data step; returns the rows that were brought about, those that were there already included. */
-extern int64 ts_writer_step(TsWriter *writer, TsStep *step);
+extern int64 ts_writer_step(TsWriter *writer, const TsStep *step);
 
 #endif

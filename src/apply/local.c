@@ -30,11 +30,16 @@ typedef struct LocalTarget
 } LocalTarget;
 
 static void
+local_open(TsTarget *target)
+{
+	AfterTriggerBeginQuery();
+}
+
+static void
 local_begin(TsTarget *target)
 {
 	LocalTarget *local = (LocalTarget *) target;
 
-	AfterTriggerBeginQuery();
 	local->direct = ts_direct_writes ? ts_direct_begin(local->link) : NULL;
 }
 
@@ -133,11 +138,17 @@ static void
 local_finish(TsTarget *base)
 {
 	LocalTarget *local = (LocalTarget *) base;
-	EState	   *estate = CreateExecutorState();
 
 	if (local->direct != NULL)
 		ts_direct_end(local->direct);
 	local->direct = NULL;
+}
+
+static void
+local_close(TsTarget *base)
+{
+	EState	   *estate = CreateExecutorState();
+
 	/* the triggers need the statements' work to be visible, and a snapshot of their own */
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -165,11 +176,13 @@ TsTarget *
 ts_local_target(const TsLink *link)
 {
 	static const TsTargetOps ops = {
+		.open = local_open,
 		.begin = local_begin,
 		.execute = local_execute,
 		.write = local_write,
 		.run = local_run,
 		.finish = local_finish,
+		.close = local_close,
 		.reset = local_reset,
 	};
 	LocalTarget *target = palloc0(sizeof(LocalTarget));

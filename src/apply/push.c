@@ -1,5 +1,5 @@
 /*
- * push.c: running a plan.
+ * push.c: running the plans of one or several links.
  *
  * The data steps run in one subtransaction. The first attempt takes it that the keys to be inserted are not there; if one is,
  * all is rolled back and run once more, with a look at each. If another batch fails they are rolled back and run once more, row
@@ -7,40 +7,60 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
-#include "commands/trigger.h"
 #include "executor/spi.h"
-#include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "apply/alter.h"
 #include "apply/batch.h"
 #include "apply/push.h"
 #include "base/catalog.h"
-#include "base/quote.h"
 #include "base/sequence.h"
 #include "link/mapping.h"
 #include "log/shape.h"
 #include "log/survivor.h"
 
+/* One attempt at a link. */
+typedef struct LinkRun
+{
+	TsPlan	   *plan;
+	Relation	source;
+	TsTarget   *target;
+	TsWriter   *writer;
+	Oid			existing;		/* the target before the push */
+	char	   *deferred;		/* sets its constraints back */
+	bool		careful;
+	int64		single_from;
+	bool		altered;
+} LinkRun;
+
+typedef struct Run
+{
+	TsPushed   *pushed;
+	int			n;
+	LinkRun    *links;
+	LinkRun    *at;				/* the one being worked on; NULL: all */
+} Run;
+
 /* Where the push was when an error came: link, step, table and key. */
 static char *
-describe_place(const TsWriter *writer)
+describe_place(const Run *run)
 {
-	char	   *where = psprintf("push of link \"%s\" to table %s", writer->link->name, ts_link_target(writer->link));
+	const TsWriter *writer = run->at ? run->at->writer : NULL;
+	char	   *where;
 
-	if (writer->step == NULL && !writer->at_end)
-		return where;
-	if (writer->step == NULL)
+	if (writer == NULL && run->n == 1)
+		writer = run->links[0].writer;
+	where = writer == NULL ? psprintf("push of group \"%s\"", run->pushed->group) :
+		psprintf("push of link \"%s\" to table %s", writer->link->name, ts_link_target(writer->link));
+	if (run->at == NULL)
 		return psprintf("%s, at the end, when constraints are checked and triggers fire", where);
+	if (writer->step == NULL)
+		return where;
 	where = psprintf("%s, step %d (%s)", where, writer->number, writer->step);
 	if (writer->first_key == NULL)
 		return where;
@@ -48,45 +68,6 @@ describe_place(const TsWriter *writer)
 		return psprintf("%s, key %s%s%s", where, writer->first_key, writer->cast ? ", values to be cast " : "",
 						writer->cast ? writer->cast : "");
 	return psprintf("%s, one of %d rows with keys from %s to %s", where, writer->batch_size, writer->first_key, writer->last_key);
-}
-
-/* The statement that lets deferrable constraints on the target be checked when the data steps end; NULL if there are none. */
-static char *
-constraints_statement(const TsLink *link, bool immediate)
-{
-	static const Oid types[] = {OIDOID, BOOLOID};
-	Datum		values[] = {ObjectIdGetDatum(link->target), BoolGetDatum(!immediate)};
-	MemoryContext context = CurrentMemoryContext;
-	TsCatalog	cat;
-	char	   *names;
-
-	ts_catalog_enter(&cat);
-	ts_sql("SELECT string_agg(DISTINCT format('%I.%I', n.nspname, c.conname), ', ') FROM pg_constraint c "
-		   "JOIN pg_namespace n ON n.oid = c.connamespace "
-		   "WHERE c.condeferrable AND (c.conrelid IN (SELECT $1 UNION SELECT relid FROM pg_partition_tree($1::regclass)) "
-		   "OR c.confrelid = $1) AND (NOT $2 OR (c.condeferred "
-		   "AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.connamespace = c.connamespace AND o.conname = c.conname "
-		   "AND NOT o.condeferrable)))", SPI_OK_SELECT, 2, types, values, NULL);
-	names = ts_keep(context, ts_sql_text(0, 1));
-	ts_catalog_leave(&cat);
-	return names == NULL ? NULL : psprintf("SET CONSTRAINTS %s %s", names, immediate ? "IMMEDIATE" : "DEFERRED");
-}
-
-static void
-create_target(TsPlan *plan, TsTarget *target, Relation source)
-{
-	TsLink	   *link = plan->link;
-	Relation	rel;
-
-	for (int i = 0; i < plan->nsteps; i++)
-		if (plan->steps[i].priority == TS_PRIORITY_CREATE_TABLE)
-		{
-			target->ops->run(target, plan->steps[i].sql);
-			link->target = get_relname_relid(link->target_name, get_namespace_oid(link->target_schema, false));
-			rel = table_open(link->target, RowExclusiveLock);
-			ts_link_resolve(link, source, rel);
-			table_close(rel, NoLock);
-		}
 }
 
 static bool
@@ -109,127 +90,103 @@ is_data_step(const TsStep *step)
 	return false;
 }
 
-/*
- * DROP COLUMN takes with it what hangs on this column alone, and refuses where a view or a foreign key of another table does. But
- * an index or a constraint on other columns besides would go without a word.
- */
+/* Creates and alters the targets. */
 static void
-check_dependants(const TsLink *link, const char *column)
+run_schema_steps(Run *run)
 {
-	static const Oid types[] = {OIDOID, INT2OID};
-	Datum		values[] = {ObjectIdGetDatum(link->target), Int16GetDatum(get_attnum(link->target, column))};
-	MemoryContext context = CurrentMemoryContext;
-	TsCatalog	cat;
-	char	   *names;
+	TsMerged   *merged = run->pushed->merged;
 
-	ts_catalog_enter(&cat);
-	ts_sql("SELECT string_agg(DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), ', ') FROM pg_depend d "
-		   "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.refobjsubid = $2 AND d.deptype IN ('a', 'i') AND EXISTS "
-		   "(SELECT FROM pg_depend o WHERE o.classid = d.classid AND o.objid = d.objid AND o.refclassid = d.refclassid "
-		   "AND o.refobjid = $1 AND o.refobjsubid NOT IN (0, $2))", SPI_OK_SELECT, 2, types, values, NULL);
-	names = ts_keep(context, ts_sql_text(0, 1));
-	ts_catalog_leave(&cat);
-	if (names != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("cannot drop column \"%s\" of table %s because other objects depend on it", column, ts_link_target(link)),
-				 errdetail("With other columns, these depend on it: %s.", names),
-				 errhint("Drop them first, or keep the column: schema_policy => 'additive'.")));
-}
-
-/* The schema steps, as far as they come before the rows. */
-static void
-alter_target(TsPushed *pushed, TsWriter *writer, Relation source)
-{
-	TsPlan	   *plan = pushed->plan;
-	Relation	rel;
-	bool		altered = false;
-	char	   *immediate;
-
-	for (int i = 0; i < plan->nsteps; i++)
+	for (int i = 0; i < merged->nsteps; i++)
 	{
-		TsStep	   *step = &plan->steps[i];
+		const TsStep *step = ts_merged_step(merged, i);
 		TimestampTz started = GetCurrentTimestamp();
 
-		if (step->before == NULL)
+		run->pushed->done[i].rows = step->rows;
+		run->pushed->done[i].microseconds = 0;
+		if (step->before == NULL && step->priority != TS_PRIORITY_CREATE_TABLE)
 			continue;
-		writer->step = step->kind;
-		writer->number = i + 1;
-		if (step->dropped != NULL)
-			check_dependants(plan->link, step->dropped);
-		if (step->before[0] != '\0')
-			writer->target->ops->run(writer->target, step->before);
-		pushed->done[i].microseconds = Max(GetCurrentTimestamp() - started, 1);
-		altered = true;
+		run->at = &run->links[merged->steps[i].plan];
+		run->at->writer->step = step->kind;
+		run->at->writer->number = i + 1;
+		ts_alter_before(run->at->writer, step);
+		run->at->writer->step = NULL;
+		run->at->altered = true;
+		run->pushed->done[i].microseconds = Max(GetCurrentTimestamp() - started, 1);
 	}
-	if (!altered && !plan->link->foreseen)
-		return;
-	rel = table_open(plan->link->target, RowExclusiveLock);
-	ts_link_arrived(plan->link);
-	ts_link_resolve(plan->link, source, rel);
-	table_close(rel, NoLock);
-	/* a constraint that was made anew with its column is deferred again */
-	immediate = altered ? constraints_statement(plan->link, true) : NULL;
-	if (immediate)
-		writer->target->ops->run(writer->target, immediate);
+	for (int i = 0; i < run->n; i++)
+	{
+		run->at = &run->links[i];
+		ts_alter_done(run->at->writer, run->at->source, run->at->altered);
+	}
 }
 
-/* What can be said of the columns only when their values are there. */
+/* Deletes, updates and inserts of all links. */
 static void
-finish_schema(TsPushed *pushed, TsWriter *writer)
+run_data_steps(Run *run)
 {
-	for (int i = 0; i < pushed->plan->nsteps; i++)
+	TsMerged   *merged = run->pushed->merged;
+
+	for (int i = 0; i < merged->nsteps; i++)
 	{
-		TsStep	   *step = &pushed->plan->steps[i];
+		const TsStep *step = ts_merged_step(merged, i);
+		TimestampTz started = GetCurrentTimestamp();
+
+		if (!is_data_step(step))
+			continue;
+		run->at = &run->links[merged->steps[i].plan];
+		run->at->writer->number = i + 1;
+		run->pushed->done[i].rows = ts_writer_step(run->at->writer, step);
+		run->pushed->done[i].microseconds = GetCurrentTimestamp() - started;
+	}
+}
+
+/* What is left of the schema steps when the rows are there. */
+static void
+finish_schema_steps(Run *run)
+{
+	TsMerged   *merged = run->pushed->merged;
+
+	for (int i = 0; i < merged->nsteps; i++)
+	{
+		const TsStep *step = ts_merged_step(merged, i);
+		TimestampTz started = GetCurrentTimestamp();
 
 		if (step->after == NULL)
 			continue;
-		writer->step = step->kind;
-		writer->number = i + 1;
-		writer->target->ops->run(writer->target, step->after);
+		run->at = &run->links[merged->steps[i].plan];
+		run->at->writer->step = step->kind;
+		run->at->writer->number = i + 1;
+		ts_alter_after(run->at->writer, step);
+		run->at->writer->step = NULL;
+		run->pushed->done[i].microseconds += GetCurrentTimestamp() - started;
 	}
-	writer->step = NULL;
 }
 
-/* All data steps, and the checks at their end. */
+/* All steps, and the checks at their end. */
 static void
-run_steps(TsPushed *pushed, TsWriter *writer, Relation source)
+run_steps(Run *run)
 {
-	TsPlan	   *plan = pushed->plan;
-	TsTarget   *target = writer->target;
-	TimestampTz started = GetCurrentTimestamp();
-
-	for (int i = 0; i < plan->nsteps; i++)
+	run_schema_steps(run);
+	if (run->n > 0)
+		run->links[0].target->ops->open(run->links[0].target);
+	for (int i = 0; i < run->n; i++)
 	{
-		pushed->done[i].step = &plan->steps[i];
-		pushed->done[i].rows = plan->steps[i].rows;
-		pushed->done[i].microseconds = 0;
+		run->at = &run->links[i];
+		run->at->target->ops->begin(run->at->target);
 	}
-	writer->step = "create_table";
-	writer->number = 1;
-	create_target(plan, target, source);
-	alter_target(pushed, writer, source);
-	writer->step = NULL;
-	started = GetCurrentTimestamp();
-	target->ops->begin(target);
-	for (int i = 0; i < plan->nsteps; i++)
+	run_data_steps(run);
+	for (int i = 0; i < run->n; i++)
 	{
-		TsDone	   *done = &pushed->done[i];
-
-		if (done->step->before != NULL)
-			continue;
-		writer->number = i + 1;
-		if (is_data_step(&plan->steps[i]))
-			done->rows = ts_writer_step(writer, &plan->steps[i]);
-		done->microseconds = GetCurrentTimestamp() - started;
-		started = GetCurrentTimestamp();
+		run->at = &run->links[i];
+		ts_conflict_raise(&run->at->writer->conflicts, run->at->plan->link);
+		run->at->target->ops->finish(run->at->target);
 	}
-	ts_conflict_raise(&writer->conflicts, plan->link);
-	writer->at_end = true;
-	target->ops->finish(target);
-	target->ops->reset(target);
-	writer->at_end = false;
-	finish_schema(pushed, writer);
+	run->at = NULL;
+	if (run->n > 0)
+		run->links[0].target->ops->close(run->links[0].target);
+	for (int i = 0; i < run->n; i++)
+		run->links[i].target->ops->reset(run->links[i].target);
+	finish_schema_steps(run);
 }
 
 /* Is it worth finding out which row it was? Not after a cancel, a time-out, a lost lock or a full disk. */
@@ -255,9 +212,22 @@ typedef enum Attempt
 	ATTEMPT_ROW_BY_ROW			/* again, taking the failing batch apart */
 } Attempt;
 
+/* What to do about an error: another attempt, or nothing (ATTEMPT_DONE). */
+static Attempt
+next_attempt(const Run *run, const ErrorData *error)
+{
+	const TsWriter *writer = run->at ? run->at->writer : NULL;
+
+	if (writer == NULL)
+		return ATTEMPT_DONE;
+	if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && !writer->careful && writer->step != NULL)
+		return ATTEMPT_CAREFULLY;
+	return worth_locating(writer, error->sqlerrcode) ? ATTEMPT_ROW_BY_ROW : ATTEMPT_DONE;
+}
+
 /* One attempt, in a subtransaction. */
 static Attempt
-attempt(TsPushed *pushed, TsWriter *writer, Relation source, bool dry_run)
+attempt(Run *run, bool dry_run)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -267,7 +237,7 @@ attempt(TsPushed *pushed, TsWriter *writer, Relation source, bool dry_run)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		run_steps(pushed, writer, source);
+		run_steps(run);
 		if (dry_run)
 			RollbackAndReleaseCurrentSubTransaction();
 		else
@@ -285,15 +255,13 @@ attempt(TsPushed *pushed, TsWriter *writer, Relation source, bool dry_run)
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
-		writer->target->ops->reset(writer->target);
-		if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && !writer->careful && writer->step != NULL)
-			result = ATTEMPT_CAREFULLY;
-		else if (worth_locating(writer, error->sqlerrcode))
-			result = ATTEMPT_ROW_BY_ROW;
-		else
+		for (int i = 0; i < run->n; i++)
+			run->links[i].target->ops->reset(run->links[i].target);
+		result = next_attempt(run, error);
+		if (result == ATTEMPT_DONE)
 		{
 			/* what matters to the user first, then the server's own lines */
-			error->context = error->context ? psprintf("%s\n%s", describe_place(writer), error->context) : describe_place(writer);
+			error->context = error->context ? psprintf("%s\n%s", describe_place(run), error->context) : describe_place(run);
 			ReThrowError(error);
 		}
 	}
@@ -301,61 +269,86 @@ attempt(TsPushed *pushed, TsWriter *writer, Relation source, bool dry_run)
 	return result;
 }
 
+static void
+prepare(Run *run, Relation *sources)
+{
+	for (int i = 0; i < run->n; i++)
+	{
+		LinkRun    *link = &run->links[i];
+		char	   *immediate;
+
+		link->plan = run->pushed->merged->plans[i];
+		link->source = sources[i];
+		link->target = ts_local_target(link->plan->link);
+		link->existing = link->plan->link->target;
+		/* a deferrable key is checked at the end, too late to try again */
+		link->careful = !link->plan->link->arbiter;
+		link->single_from = -1;
+		if (!OidIsValid(link->existing))
+			continue;
+		link->deferred = ts_alter_constraints(link->plan->link, false);
+		immediate = ts_alter_constraints(link->plan->link, true);
+		if (immediate)
+			link->target->ops->run(link->target, immediate);
+	}
+}
+
 TsPushed *
-ts_push_run(TsPlan *plan, Relation source, bool dry_run)
+ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run)
 {
 	TsPushed   *pushed = palloc0(sizeof(TsPushed));
 	TimestampTz started = GetCurrentTimestamp();
-	TsLink	   *link = plan->link;
-	Oid			created = link->target;
-	char	   *immediate = OidIsValid(link->target) ? constraints_statement(link, true) : NULL;
-	char	   *deferred = OidIsValid(link->target) ? constraints_statement(link, false) : NULL;
-	TsTarget   *target = ts_local_target(link);
-	/* a deferrable key is checked at the end, too late to try again */
-	bool		careful = !link->arbiter;
-	int64		single_from = -1;
+	Run			run = {.pushed = pushed, .n = merged->nplans};
 	Attempt		result;
 
-	pushed->plan = plan;
-	pushed->n = plan->nsteps;
-	pushed->done = palloc0(sizeof(TsDone) * (plan->nsteps + 1));
-	if (immediate)
-		target->ops->run(target, immediate);
+	pushed->merged = merged;
+	pushed->group = group;
+	pushed->done = palloc0(sizeof(TsDone) * (merged->nsteps + 1));
+	run.links = palloc0(sizeof(LinkRun) * (run.n + 1));
+	prepare(&run, sources);
 	do
 	{
-		TsWriter   *writer = ts_writer_begin(plan, target, careful, single_from);
+		for (int i = 0; i < run.n; i++)
+		{
+			LinkRun    *link = &run.links[i];
 
-		link->target = created;
-		result = attempt(pushed, writer, source, dry_run);
-		careful |= result == ATTEMPT_CAREFULLY;
+			link->writer = ts_writer_begin(link->plan, link->target, link->careful, link->single_from);
+			link->plan->link->target = link->existing;
+			link->altered = false;
+		}
+		result = attempt(&run, dry_run);
+		if (result == ATTEMPT_CAREFULLY)
+			run.at->careful = true;
 		if (result == ATTEMPT_ROW_BY_ROW)
-			single_from = writer->batch - 1;
+			run.at->single_from = run.at->writer->batch - 1;
 	} while (result != ATTEMPT_DONE);
-	if (deferred)
-		target->ops->run(target, deferred);
-	if (dry_run)
-		link->target = created;
+	for (int i = 0; i < run.n; i++)
+	{
+		if (run.links[i].deferred)
+			run.links[i].target->ops->run(run.links[i].target, run.links[i].deferred);
+		if (dry_run)
+			run.links[i].plan->link->target = run.links[i].existing;
+	}
 	pushed->microseconds = GetCurrentTimestamp() - started;
 	return pushed;
 }
 
 static int64
-rows_of(const TsPushed *pushed, TsPriority priority)
+rows_of(const TsPushed *pushed, int plan, TsPriority priority)
 {
 	int64		rows = 0;
 
-	for (int i = 0; i < pushed->n; i++)
-		if (pushed->done[i].step->priority == priority)
+	for (int i = 0; i < pushed->merged->nsteps; i++)
+		if (pushed->merged->steps[i].plan == plan && ts_merged_step(pushed->merged, i)->priority == priority)
 			rows += pushed->done[i].rows;
 	return rows;
 }
 
 static void
-write_position(const TsPushed *pushed, int64 rows)
+write_position(const TsPushed *pushed, const TsPlan *plan, int64 rows)
 {
 	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, OIDOID, INT8OID, INT8OID, INT4OID, INT2ARRAYOID,
 	TEXTARRAYOID, INT2ARRAYOID, BOOLOID};
-	const TsPlan *plan = pushed->plan;
 	Datum		values[14];
 
 	values[0] = CStringGetTextDatum(plan->link->name);
@@ -376,19 +369,17 @@ write_position(const TsPushed *pushed, int64 rows)
 		   "followed = CASE WHEN $14 THEN $10 ELSE followed END WHERE name = $1", SPI_OK_UPDATE, 14, types, values, NULL);
 }
 
-void
-ts_push_record(const TsPushed *pushed, bool dry_run)
+static void
+record_link(const TsPushed *pushed, int i, bool dry_run)
 {
 	static const Oid types[] = {TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID};
-	const TsLink *link = pushed->plan->link;
+	const TsPlan *plan = pushed->merged->plans[i];
 	Datum		values[6];
-	int64		deletes = rows_of(pushed, TS_PRIORITY_DELETE),
-				updates = rows_of(pushed, TS_PRIORITY_UPDATE),
-				inserts = rows_of(pushed, TS_PRIORITY_INSERT);
-	TsCatalog	cat;
+	int64		deletes = rows_of(pushed, i, TS_PRIORITY_DELETE),
+				updates = rows_of(pushed, i, TS_PRIORITY_UPDATE),
+				inserts = rows_of(pushed, i, TS_PRIORITY_INSERT);
 
-	ts_catalog_enter(&cat);
-	values[0] = CStringGetTextDatum(link->name);
+	values[0] = CStringGetTextDatum(plan->link->name);
 	values[1] = Int64GetDatum(pushed->microseconds);
 	values[2] = Int64GetDatum(deletes);
 	values[3] = Int64GetDatum(updates);
@@ -397,21 +388,30 @@ ts_push_record(const TsPushed *pushed, bool dry_run)
 	ts_sql("INSERT INTO tracksync.push_record (link, started, elapsed, deletes, updates, inserts, outcome) "
 		   "SELECT $1, clock_timestamp() - $2 * interval '1 microsecond', $2 * interval '1 microsecond', $3, $4, $5, $6",
 		   SPI_OK_INSERT, 6, types, values, NULL);
-	if (!dry_run)
-	{
-		write_position(pushed, deletes + updates + inserts);
-		/* the crash that emptied an unlogged source is mended */
-		ts_survivors_note(link->source);
-	}
+	if (dry_run)
+		return;
+	write_position(pushed, plan, deletes + updates + inserts);
+	/* the crash that emptied an unlogged source is mended */
+	ts_survivors_note(plan->link->source);
+}
+
+void
+ts_push_record(const TsPushed *pushed, bool dry_run)
+{
+	TsCatalog	cat;
+
+	ts_catalog_enter(&cat);
+	for (int i = 0; i < pushed->merged->nplans; i++)
+		record_link(pushed, i, dry_run);
 	ts_catalog_leave(&cat);
 }
 
 void
 ts_push_sequences(const TsPushed *pushed)
 {
-	for (int i = 0; i < pushed->n; i++)
+	for (int i = 0; i < pushed->merged->nsteps; i++)
 	{
-		const TsStep *step = pushed->done[i].step;
+		const TsStep *step = ts_merged_step(pushed->merged, i);
 
 		if (step->priority != TS_PRIORITY_SEQUENCE)
 			continue;

@@ -23,7 +23,9 @@ typedef struct TsWrite
 
 typedef struct TsTargetOps
 {
-	/* starts the writing: from here to finish constraints are checked no more often than they must be */
+	/* starts a push, of this and perhaps other targets: until close constraints are checked no more often than they must be */
+	void		(*open) (TsTarget *target);
+	/* starts the writing to this target */
 	void		(*begin) (TsTarget *target);
 	/* runs a statement with one array per parameter; returns the rows written or read; row may be NULL */
 	uint64		(*execute) (TsTarget *target, TsStatement *stmt, Datum *arrays, TsRowFunction row, void *arg);
@@ -35,9 +37,11 @@ typedef struct TsTargetOps
 	bool		(*write) (TsTarget *target, const TsWrite *write);
 	/* runs a statement without parameters (DDL) */
 	void		(*run) (TsTarget *target, const char *sql);
-	/* checks what was put off; an error here fails the push */
+	/* ends the writing to this target */
 	void		(*finish) (TsTarget *target);
-	/* forgets prepared statements; to be called after finish, and before a new begin after an error */
+	/* checks what was put off since open; an error here fails the push */
+	void		(*close) (TsTarget *target);
+	/* forgets prepared statements; to be called after close, and before a new open after an error */
 	void		(*reset) (TsTarget *target);
 } TsTargetOps;
 

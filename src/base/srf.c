@@ -46,6 +46,17 @@ ts_result_put(TsResult *result, Datum *values, bool *nulls)
 }
 
 void
+ts_result_append(TsResult *result, Tuplestorestate *more)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(result->desc, &TTSOpsMinimalTuple);
+
+	tuplestore_rescan(more);
+	while (tuplestore_gettupleslot(more, true, false, slot))
+		tuplestore_puttupleslot(result->store, slot);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+void
 ts_need_arg(FunctionCallInfo fcinfo, int n, const char *name)
 {
 	if (PG_ARGISNULL(n))

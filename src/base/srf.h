@@ -15,6 +15,8 @@ typedef struct TsResult
 /* Makes the result of a set-returning function, in the query's memory. */
 extern TsResult ts_result_begin(FunctionCallInfo fcinfo);
 extern void ts_result_put(TsResult *result, Datum *values, bool *nulls);
+/* Adds the rows of another store, in their order. */
+extern void ts_result_append(TsResult *result, Tuplestorestate *more);
 
 /* 22004 if the argument is NULL. */
 extern void ts_need_arg(FunctionCallInfo fcinfo, int n, const char *name);

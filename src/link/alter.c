@@ -177,6 +177,7 @@ ts_link_drop(const char *name)
 	ts_buffer_flush();
 	ts_catalog_enter(&cat);
 	ts_sql("DELETE FROM tracksync.link WHERE name = $1", SPI_OK_DELETE, 1, types, values, NULL);
+	ts_sql("DELETE FROM tracksync.group_member WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
 	/* its history goes with it: the next link of that name may be somebody else's */
 	ts_sql("DELETE FROM tracksync.push_record WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
 	ts_sql("DELETE FROM tracksync.conflict_record WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);

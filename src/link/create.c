@@ -24,6 +24,7 @@
 #include "capture/buffer.h"
 #include "capture/track.h"
 #include "link/create.h"
+#include "link/group.h"
 #include "link/link.h"
 #include "link/mapping.h"
 #include "link/options.h"
@@ -312,6 +313,7 @@ ts_link_create(const char *name, Oid source, const TsLinkOptions *options)
 				 errmsg("a link's name must not be empty"),
 				 errhint("Give the link a name.")));
 	ts_check_trackable(source);
+	ts_name_reserve(name);
 	link->name = pstrdup(name);
 	link->owner = GetUserId();
 	link->source = source;

@@ -20,10 +20,22 @@ ts_fingerprint_text(uint64 *state, const char *text)
 }
 
 void
-ts_fingerprint_begin(uint64 *state, const TsLink *link)
+ts_fingerprint_clear(uint64 *state)
 {
 	state[0] = 0;
 	state[1] = UINT64CONST(0x2545F4914F6CDD1D);
+}
+
+char *
+ts_fingerprint_show(const uint64 *state)
+{
+	return psprintf("%016llx%016llx", (unsigned long long) state[0], (unsigned long long) state[1]);
+}
+
+void
+ts_fingerprint_begin(uint64 *state, const TsLink *link)
+{
+	ts_fingerprint_clear(state);
 	ts_fingerprint_text(state, link->name);
 	ts_fingerprint_text(state, ts_link_target(link));
 	for (int i = 0; i < link->ncolumns; i++)

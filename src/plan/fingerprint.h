@@ -12,5 +12,8 @@
 extern void ts_fingerprint_begin(uint64 *state, const TsLink *link);
 extern void ts_fingerprint_change(uint64 *state, const TsLink *link, const TsChange *change, bool text_keys);
 extern void ts_fingerprint_text(uint64 *state, const char *text);
+/* The state before anything was added, and any state as 32 hexadecimal digits. */
+extern void ts_fingerprint_clear(uint64 *state);
+extern char *ts_fingerprint_show(const uint64 *state);
 
 #endif

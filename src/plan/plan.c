@@ -337,5 +337,5 @@ ts_plan_end(TsPlan *plan)
 char *
 ts_plan_fingerprint(const TsPlan *plan)
 {
-	return psprintf("%016llx%016llx", (unsigned long long) plan->fingerprint[0], (unsigned long long) plan->fingerprint[1]);
+	return ts_fingerprint_show(plan->fingerprint);
 }

@@ -1,0 +1,105 @@
+/* alter.c: a push's steps on the target's columns. */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "apply/alter.h"
+#include "base/catalog.h"
+#include "base/quote.h"
+
+char *
+ts_alter_constraints(const TsLink *link, bool immediate)
+{
+	static const Oid types[] = {OIDOID, BOOLOID};
+	Datum		values[] = {ObjectIdGetDatum(link->target), BoolGetDatum(!immediate)};
+	MemoryContext context = CurrentMemoryContext;
+	TsCatalog	cat;
+	char	   *names;
+
+	ts_catalog_enter(&cat);
+	ts_sql("SELECT string_agg(DISTINCT format('%I.%I', n.nspname, c.conname), ', ') FROM pg_constraint c "
+		   "JOIN pg_namespace n ON n.oid = c.connamespace "
+		   "WHERE c.condeferrable AND (c.conrelid IN (SELECT $1 UNION SELECT relid FROM pg_partition_tree($1::regclass)) "
+		   "OR c.confrelid = $1) AND (NOT $2 OR (c.condeferred "
+		   "AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.connamespace = c.connamespace AND o.conname = c.conname "
+		   "AND NOT o.condeferrable)))", SPI_OK_SELECT, 2, types, values, NULL);
+	names = ts_keep(context, ts_sql_text(0, 1));
+	ts_catalog_leave(&cat);
+	return names == NULL ? NULL : psprintf("SET CONSTRAINTS %s %s", names, immediate ? "IMMEDIATE" : "DEFERRED");
+}
+
+/*
+ * DROP COLUMN takes with it what hangs on this column alone, and refuses where a view or a foreign key of another table does. But
+ * an index or a constraint on other columns besides would go without a word.
+ */
+static void
+check_dependants(const TsLink *link, const char *column)
+{
+	static const Oid types[] = {OIDOID, INT2OID};
+	Datum		values[] = {ObjectIdGetDatum(link->target), Int16GetDatum(get_attnum(link->target, column))};
+	MemoryContext context = CurrentMemoryContext;
+	TsCatalog	cat;
+	char	   *names;
+
+	ts_catalog_enter(&cat);
+	ts_sql("SELECT string_agg(DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), ', ') FROM pg_depend d "
+		   "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.refobjsubid = $2 AND d.deptype IN ('a', 'i') AND EXISTS "
+		   "(SELECT FROM pg_depend o WHERE o.classid = d.classid AND o.objid = d.objid AND o.refclassid = d.refclassid "
+		   "AND o.refobjid = $1 AND o.refobjsubid NOT IN (0, $2))", SPI_OK_SELECT, 2, types, values, NULL);
+	names = ts_keep(context, ts_sql_text(0, 1));
+	ts_catalog_leave(&cat);
+	if (names != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot drop column \"%s\" of table %s because other objects depend on it", column, ts_link_target(link)),
+				 errdetail("With other columns, these depend on it: %s.", names),
+				 errhint("Drop them first, or keep the column: schema_policy => 'additive'.")));
+}
+
+void
+ts_alter_before(TsWriter *writer, const TsStep *step)
+{
+	TsLink	   *link = writer->link;
+
+	if (step->priority == TS_PRIORITY_CREATE_TABLE)
+	{
+		writer->target->ops->run(writer->target, step->sql);
+		link->target = get_relname_relid(link->target_name, get_namespace_oid(link->target_schema, false));
+		return;
+	}
+	if (step->dropped != NULL)
+		check_dependants(link, step->dropped);
+	if (step->before[0] != '\0')
+		writer->target->ops->run(writer->target, step->before);
+}
+
+void
+ts_alter_done(TsWriter *writer, Relation source, bool altered)
+{
+	TsLink	   *link = writer->link;
+	char	   *immediate;
+	Relation	rel;
+
+	if (!altered && !link->foreseen)
+		return;
+	rel = table_open(link->target, RowExclusiveLock);
+	ts_link_arrived(link);
+	ts_link_resolve(link, source, rel);
+	table_close(rel, NoLock);
+	/* a constraint that was made anew with its column is deferred again */
+	immediate = altered ? ts_alter_constraints(link, true) : NULL;
+	if (immediate)
+		writer->target->ops->run(writer->target, immediate);
+}
+
+void
+ts_alter_after(TsWriter *writer, const TsStep *step)
+{
+	if (step->after != NULL)
+		writer->target->ops->run(writer->target, step->after);
+}
