@@ -127,9 +127,9 @@ count_rows(Oid source, const TsTracked *tracked, const TsPosition *oldest, Datum
 	PushActiveSnapshot(GetTransactionSnapshot());
 	snapshot = RegisterSnapshot(GetActiveSnapshot());
 	SPI_connect();
-	stream = ts_net_begin(rel, tracked, snapshot, oldest, &pending);
+	stream = ts_net_begin(rel, tracked, snapshot, oldest, true, &pending);
 	while (ts_net_next(stream, &change))
-		counts[change.op]++;
+		counts[change.op] += change.park != TS_PARK_IN;
 	ts_net_end(stream);
 	SPI_finish();
 	UnregisterSnapshot(snapshot);

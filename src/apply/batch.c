@@ -11,31 +11,15 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "apply/arrays.h"
-#include "apply/batch.h"
+#include "apply/settle.h"
+#include "base/catalog.h"
 #include "base/settings.h"
+#include "plan/parking.h"
 #include "base/srf.h"
-
-/* What looking at a row of a batch found. */
-typedef struct Found
-{
-	bool		there;
-	bool		done;			/* written at the first attempt */
-	bool		holds_new;
-	bool		holds_old;
-	char	   *row;			/* jsonb text */
-} Found;
-
-typedef struct Batch
-{
-	TsChangeOp	op;
-	const unsigned char *mask;	/* all rows have the same */
-	int			n;
-	TsChange   *rows;
-	Found	   *found;
-} Batch;
 
 typedef struct Built
 {
@@ -59,8 +43,8 @@ ts_writer_begin(TsPlan *plan, TsTarget *target, bool careful, int64 single_from)
 	return writer;
 }
 
-static TsStatement *
-statement(TsWriter *writer, TsStatementKind kind, TsChangeOp op, const unsigned char *mask)
+TsStatement *
+ts_batch_statement(TsWriter *writer, TsStatementKind kind, TsChangeOp op, const unsigned char *mask)
 {
 	MemoryContext old;
 	Built	   *built;
@@ -83,18 +67,11 @@ statement(TsWriter *writer, TsStatementKind kind, TsChangeOp op, const unsigned 
 	return built->stmt;
 }
 
-static uint64
-execute(TsWriter *writer, TsStatement *stmt, const Batch *batch, int n, const int *chosen, TsRowFunction row, void *arg)
+uint64
+ts_batch_execute(TsWriter *writer, TsStatement *stmt, const TsBatch *batch, int n, const int *chosen, TsRowFunction row, void *arg)
 {
 	return writer->target->ops->execute(writer->target, stmt, ts_arrays_build(writer->link, stmt, batch->rows, n, chosen), row, arg);
 }
-
-typedef enum Described
-{
-	DESCRIBE_KEY,
-	DESCRIBE_ROW,
-	DESCRIBE_CAST				/* what is written to a column of another type, or a more narrow one */
-} Described;
 
 static bool
 is_cast(const TsColumn *col)
@@ -103,8 +80,8 @@ is_cast(const TsColumn *col)
 }
 
 /* A row of the batch as JSON. */
-static char *
-describe(TsWriter *writer, const TsChange *row, TsChangeOp op, Described what, int limit)
+char *
+ts_batch_describe(TsWriter *writer, const TsChange *row, TsChangeOp op, TsDescribed what, int limit)
 {
 	TsLink	   *link = writer->link;
 	int			n = link->ncolumns;
@@ -137,157 +114,9 @@ describe(TsWriter *writer, const TsChange *row, TsChangeOp op, Described what, i
 }
 
 static void
-note_found(void *arg, int ncolumns, char *const *values)
-{
-	Batch	   *batch = arg;
-	int64		i = strtoll(values[0], NULL, 10);
-	Found	   *found = &batch->found[i];
-
-	/* values: number, holds new, holds old, row */
-	found->there = true;
-	found->holds_new = values[1] && values[1][0] == 't';
-	found->holds_old = values[2] && values[2][0] == 't';
-	found->row = values[3];
-}
-
-static void
 note_written(void *arg, int ncolumns, char *const *values)
 {
-	((Batch *) arg)->found[strtoll(values[0], NULL, 10)].done = true;
-}
-
-/*
- * A comparison just made has no expectations that could be disappointed: its source always wins. Deletes that come from the log
- * do have them.
- */
-static bool
-source_overrides(const TsWriter *writer, TsChangeOp op)
-{
-	return writer->text_keys || (writer->compared && op != TS_CHANGE_DELETE);
-}
-
-static void
-conflict(TsWriter *writer, const Batch *batch, int i, TsConflictKind kind)
-{
-	const TsChange *row = &batch->rows[i];
-	char	   *source;
-
-	if (source_overrides(writer, batch->op))
-		return;
-	source = batch->op == TS_CHANGE_DELETE ? NULL : describe(writer, row, batch->op, DESCRIBE_ROW, INT_MAX);
-	ts_conflict_add(&writer->conflicts, writer->link, kind, describe(writer, row, batch->op, DESCRIBE_KEY, INT_MAX), source,
-					batch->found[i].row, writer->context);
-}
-
-/* Writes rows whatever they hold. Each of them was seen and locked, or seen to be missing. */
-static void
-write_anyway(TsWriter *writer, const Batch *batch, TsStatementKind kind, TsChangeOp op, int n, const int *chosen)
-{
-	uint64		done;
-
-	if (n == 0)
-		return;
-	done = execute(writer, statement(writer, kind, op, batch->mask), batch, n, chosen, NULL, NULL);
-	if (done == (uint64) n)
-		return;
-	if (kind == TS_STATEMENT_INSERT)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("table %s did not take %d of %d rows of link \"%s\"", ts_link_target(writer->link), n - (int) done, n,
-						writer->link->name),
-				 errdetail("Another session wrote the same keys meanwhile, or a trigger of the table suppressed the rows."),
-				 errhint("Push again; if that does not help, see the table's BEFORE INSERT triggers.")));
-	ereport(ERROR,
-			(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
-			 errmsg("table %s did not take %d of %d rows of link \"%s\"", ts_link_target(writer->link), n - (int) done, n,
-					writer->link->name),
-			 errdetail("A trigger or rule of the table suppressed the change."),
-			 errhint("Let the trigger return the row, or disable it for the role that pushes.")));
-}
-
-/* The batch's rows that a policy lets be written anyway. */
-typedef struct Decision
-{
-	int			nwrite;
-	int			ninsert;
-	int		   *write;			/* update, delete or overwrite the row that is there */
-	int		   *insert;			/* the row is missing */
-} Decision;
-
-static void
-decide(TsWriter *writer, Batch *batch, int i, Decision *d)
-{
-	const Found *found = &batch->found[i];
-	bool		wins = writer->link->on_conflict == TS_CONFLICT_SOURCE_WINS || source_overrides(writer, batch->op);
-
-	switch (batch->op)
-	{
-		case TS_CHANGE_INSERT:
-			if (!found->there)
-				d->insert[d->ninsert++] = i;
-			else if (!found->holds_new)
-			{
-				conflict(writer, batch, i, TS_INSERT_EXISTS);
-				if (wins)
-					d->write[d->nwrite++] = i;
-			}
-			break;
-		case TS_CHANGE_UPDATE:
-			if (!found->there)
-			{
-				conflict(writer, batch, i, TS_UPDATE_MISSING);
-				if (wins)
-					d->insert[d->ninsert++] = i;
-			}
-			else if (!found->holds_new)
-			{
-				if (!found->holds_old)
-					conflict(writer, batch, i, TS_UPDATE_DIFFERS);
-				if (found->holds_old || wins)
-					d->write[d->nwrite++] = i;
-			}
-			break;
-		case TS_CHANGE_DELETE:
-			if (!found->there)
-			{
-				/* gone already: what was wanted, but for those who want to know */
-				if (writer->link->on_conflict == TS_CONFLICT_ERROR)
-					conflict(writer, batch, i, TS_DELETE_MISSING);
-			}
-			else
-			{
-				if (!found->holds_old)
-					conflict(writer, batch, i, TS_DELETE_DIFFERS);
-				if (found->holds_old || wins)
-					d->write[d->nwrite++] = i;
-			}
-			break;
-	}
-}
-
-static const TsStatementKind anyway[TS_CHANGE_OPS] = {
-	[TS_CHANGE_DELETE] = TS_STATEMENT_DELETE_ANYWAY,
-	[TS_CHANGE_UPDATE] = TS_STATEMENT_UPDATE_ANYWAY,
-	[TS_CHANGE_INSERT] = TS_STATEMENT_OVERWRITE,
-};
-
-/* Not all rows of the batch were as expected: look at each. */
-static void
-settle(TsWriter *writer, Batch *batch, const int *all)
-{
-	Decision	d = {
-		.write = palloc(sizeof(int) * batch->n),
-		.insert = palloc(sizeof(int) * batch->n),
-	};
-	Batch		plain = *batch;
-
-	execute(writer, statement(writer, TS_STATEMENT_LOOK, batch->op, batch->mask), batch, batch->n, all, note_found, batch);
-	for (int i = 0; i < batch->n; i++)
-		if (!batch->found[i].done)
-			decide(writer, batch, i, &d);
-	write_anyway(writer, batch, anyway[batch->op], batch->op, d.nwrite, d.write);
-	plain.mask = palloc0(writer->link->ncolumns + 1);
-	write_anyway(writer, &plain, TS_STATEMENT_INSERT, TS_CHANGE_INSERT, d.ninsert, d.insert);
+	((TsBatch *) arg)->found[strtoll(values[0], NULL, 10)].done = true;
 }
 
 static const TsStatementKind fast[TS_CHANGE_OPS] = {
@@ -298,11 +127,11 @@ static const TsStatementKind fast[TS_CHANGE_OPS] = {
 
 /* Without a statement, where the target can and knows what is meant. */
 static bool
-write_directly(TsWriter *writer, Batch *batch, uint64 *done)
+write_directly(TsWriter *writer, TsBatch *batch, uint64 *done)
 {
 	TsWrite		write = {.op = batch->op, .mask = batch->mask, .n = batch->n, .rows = batch->rows};
 
-	if (writer->target->ops->write == NULL || (batch->op == TS_CHANGE_DELETE && writer->text_keys) ||
+	if (writer->target->ops->write == NULL || batch->rows[0].moved || (batch->op == TS_CHANGE_DELETE && writer->text_keys) ||
 		(batch->op == TS_CHANGE_INSERT && writer->careful))
 		return false;
 	write.done = palloc0(sizeof(bool) * batch->n);
@@ -318,26 +147,71 @@ write_directly(TsWriter *writer, Batch *batch, uint64 *done)
 }
 
 static void
-write_batch(TsWriter *writer, Batch *batch)
+note_parked(void *arg, int ncolumns, char *const *values)
+{
+	TsWriter   *writer = arg;
+
+	writer->parked = ts_keep(writer->context, values[0]);
+}
+
+/*
+ * A row that stands in the way of others is parked: it gets a key that nobody has, and later, from there, its new one. True if it is
+ * to be written now.
+ */
+static bool
+park(TsWriter *writer, TsBatch *batch, const int *all)
+{
+	int			column = ts_parking_column(writer->link);
+	TsColumn   *col;
+	Oid			input,
+				param;
+
+	if (column < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("rows of target table %s cannot exchange their keys", ts_link_target(writer->link)),
+				 errdetail("No value of the key's type can be made that is free for sure."),
+				 errhint("Make the key of the target DEFERRABLE.")));
+	if (batch->rows[0].park == TS_PARK_IN)
+	{
+		writer->parked = NULL;
+		ts_batch_execute(writer, ts_batch_statement(writer, TS_STATEMENT_PARK, batch->op, batch->mask), batch, 1, all, note_parked, writer);
+		return false;
+	}
+	if (writer->parked == NULL)
+	{
+		ts_settle_moved(writer, batch, 1, all);
+		return false;
+	}
+	col = &writer->link->columns[column];
+	getTypeInputInfo(col->source_type, &input, &param);
+	batch->rows[0].old_values[column] = OidInputFunctionCall(input, writer->parked, param, -1);
+	return true;
+}
+
+static void
+write_batch(TsWriter *writer, TsBatch *batch)
 {
 	int		   *all = palloc(sizeof(int) * batch->n);
 	uint64		done;
 
 	for (int i = 0; i < batch->n; i++)
 		all[i] = i;
-	batch->found = palloc0(sizeof(Found) * batch->n);
+	batch->found = palloc0(sizeof(TsFound) * batch->n);
 	writer->batch_size = batch->n;
-	writer->first_key = describe(writer, &batch->rows[0], batch->op, DESCRIBE_KEY, 200);
-	writer->last_key = describe(writer, &batch->rows[batch->n - 1], batch->op, DESCRIBE_KEY, 200);
-	writer->cast = batch->n == 1 && batch->op != TS_CHANGE_DELETE ? describe(writer, &batch->rows[0], batch->op, DESCRIBE_CAST, 500) : NULL;
+	writer->first_key = ts_batch_describe(writer, &batch->rows[0], batch->op, DESCRIBE_KEY, 200);
+	writer->last_key = ts_batch_describe(writer, &batch->rows[batch->n - 1], batch->op, DESCRIBE_KEY, 200);
+	writer->cast = batch->n == 1 && batch->op != TS_CHANGE_DELETE ? ts_batch_describe(writer, &batch->rows[0], batch->op, DESCRIBE_CAST, 500) : NULL;
 	writer->batch++;
+	if (batch->rows[0].park != TS_PARK_NOT && !park(writer, batch, all))
+		return;
 	if (batch->op == TS_CHANGE_INSERT && writer->careful)
 		done = 0;				/* whichever are there: they are looked at first */
 	else if (!write_directly(writer, batch, &done))
-		done = execute(writer, statement(writer, fast[batch->op], batch->op, batch->mask), batch, batch->n, all,
+		done = ts_batch_execute(writer, ts_batch_statement(writer, fast[batch->op], batch->op, batch->mask), batch, batch->n, all,
 					   batch->op != TS_CHANGE_INSERT ? note_written : NULL, batch);
 	if (done != (uint64) batch->n)
-		settle(writer, batch, all);
+		ts_settle(writer, batch, all);
 }
 
 /* A change in the current context. */
@@ -348,6 +222,8 @@ copy_change(const TsLink *link, TsChangeOp op, bool text_keys, const TsChange *f
 
 	ts_change_init(&to, link->ncolumns);
 	to.op = op;
+	to.moved = from->moved;
+	to.park = from->park;
 	memcpy(to.mask, from->mask, link->ncolumns);
 	memcpy(to.new_nulls, from->new_nulls, link->ncolumns);
 	memcpy(to.old_nulls, from->old_nulls, link->ncolumns);
@@ -377,7 +253,7 @@ ts_writer_step(TsWriter *writer, const TsStep *step)
 	more = ts_store_next(step->store, &row, &bytes);
 	while (more)
 	{
-		Batch		batch = {.op = step->op, .mask = row.mask};
+		TsBatch		batch = {.op = step->op, .mask = row.mask};
 		int			limit = writer->single_from >= 0 && writer->batch >= writer->single_from ? 1 : ts_batch_rows;
 		Size		size = 0;
 		MemoryContext next;
@@ -389,10 +265,10 @@ ts_writer_step(TsWriter *writer, const TsStep *step)
 			batch.rows[batch.n++] = row;
 			size += bytes;
 			more = ts_store_next(step->store, &row, &bytes);
-		} while (more && batch.n < limit && size < TS_BATCH_BYTES &&
-				 memcmp(row.mask, batch.mask, writer->link->ncolumns) == 0);
+		} while (more && batch.n < limit && size < TS_BATCH_BYTES && row.park == TS_PARK_NOT &&
+				 batch.rows[0].park == TS_PARK_NOT && memcmp(row.mask, batch.mask, writer->link->ncolumns) == 0);
 		write_batch(writer, &batch);
-		total += batch.n;
+		total += batch.rows[0].park == TS_PARK_IN ? 0 : batch.n;
 		if (!more)
 			break;
 		/* the first row of the next batch outlives this one's memory */

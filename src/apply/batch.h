@@ -25,6 +25,7 @@ typedef struct TsWriter
 	char	   *last_key;
 	char	   *cast;			/* JSON: of a batch of one row the values that are cast on their way; NULL = none */
 	int			batch_size;
+	char	   *parked;			/* the key that the row now parked has, as text; NULL = there is none */
 	int64		batch;			/* how many batches were begun */
 	bool		careful;		/* keys to be inserted may be there */
 	/* find the failing row: from this batch on, one row at a time; -1 = never */

@@ -212,16 +212,6 @@ updated_row(TsDirect *direct, const TsWrite *write, const TsChange *row, TupleTa
 	return slot;
 }
 
-/* Is there a column to be written whose old value is not known? */
-static bool
-has_unknown(const TsDirect *direct, const TsWrite *write)
-{
-	for (int i = 0; i < direct->link->ncolumns; i++)
-		if ((write->mask[i] & (TS_COLUMN_CHANGED | TS_COLUMN_KNOWN)) == TS_COLUMN_CHANGED)
-			return true;
-	return false;
-}
-
 static bool
 update_row(TsDirect *direct, const TsWrite *write, const TsChange *row)
 {
@@ -233,7 +223,7 @@ update_row(TsDirect *direct, const TsWrite *write, const TsChange *row)
 
 	if (was == NULL || !holds(direct, was, write->mask, TS_COLUMN_CHANGED | TS_COLUMN_KNOWN, row->old_values, row->old_nulls))
 		return false;
-	if (has_unknown(direct, write) && holds(direct, was, write->mask, TS_COLUMN_CHANGED, row->new_values, row->new_nulls))
+	if (ts_change_has_unknown(direct->link, write->mask) && holds(direct, was, write->mask, TS_COLUMN_CHANGED, row->new_values, row->new_nulls))
 		return true;
 	slot = updated_row(direct, write, row, was);
 	if (!took(table_tuple_update(direct->rel, &was->tts_tid, slot, direct->cid, direct->snapshot, InvalidSnapshot, true, &failure,

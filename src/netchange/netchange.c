@@ -13,6 +13,7 @@
 #include "base/settings.h"
 #include "log/image.h"
 #include "netchange/fold.h"
+#include "netchange/moves.h"
 #include "netchange/netchange.h"
 #include "netchange/probe.h"
 #include "netchange/scan.h"
@@ -33,6 +34,7 @@ struct TsNetStream
 	MemoryContext event_context;
 	bool	   *changed;
 	bool	   *ignored;
+	TsMoves    *moves;			/* NULL: no key changed */
 };
 
 static void
@@ -60,13 +62,62 @@ begin_sort(TsNetStream *stream)
 	stream->sort = tuplesort_begin_heap(stream->eventdesc, n, attnums, operators, collations, nullsfirst, TS_SORT_KB, NULL, 0);
 }
 
+/* Reads the log; the events of keys that changed go to "moves" if there is one, else the halves of pairs are noted in "pairs". */
+static void
+read_log(TsNetStream *stream, const TsTracked *tracked, Snapshot snapshot, const TsPosition *pos, TsMoves *moves, TsMoves **pairs,
+		 TsPending *pending)
+{
+	TsLogScan  *scan = ts_log_scan_begin(tracked, snapshot, pos);
+	const TsLogged *logged;
+	bool		fits = !pending->wholesale;
+
+	memset(pending, 0, sizeof(*pending));
+	pending->wholesale = !fits;
+	while ((logged = ts_log_scan_next(scan)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		ts_pending_add(pending, logged);
+		/* wholesale: then nothing but the counts is wanted */
+		if (pending->wholesale || logged->event.key == NULL)
+			continue;
+		if (pairs != NULL && logged->event.pair)
+		{
+			if (*pairs == NULL)
+				*pairs = ts_moves_create(tracked, ts_probe_index(stream->probe), stream->eventdesc, stream->fold);
+			ts_moves_note(*pairs, ts_log_scan_slot(scan));
+		}
+		if (moves == NULL || ts_moves_overflow(moves) || !ts_moves_take(moves, ts_log_scan_slot(scan), logged->event.pair))
+			tuplesort_puttupleslot(stream->sort, ts_log_scan_slot(scan));
+	}
+	ts_log_scan_end(scan);
+}
+
+/* Reads it again, setting aside the events of keys that changed. */
+static void
+read_moves(TsNetStream *stream, const TsTracked *tracked, Snapshot snapshot, const TsPosition *pos, TsMoves *moves, TsPending *pending)
+{
+	if (ts_moves_overflow(moves))
+		return;
+	tuplesort_end(stream->sort);
+	begin_sort(stream);
+	read_log(stream, tracked, snapshot, pos, moves, NULL, pending);
+	if (!ts_moves_overflow(moves))
+	{
+		stream->moves = moves;
+		ts_moves_replay(moves, stream->probe);
+		return;
+	}
+	tuplesort_end(stream->sort);
+	begin_sort(stream);
+	read_log(stream, tracked, snapshot, pos, NULL, NULL, pending);
+}
+
 TsNetStream *
-ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const TsPosition *pos, TsPending *pending)
+ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const TsPosition *pos, bool follow_keys, TsPending *pending)
 {
 	TsNetStream *stream = palloc0(sizeof(TsNetStream));
 	TupleDesc	desc = RelationGetDescr(source);
-	TsLogScan  *scan = ts_log_scan_begin(tracked, snapshot, pos);
-	const TsLogged *logged;
+	TsMoves    *pairs = NULL;
 
 	memset(pending, 0, sizeof(*pending));
 	/* keys of another type than today's cannot be looked up */
@@ -85,16 +136,9 @@ ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const
 	stream->key_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync key", ALLOCSET_SMALL_SIZES);
 	stream->event_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync event", ALLOCSET_DEFAULT_SIZES);
 	begin_sort(stream);
-
-	while ((logged = ts_log_scan_next(scan)) != NULL)
-	{
-		ts_pending_add(pending, logged);
-		/* wholesale: then nothing but the counts is wanted */
-		if (!pending->wholesale && logged->event.key != NULL)
-			tuplesort_puttupleslot(stream->sort, ts_log_scan_slot(scan));
-		CHECK_FOR_INTERRUPTS();
-	}
-	ts_log_scan_end(scan);
+	read_log(stream, tracked, snapshot, pos, NULL, follow_keys ? &pairs : NULL, pending);
+	if (pairs != NULL && !pending->wholesale && !pending->rows_came)
+		read_moves(stream, tracked, snapshot, pos, pairs, pending);
 	tuplesort_performsort(stream->sort);
 	stream->have_event = !pending->wholesale && tuplesort_gettupleslot(stream->sort, true, false, stream->event, NULL);
 	return stream;
@@ -161,6 +205,7 @@ fold_key(TsNetStream *stream)
 bool
 ts_net_next(TsNetStream *stream, TsNetChange *change)
 {
+	memset(change, 0, sizeof(*change));
 	while (stream->have_event)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -180,7 +225,7 @@ ts_net_next(TsNetStream *stream, TsNetChange *change)
 		change->changed = stream->changed;
 		return true;
 	}
-	return false;
+	return stream->moves != NULL && ts_moves_next(stream->moves, stream->probe, stream->changed, change);
 }
 
 void

@@ -22,11 +22,22 @@ typedef enum TsNetOp
 	TS_NET_BROKEN				/* the events and the live row contradict each other: the log cannot be trusted */
 } TsNetOp;
 
+/* Where rows change their keys in a circle, one of them is put aside first: it comes twice. */
+typedef enum TsPark
+{
+	TS_PARK_NOT,
+	TS_PARK_IN,					/* put it aside */
+	TS_PARK_OUT					/* bring it to its new key */
+} TsPark;
+
 /* Arrays are per attribute number of the source, minus one; valid until the next call. */
 typedef struct TsNetChange
 {
 	TsNetOp		op;
 	const Datum *keys;			/* in the key's order */
+	bool		moved;			/* UPDATE: the key changed; such changes come last, each when its new key is free */
+	const Datum *old_keys;		/* of a moved row */
+	TsPark		park;
 	TupleTableSlot *live;		/* the row as it is; NULL for DELETE */
 	const bool *old_known;		/* the old value is known; if so, */
 	const Datum *old_values;
@@ -39,9 +50,10 @@ typedef struct TsNetStream TsNetStream;
 /*
  * source is open and locked, snapshot is registered; needs an SPI connection. The rows of the log that the position has not
  * passed are read here. Sets *wholesale if a TRUNCATE or gap is among them: then the log alone does not tell the changes.
+ * follow_keys: a changed key is an UPDATE; else a DELETE and an INSERT, and everything comes in key order.
  */
 extern TsNetStream *ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const TsPosition *pos,
-								 TsPending *pending);
+								 bool follow_keys, TsPending *pending);
 /* The next net change that is not "nothing"; false at the end. */
 extern bool ts_net_next(TsNetStream *stream, TsNetChange *change);
 extern void ts_net_end(TsNetStream *stream);

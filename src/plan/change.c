@@ -13,11 +13,28 @@ ts_change_init(TsChange *change, int ncolumns)
 	int			n = ncolumns + 1;
 
 	change->backfill = false;
+	change->moved = false;
+	change->park = TS_PARK_NOT;
 	change->mask = palloc0(n);
 	change->new_values = palloc0(sizeof(Datum) * n);
 	change->new_nulls = palloc0(sizeof(bool) * n);
 	change->old_values = palloc0(sizeof(Datum) * n);
 	change->old_nulls = palloc0(sizeof(bool) * n);
+}
+
+bool
+ts_change_has_unknown(const TsLink *link, const unsigned char *mask)
+{
+	for (int i = 0; i < link->ncolumns; i++)
+		if ((mask[i] & (TS_COLUMN_CHANGED | TS_COLUMN_KNOWN)) == TS_COLUMN_CHANGED)
+			return true;
+	return false;
+}
+
+bool
+ts_change_moves(const TsLink *link, const unsigned char *mask)
+{
+	return (mask[link->keys[0]] & TS_COLUMN_MOVED) != 0;
 }
 
 TsValueType
@@ -40,8 +57,10 @@ typedef struct LogSource
 static bool
 map_change(const TsLink *link, const TsNetChange *net, TsChange *change)
 {
-	bool		matters = net->op != TS_NET_UPDATE;
+	bool		matters = net->op != TS_NET_UPDATE || net->moved;
 
+	change->moved = net->moved;
+	change->park = net->park;
 	memset(change->mask, 0, link->ncolumns);
 	for (int i = 0; i < link->ncolumns; i++)
 	{
@@ -65,17 +84,18 @@ map_change(const TsLink *link, const TsNetChange *net, TsChange *change)
 		else if (net->op == TS_NET_UPDATE)
 			change->mask[i] = 0;
 	}
-	if (net->op == TS_NET_DELETE)
-		for (int i = 0; i < link->nkeys; i++)
-		{
-			int			k = link->keys[i];
+	for (int i = 0; (net->op == TS_NET_DELETE || net->moved) && i < link->nkeys; i++)
+	{
+		int			k = link->keys[i];
 
-			if (change->mask[k] & TS_COLUMN_KNOWN)
-				continue;
-			change->mask[k] |= TS_COLUMN_KNOWN;
-			change->old_values[k] = net->keys[i];
-			change->old_nulls[k] = false;
-		}
+		if (net->moved)
+			change->mask[k] |= TS_COLUMN_MOVED | TS_COLUMN_CHANGED;
+		if (change->mask[k] & TS_COLUMN_KNOWN)
+			continue;
+		change->mask[k] |= TS_COLUMN_KNOWN;
+		change->old_values[k] = net->moved ? net->old_keys[i] : net->keys[i];
+		change->old_nulls[k] = false;
+	}
 	return matters;
 }
 
@@ -117,14 +137,14 @@ log_end(TsChangeSource *base)
 }
 
 TsChangeSource *
-ts_log_source(const TsLink *link, Relation source, Snapshot snapshot, TsPending *pending)
+ts_log_source(const TsLink *link, Relation source, Snapshot snapshot, bool follow_keys, TsPending *pending)
 {
 	LogSource  *result = palloc0(sizeof(LogSource));
 
 	result->base.link = link;
 	result->base.next = log_next;
 	result->base.end = log_end;
-	result->stream = ts_net_begin(source, link->tracked, snapshot, link->position, pending);
+	result->stream = ts_net_begin(source, link->tracked, snapshot, link->position, follow_keys, pending);
 	if (!pending->wholesale)
 		return &result->base;
 	ts_net_end(result->stream);

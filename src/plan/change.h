@@ -7,6 +7,7 @@
 #define TS_CHANGE_H
 
 #include "link/link.h"
+#include "netchange/netchange.h"
 #include "netchange/scan.h"
 #include "utils/snapshot.h"
 
@@ -22,12 +23,15 @@ typedef enum TsChangeOp
 /* What a change says of one column; a change's mask has a byte per column. */
 #define TS_COLUMN_CHANGED 0x01	/* UPDATE: write it */
 #define TS_COLUMN_KNOWN 0x02	/* the old value is known */
+#define TS_COLUMN_MOVED 0x04	/* UPDATE, of key columns: the row is found by its old key, which is known, and gets the new one */
 
 /* Arrays are per column of the link; valid until the next change is asked for. */
 typedef struct TsChange
 {
 	TsChangeOp	op;
 	bool		backfill;		/* an UPDATE of values that no event tells of */
+	bool		moved;			/* an UPDATE of the key; these come last and stay in their order */
+	TsPark		park;
 	unsigned char *mask;
 	Datum	   *new_values;		/* all columns; not for DELETE */
 	bool	   *new_nulls;
@@ -50,11 +54,16 @@ struct TsChangeSource
 /* A change with its arrays, in the current context. */
 extern void ts_change_init(TsChange *change, int ncolumns);
 
+/* Is there a column to be written whose old value is not known? */
+extern bool ts_change_has_unknown(const TsLink *link, const unsigned char *mask);
+/* Is the row to get another key? */
+extern bool ts_change_moves(const TsLink *link, const unsigned char *mask);
+
 /*
- * The log's net changes since the link's position; pending: what they are made of. NULL if a TRUNCATE or a gap is among them.
+ * The log's net changes since the link's position; pending: what they are made of. follow_keys: a changed key is an UPDATE. NULL if a TRUNCATE or a gap is among them.
  * relations are open and locked; the snapshot is active and registered; needs an SPI connection.
  */
-extern TsChangeSource *ts_log_source(const TsLink *link, Relation source, Snapshot snapshot, TsPending *pending);
+extern TsChangeSource *ts_log_source(const TsLink *link, Relation source, Snapshot snapshot, bool follow_keys, TsPending *pending);
 
 /*
  * A comparison of source and target: what must be done to the target so that it holds the source's rows. Rows that only the

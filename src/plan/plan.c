@@ -37,6 +37,7 @@ typedef struct Planner
 	int			flags;
 	Gathered	ops[TS_CHANGE_OPS];
 	Gathered	backfill;		/* updates that no event tells of */
+	Gathered	moves;			/* updates of the key */
 	int64	   *highest;		/* per column: the value its sequence must pass, in the sequence's direction */
 	bool	   *has_highest;
 } Planner;
@@ -63,6 +64,16 @@ source_trust(const TsLink *link, Relation source, bool distrust)
 	return ts_storage_compare(link->storage, ts_source_storage(link->source));
 }
 
+/* An identity column that is GENERATED ALWAYS cannot be updated. */
+static bool
+keys_can_change(const TsLink *link)
+{
+	for (int i = 0; i < link->nkeys; i++)
+		if (link->columns[link->keys[i]].identity_always)
+			return false;
+	return OidIsValid(link->target);
+}
+
 TsChangeSource *
 ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot, bool distrust, bool *compared,
 			   TsPending *pending)
@@ -71,7 +82,8 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 	if (link->state == TS_STATE_ACTIVE)
 	{
 		TsStorageChange trust = source_trust(link, source, distrust);
-		TsChangeSource *changes = trust == TS_STORAGE_LOST ? NULL : ts_log_source(link, source, snapshot, pending);
+		bool		follow = trust == TS_STORAGE_SAME && !link->values_unknown && keys_can_change(link);
+		TsChangeSource *changes = trust == TS_STORAGE_LOST ? NULL : ts_log_source(link, source, snapshot, follow, pending);
 
 		*compared = changes == NULL || trust != TS_STORAGE_SAME || link->values_unknown || pending->rows_came;
 		/* which rows went the log still tells; what the rows hold it does not */
@@ -134,21 +146,22 @@ note_mask(Gathered *g, const unsigned char *mask, int n)
 }
 
 static void
+start(Planner *p, Gathered *g, TsChangeOp op, bool in_order)
+{
+	if (g->store)
+		ts_store_end(g->store);
+	memset(g, 0, sizeof(Gathered));
+	if (p->flags & TS_PLAN_KEEP)
+		g->store = ts_store_begin(p->link, op, p->plan->text_keys, p->plan->compared, in_order);
+}
+
+static void
 start_gathering(Planner *p)
 {
 	for (int op = 0; op < TS_CHANGE_OPS; op++)
-	{
-		if (p->ops[op].store)
-			ts_store_end(p->ops[op].store);
-		memset(&p->ops[op], 0, sizeof(Gathered));
-		if (p->flags & TS_PLAN_KEEP)
-			p->ops[op].store = ts_store_begin(p->link, op, p->plan->text_keys, p->plan->compared);
-	}
-	if (p->backfill.store)
-		ts_store_end(p->backfill.store);
-	memset(&p->backfill, 0, sizeof(Gathered));
-	if (p->flags & TS_PLAN_KEEP)
-		p->backfill.store = ts_store_begin(p->link, TS_CHANGE_UPDATE, p->plan->text_keys, p->plan->compared);
+		start(p, &p->ops[op], op, false);
+	start(p, &p->backfill, TS_CHANGE_UPDATE, false);
+	start(p, &p->moves, TS_CHANGE_UPDATE, true);
 	memset(p->has_highest, 0, sizeof(bool) * p->link->ncolumns);
 	ts_fingerprint_begin(p->plan->fingerprint, p->link);
 }
@@ -165,11 +178,11 @@ gather(Planner *p, TsChangeSource *changes)
 	ts_change_init(&change, p->link->ncolumns);
 	while (changes->next(changes, &change))
 	{
-		Gathered   *g = change.backfill ? &p->backfill : &p->ops[change.op];
+		Gathered   *g = change.moved ? &p->moves : change.backfill ? &p->backfill : &p->ops[change.op];
 		MemoryContext old;
 
 		CHECK_FOR_INTERRUPTS();
-		g->rows++;
+		g->rows += change.park != TS_PARK_IN;
 		note_mask(g, change.mask, p->link->ncolumns);
 		watch_sequences(p, &change);
 		old = MemoryContextSwitchTo(context);
@@ -233,7 +246,8 @@ add_data_step(Planner *p, TsChangeOp op, Gathered *g, const char *kind)
 	step->rows = g->rows;
 	step->store = g->store;
 	step->destructive = op == TS_CHANGE_DELETE && p->plan->text_keys;
-	step->description = psprintf(g == &p->backfill ? "fill in %lld row%s of %s" : data_steps[op].verb, (long long) g->rows, g->rows == 1 ? "" : "s", ts_link_target(p->link));
+	step->description = psprintf(g == &p->backfill ? "fill in %lld row%s of %s" : g == &p->moves ? "change the key of %lld row%s of %s" :
+								 data_steps[op].verb, (long long) g->rows, g->rows == 1 ? "" : "s", ts_link_target(p->link));
 	if (p->plan->text_keys && op == TS_CHANGE_DELETE)
 		step->description = psprintf("%s that the source does not have", step->description);
 	initStringInfo(&sql);
@@ -298,7 +312,7 @@ ts_plan_build(TsLink *link, Relation source, Relation target, Snapshot snapshot,
 	TsPending	pending;
 
 	plan->link = link;
-	plan->steps = palloc0(sizeof(TsStep) * (2 + TS_CHANGE_OPS + link->ncolumns + list_length(link->schema)));
+	plan->steps = palloc0(sizeof(TsStep) * (3 + TS_CHANGE_OPS + link->ncolumns + list_length(link->schema)));
 	p.highest = palloc0(sizeof(int64) * (link->ncolumns + 1));
 	p.has_highest = palloc0(sizeof(bool) * (link->ncolumns + 1));
 	if (!gather(&p, ts_plan_source(link, source, target, snapshot, false, &plan->compared, &pending)) &&
@@ -317,6 +331,9 @@ ts_plan_build(TsLink *link, Relation source, Relation target, Snapshot snapshot,
 	add_schema_steps(plan);
 	for (int op = 0; op < TS_CHANGE_OPS; op++)
 	{
+		/* rows that get another key get out of the way of those that are written to it */
+		if (op == TS_CHANGE_UPDATE)
+			add_data_step(&p, op, &p.moves, data_steps[op].kind);
 		add_data_step(&p, op, &p.ops[op], data_steps[op].kind);
 		if (op == TS_CHANGE_UPDATE)
 			add_data_step(&p, op, &p.backfill, "backfill");

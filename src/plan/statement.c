@@ -25,6 +25,7 @@
 #include "utils/typcache.h"
 
 #include "base/quote.h"
+#include "plan/parking.h"
 #include "plan/statement.h"
 
 /* From so many columns on, the values of one side travel as rows. */
@@ -194,7 +195,7 @@ static void
 append_key_match(Builder *b)
 {
 	const TsLink *link = b->link;
-	bool		old = b->stmt->op == TS_CHANGE_DELETE;
+	bool		old = b->stmt->op == TS_CHANGE_DELETE || ts_change_moves(link, b->mask);
 
 	for (int i = 0; i < link->nkeys; i++)
 	{
@@ -232,13 +233,17 @@ append_set(Builder *b, bool everything)
 						 source_value(b, b->link->keys[0], false));
 }
 
-static bool
-has_unknown(const Builder *b)
+static void
+build_park(Builder *b)
 {
-	for (int i = 0; i < b->link->ncolumns; i++)
-		if ((b->mask[i] & (TS_COLUMN_CHANGED | TS_COLUMN_KNOWN)) == TS_COLUMN_CHANGED)
-			return true;
-	return false;
+	const TsColumn *col = &b->link->columns[ts_parking_column(b->link)];
+	const char *name = quote_identifier(col->target_name);
+
+	appendStringInfo(&b->sql, "UPDATE %s%s AS t\n   SET %s = %s\n  FROM ", only(b->link), ts_link_target(b->link), name, ts_parking_value(b->link, col));
+	append_rows(b);
+	appendStringInfoString(&b->sql, "\n WHERE ");
+	append_key_match(b);
+	appendStringInfo(&b->sql, "\nRETURNING t.%s::pg_catalog.text", name);
 }
 
 static void
@@ -269,7 +274,7 @@ build_update(Builder *b, bool anyway, bool everything)
 		return;
 	append_image_eq(b, " AND ", TS_COLUMN_CHANGED | TS_COLUMN_KNOWN, true, false);
 	/* without an old value to compare: a row that holds the new ones is not written */
-	if (has_unknown(b))
+	if (ts_change_has_unknown(b->link, b->mask))
 		append_image_eq(b, " AND NOT ", TS_COLUMN_CHANGED, false, false);
 	/* what a trigger of the target makes of a row must not look like a conflict */
 	appendStringInfo(&b->sql, "\nRETURNING v.p%d", param(b, -1, false));
@@ -461,7 +466,7 @@ ts_statement_build(const TsLink *link, TsStatementKind kind, TsChangeOp op, cons
 	initStringInfo(&b.sql);
 	/* the key comes first */
 	for (int i = 0; i < link->nkeys; i++)
-		(void) param(&b, link->keys[i], op == TS_CHANGE_DELETE);
+		(void) param(&b, link->keys[i], op == TS_CHANGE_DELETE || ts_change_moves(link, mask));
 	switch (kind)
 	{
 		case TS_STATEMENT_DELETE:
@@ -485,6 +490,9 @@ ts_statement_build(const TsLink *link, TsStatementKind kind, TsChangeOp op, cons
 			break;
 		case TS_STATEMENT_LOOK:
 			build_look(&b);
+			break;
+		case TS_STATEMENT_PARK:
+			build_park(&b);
 			break;
 	}
 	b.stmt->sql = insert_rows(&b);

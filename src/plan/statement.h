@@ -16,7 +16,8 @@ typedef enum TsStatementKind
 	TS_STATEMENT_LOOK,			/* locks the rows that are there; ord, holds the new values, holds the old values, row as jsonb */
 	TS_STATEMENT_DELETE_ANYWAY,
 	TS_STATEMENT_UPDATE_ANYWAY,
-	TS_STATEMENT_OVERWRITE		/* all columns but the key, by key */
+	TS_STATEMENT_OVERWRITE,		/* all columns but the key, by key */
+	TS_STATEMENT_PARK			/* gives the row a key that nobody has (parking.h), and returns that column as text */
 } TsStatementKind;
 
 typedef enum TsParamKind

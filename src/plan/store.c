@@ -46,7 +46,7 @@ struct TsStore
 };
 
 TsStore *
-ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys, bool compared)
+ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys, bool compared, bool in_order)
 {
 	TsStore    *store = palloc0(sizeof(TsStore));
 
@@ -69,7 +69,7 @@ ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys, bool compared)
 	store->nulls = palloc0(sizeof(bool) * store->desc->natts);
 	store->slot = MakeSingleTupleTableSlot(store->desc, &TTSOpsMinimalTuple);
 	initStringInfo(&store->payload);
-	if (op == TS_CHANGE_UPDATE)
+	if (op == TS_CHANGE_UPDATE && !in_order)
 	{
 		static AttrNumber attnums[] = {1, 2};
 		static Oid	operators[] = {BYTEA_LESS_OPERATOR, Int8LessOperator};
@@ -119,7 +119,10 @@ put_update(TsStore *store, const TsChange *change)
 	SET_VARSIZE(store->payload.data, store->payload.len);
 	store->values[FIXED] = PointerGetDatum(store->payload.data);
 	ExecForceStoreMinimalTuple(ts_form_minimal_tuple(store->desc, store->values, store->nulls), store->slot, true);
-	tuplesort_puttupleslot(store->sort, store->slot);
+	if (store->sort)
+		tuplesort_puttupleslot(store->sort, store->slot);
+	else
+		tuplestore_puttupleslot(store->store, store->slot);
 	ExecClearTuple(store->slot);
 }
 
@@ -140,10 +143,12 @@ void
 ts_store_put(TsStore *store, const TsChange *change)
 {
 	int			n = store->link->ncolumns;
-	bytea	   *mask = palloc(VARHDRSZ + n);
+	bytea	   *mask = palloc(VARHDRSZ + n + 1);
 
-	SET_VARSIZE(mask, VARHDRSZ + n);
+	/* the byte after the mask says whether the row is parked */
+	SET_VARSIZE(mask, VARHDRSZ + n + 1);
 	memcpy(VARDATA(mask), change->mask, n);
+	VARDATA(mask)[n] = (char) change->park;
 	store->values[0] = PointerGetDatum(mask);
 	store->values[1] = Int64GetDatum(store->n++);
 	if (store->op == TS_CHANGE_UPDATE)
@@ -229,6 +234,8 @@ ts_store_next(TsStore *store, TsChange *change, Size *bytes)
 	ts_change_init(change, store->link->ncolumns);
 	change->op = store->op;
 	memcpy(change->mask, VARDATA_ANY(mask), store->link->ncolumns);
+	change->park = VARDATA_ANY(mask)[store->link->ncolumns];
+	change->moved = ts_change_moves(store->link, change->mask);
 	if (store->op == TS_CHANGE_UPDATE)
 		read_update(store, change, slot_getattr(store->slot, FIXED + 1, &isnull), bytes);
 	else

@@ -11,8 +11,11 @@
 
 typedef struct TsStore TsStore;
 
-/* compared: the changes come from a comparison, so that a row to be updated may be missing by the time it is written. */
-extern TsStore *ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys, bool compared);
+/*
+ * compared: the changes come from a comparison, so that a row to be updated may be missing by the time it is written. in_order:
+ * updates come back as they were put.
+ */
+extern TsStore *ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys, bool compared, bool in_order);
 extern void ts_store_put(TsStore *store, const TsChange *change);
 /* No more puts; (again) from the first row. */
 extern void ts_store_rewind(TsStore *store);

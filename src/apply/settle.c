@@ -1,0 +1,200 @@
+/* settle.c: rows that were not as expected. */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "apply/settle.h"
+
+static void
+note_found(void *arg, int ncolumns, char *const *values)
+{
+	TsBatch    *batch = arg;
+	int64		i = strtoll(values[0], NULL, 10);
+	TsFound    *found = &batch->found[i];
+
+	/* values: number, holds new, holds old, row */
+	found->there = true;
+	found->holds_new = values[1] && values[1][0] == 't';
+	found->holds_old = values[2] && values[2][0] == 't';
+	found->row = values[3];
+}
+
+/*
+ * A comparison just made has no expectations that could be disappointed: its source always wins. Deletes that come from the log
+ * do have them.
+ */
+static bool
+source_overrides(const TsWriter *writer, TsChangeOp op)
+{
+	return writer->text_keys || (writer->compared && op != TS_CHANGE_DELETE);
+}
+
+static void
+conflict(TsWriter *writer, const TsBatch *batch, int i, TsConflictKind kind)
+{
+	const TsChange *row = &batch->rows[i];
+	char	   *source;
+
+	if (source_overrides(writer, batch->op))
+		return;
+	source = batch->op == TS_CHANGE_DELETE ? NULL : ts_batch_describe(writer, row, batch->op, DESCRIBE_ROW, INT_MAX);
+	ts_conflict_add(&writer->conflicts, writer->link, kind, ts_batch_describe(writer, row, batch->op, DESCRIBE_KEY, INT_MAX), source,
+					batch->found[i].row, writer->context);
+}
+
+/* Writes rows whatever they hold. Each of them was seen and locked, or seen to be missing. */
+static void
+write_anyway(TsWriter *writer, const TsBatch *batch, TsStatementKind kind, TsChangeOp op, int n, const int *chosen)
+{
+	uint64		done;
+
+	if (n == 0)
+		return;
+	done = ts_batch_execute(writer, ts_batch_statement(writer, kind, op, batch->mask), batch, n, chosen, NULL, NULL);
+	if (done == (uint64) n)
+		return;
+	if (kind == TS_STATEMENT_INSERT)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("table %s did not take %d of %d rows of link \"%s\"", ts_link_target(writer->link), n - (int) done, n,
+						writer->link->name),
+				 errdetail("Another session wrote the same keys meanwhile, or a trigger of the table suppressed the rows."),
+				 errhint("Push again; if that does not help, see the table's BEFORE INSERT triggers.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+			 errmsg("table %s did not take %d of %d rows of link \"%s\"", ts_link_target(writer->link), n - (int) done, n,
+					writer->link->name),
+			 errdetail("A trigger or rule of the table suppressed the change."),
+			 errhint("Let the trigger return the row, or disable it for the role that pushes.")));
+}
+
+/* The batch's rows that a policy lets be written anyway. */
+typedef struct Decision
+{
+	int			nwrite;
+	int			ninsert;
+	int		   *write;			/* update, delete or overwrite the row that is there */
+	int		   *insert;			/* the row is missing */
+} Decision;
+
+static void
+decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
+{
+	const TsFound *found = &batch->found[i];
+	bool		wins = writer->link->on_conflict == TS_CONFLICT_SOURCE_WINS || source_overrides(writer, batch->op);
+
+	switch (batch->op)
+	{
+		case TS_CHANGE_INSERT:
+			if (!found->there)
+				d->insert[d->ninsert++] = i;
+			else if (!found->holds_new)
+			{
+				conflict(writer, batch, i, TS_INSERT_EXISTS);
+				if (wins)
+					d->write[d->nwrite++] = i;
+			}
+			break;
+		case TS_CHANGE_UPDATE:
+			if (!found->there)
+			{
+				conflict(writer, batch, i, TS_UPDATE_MISSING);
+				if (wins)
+					d->insert[d->ninsert++] = i;
+			}
+			else if (!found->holds_new)
+			{
+				if (!found->holds_old)
+					conflict(writer, batch, i, TS_UPDATE_DIFFERS);
+				if (found->holds_old || wins)
+					d->write[d->nwrite++] = i;
+			}
+			break;
+		case TS_CHANGE_DELETE:
+			if (!found->there)
+			{
+				/* gone already: what was wanted, but for those who want to know */
+				if (writer->link->on_conflict == TS_CONFLICT_ERROR)
+					conflict(writer, batch, i, TS_DELETE_MISSING);
+			}
+			else
+			{
+				if (!found->holds_old)
+					conflict(writer, batch, i, TS_DELETE_DIFFERS);
+				if (found->holds_old || wins)
+					d->write[d->nwrite++] = i;
+			}
+			break;
+	}
+}
+
+/*
+ * Rows that should have got another key are not there under the old one. Perhaps they have the new one already; if another row has it,
+ * or none, they are missing.
+ */
+void
+ts_settle_moved(TsWriter *writer, const TsBatch *batch, int n, const int *lost)
+{
+	TsBatch		there = {.op = TS_CHANGE_INSERT, .n = n};
+	Decision	d = {.write = palloc(sizeof(int) * (n + 1)), .insert = palloc(sizeof(int) * (n + 1))};
+	int		   *all = palloc(sizeof(int) * (n + 1));
+	bool		wins = writer->link->on_conflict == TS_CONFLICT_SOURCE_WINS;
+
+	if (n == 0)
+		return;
+	there.mask = palloc0(writer->link->ncolumns + 1);
+	there.rows = palloc(sizeof(TsChange) * n);
+	there.found = palloc0(sizeof(TsFound) * n);
+	for (int i = 0; i < n; i++)
+	{
+		there.rows[i] = batch->rows[lost[i]];
+		all[i] = i;
+	}
+	ts_batch_execute(writer, ts_batch_statement(writer, TS_STATEMENT_LOOK, there.op, there.mask), &there, n, all, note_found, &there);
+	for (int i = 0; i < n; i++)
+	{
+		if (there.found[i].there && there.found[i].holds_new)
+			continue;
+		conflict(writer, &there, i, TS_UPDATE_MISSING);
+		if (wins && there.found[i].there)
+			d.write[d.nwrite++] = i;
+		else if (wins)
+			d.insert[d.ninsert++] = i;
+	}
+	write_anyway(writer, &there, TS_STATEMENT_OVERWRITE, TS_CHANGE_INSERT, d.nwrite, d.write);
+	write_anyway(writer, &there, TS_STATEMENT_INSERT, TS_CHANGE_INSERT, d.ninsert, d.insert);
+}
+
+static const TsStatementKind anyway[TS_CHANGE_OPS] = {
+	[TS_CHANGE_DELETE] = TS_STATEMENT_DELETE_ANYWAY,
+	[TS_CHANGE_UPDATE] = TS_STATEMENT_UPDATE_ANYWAY,
+	[TS_CHANGE_INSERT] = TS_STATEMENT_OVERWRITE,
+};
+
+/* Not all rows of the batch were as expected: look at each. */
+void
+ts_settle(TsWriter *writer, TsBatch *batch, const int *all)
+{
+	Decision	d = {
+		.write = palloc(sizeof(int) * batch->n),
+		.insert = palloc(sizeof(int) * batch->n),
+	};
+	TsBatch		plain = *batch;
+	int		   *lost = palloc(sizeof(int) * batch->n);
+	int			nlost = 0;
+
+	ts_batch_execute(writer, ts_batch_statement(writer, TS_STATEMENT_LOOK, batch->op, batch->mask), batch, batch->n, all, note_found, batch);
+	for (int i = 0; i < batch->n; i++)
+	{
+		if (batch->found[i].done)
+			continue;
+		if (batch->rows[i].moved && !batch->found[i].there)
+			lost[nlost++] = i;
+		else
+			decide(writer, batch, i, &d);
+	}
+	ts_settle_moved(writer, batch, nlost, lost);
+	write_anyway(writer, batch, anyway[batch->op], batch->op, d.nwrite, d.write);
+	plain.mask = palloc0(writer->link->ncolumns + 1);
+	write_anyway(writer, &plain, TS_STATEMENT_INSERT, TS_CHANGE_INSERT, d.ninsert, d.insert);
+}

@@ -1,0 +1,55 @@
+/*
+ * settle.h: a batch of rows, and what is done about those of them that were not as expected.
+ *
+ * They are looked at and locked one by one, and it is decided what each of them is; conflicts are told, and what the link's policy lets
+ * win is written.
+ */
+#ifndef TS_SETTLE_H
+#define TS_SETTLE_H
+
+#include "apply/batch.h"
+
+/* What looking at a row of a batch found. */
+typedef struct TsFound
+{
+	bool		there;
+	bool		done;			/* written at the first attempt */
+	bool		holds_new;
+	bool		holds_old;
+	char	   *row;			/* jsonb text */
+} TsFound;
+
+typedef struct TsBatch
+{
+	TsChangeOp	op;
+	const unsigned char *mask;	/* all rows have the same */
+	int			n;
+	TsChange   *rows;
+	TsFound    *found;
+} TsBatch;
+
+/* Rows that are not "done" yet; all is 0, 1, 2, … */
+extern void ts_settle(TsWriter *writer, TsBatch *batch, const int *all);
+/*
+ * Rows that should have got another key are not there under the old one. Perhaps they have the new one already; if another row has it,
+ * or none, they are missing.
+ */
+extern void ts_settle_moved(TsWriter *writer, const TsBatch *batch, int n, const int *lost);
+
+/* batch.c's, for settling: a statement for such rows, */
+extern TsStatement *ts_batch_statement(TsWriter *writer, TsStatementKind kind, TsChangeOp op, const unsigned char *mask);
+/* run for n chosen rows of a batch, */
+extern uint64 ts_batch_execute(TsWriter *writer, TsStatement *stmt, const TsBatch *batch, int n, const int *chosen, TsRowFunction row,
+							   void *arg);
+
+typedef enum TsDescribed
+{
+	DESCRIBE_KEY,
+	DESCRIBE_ROW,
+	DESCRIBE_CAST				/* what is written to a column of another type, or a more narrow one */
+} TsDescribed;
+
+/* and a row as JSON, NULL if it would be empty. */
+extern char *ts_batch_describe(TsWriter *writer, const TsChange *row, TsChangeOp op, TsDescribed what, int limit);
+
+#endif

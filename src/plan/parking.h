@@ -1,0 +1,12 @@
+/* parking.h: values that no row of the target has, for rows that have to be put aside. */
+#ifndef TS_PARKING_H
+#define TS_PARKING_H
+
+#include "link/link.h"
+
+/* SQL for a value that no row of the target has in the column; NULL: the type is none that this is known of. */
+extern char *ts_parking_value(const TsLink *link, const TsColumn *col);
+/* The key column, an index into link->columns, that such a value can be given; -1 if there is none. */
+extern int	ts_parking_column(const TsLink *link);
+
+#endif
