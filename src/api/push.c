@@ -198,7 +198,9 @@ put_changes(TsResult *result, const TsOpening *opening, TsOpened *opened, Memory
 		{
 			MemoryContext old = MemoryContextSwitchTo(context);
 
-			put_change(&own, opened->link, &change, changes->text_keys);
+			/* a row that is parked comes once more */
+			if (change.park != TS_PARK_IN)
+				put_change(&own, opened->link, &change, changes->text_keys);
 			MemoryContextSwitchTo(old);
 			MemoryContextReset(context);
 		}

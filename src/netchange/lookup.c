@@ -48,7 +48,7 @@ struct TsLookup
 	int			served;			/* keys that needed no search in it */
 	int			single;			/* so many keys more without walking */
 	Datum	   *last;			/* the key asked for last, per column of the index */
-	bool		has_last;
+	bool		last_found;		/* it has a row, which the slot still holds */
 	MemoryContext last_context;
 };
 
@@ -148,7 +148,6 @@ remember(TsLookup *lookup, const Datum *keys)
 	old = MemoryContextSwitchTo(lookup->last_context);
 	for (int i = 0; i < lookup->nkeys; i++)
 		lookup->last[i] = datumCopy(keys[lookup->key_of[i]], lookup->atts[i]->attbyval, lookup->atts[i]->attlen);
-	lookup->has_last = true;
 	MemoryContextSwitchTo(old);
 }
 
@@ -190,8 +189,16 @@ walk_or_search(TsLookup *lookup, const Datum *keys)
 {
 	bool		found;
 
+	int			order = lookup->at_entry ? compare(lookup, lookup->last, keys) : 1;
+
+	/*
+	 * Never fetch an entry's row twice: the first time changes the entry's tuple id to that of the row version found, and from a
+	 * heap-only version the server would conclude that the entry is dead, and mark it so.
+	 */
+	if (order == 0)
+		return lookup->last_found;
 	/* what was asked for out of order may lie behind */
-	if (lookup->at_entry && compare(lookup, lookup->last, keys) <= 0 && walk(lookup, keys, MOST_STEPS, &found))
+	if (order < 0 && walk(lookup, keys, MOST_STEPS, &found))
 	{
 		lookup->served++;
 		return found;
@@ -218,6 +225,7 @@ ts_lookup_row(TsLookup *lookup, const Datum *keys)
 	{
 		found = walk_or_search(lookup, keys);
 		remember(lookup, keys);
+		lookup->last_found = found;
 	}
 	else
 	{

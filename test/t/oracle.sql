@@ -198,12 +198,12 @@ CREATE FUNCTION o.push(c int, lk o.link) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   planned text; net text; pushed text; different text; after text;
 BEGIN
-  planned := o.qu(c, format('SELECT coalesce(string_agg(kind || rows, '' '' ORDER BY step), '''') FROM tracksync.plan(%L) WHERE kind <> ''sequence''', lk.l));
+  planned := o.qu(c, format('SELECT coalesce(string_agg(kind || n, '' '' ORDER BY o), '''') FROM (SELECT kind, sum(rows) n, min(step) o FROM tracksync.plan(%L) WHERE kind <> ''sequence'' GROUP BY kind) x', lk.l));
   net := o.qu(c, format('SELECT coalesce(string_agg(k || n, '' '' ORDER BY o), '''') FROM (SELECT lower(op) k, count(*) n, '
     'min(CASE op WHEN ''DELETE'' THEN 1 WHEN ''UPDATE'' THEN 2 ELSE 3 END) o FROM tracksync.net_changes(%L) GROUP BY op) x', lk.l));
   IF random() < 0.1 THEN PERFORM o.qu(c, format('SELECT count(*)::text FROM tracksync.push(%L, dry_run => true)', lk.l)); END IF;
   IF random() < 0.2 THEN PERFORM o.qu(c, format('SELECT count(*)::text FROM tracksync.changes(%L)', lk.s)); END IF;
-  pushed := o.qu(c, format('SELECT coalesce(string_agg(kind || rows, '' '' ORDER BY step), '''') FROM tracksync.push(%L) WHERE kind <> ''sequence''', lk.l));
+  pushed := o.qu(c, format('SELECT coalesce(string_agg(kind || n, '' '' ORDER BY o), '''') FROM (SELECT kind, sum(rows) n, min(step) o FROM tracksync.push(%L) WHERE kind <> ''sequence'' GROUP BY kind) x', lk.l));
   IF o.excused(pushed) THEN RETURN; END IF;
   IF pushed LIKE 'ERR %' THEN RAISE EXCEPTION 'push of % failed: %', lk.l, pushed; END IF;
   IF planned IS DISTINCT FROM pushed THEN RAISE EXCEPTION 'plan of %: "%", push: "%"', lk.l, planned, pushed; END IF;
