@@ -52,7 +52,7 @@ COMMENT ON FUNCTION tracksync.operations() IS 'internal: what the view operation
 CREATE FUNCTION tracksync.ddl_done() RETURNS event_trigger
   LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_ddl_done';
 COMMENT ON FUNCTION tracksync.ddl_done() IS 'internal: writes down what CREATE TABLE and ALTER TABLE do to tracked tables';
-CREATE EVENT TRIGGER tracksync_ddl_done ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA')
+CREATE EVENT TRIGGER tracksync_ddl_done ON ddl_command_end WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA', 'ALTER TYPE')
   EXECUTE FUNCTION tracksync.ddl_done();
 ALTER EVENT TRIGGER tracksync_ddl_done ENABLE ALWAYS;
 COMMENT ON EVENT TRIGGER tracksync_ddl_done IS 'internal: writes down what CREATE TABLE and ALTER TABLE do to tracked tables';

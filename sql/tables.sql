@@ -29,6 +29,7 @@ CREATE TABLE tracksync.tracked_table (
   seq         regclass NOT NULL,
   keys        smallint[] NOT NULL,
   key_types   oid[] NOT NULL,                 -- the types that the log has the keys in
+  key_index   oid NOT NULL,                   -- an index of the key
   images      text NOT NULL CHECK (images IN ('changed', 'none')),
   ignored     smallint[] NOT NULL,
   explicitly  boolean NOT NULL,
@@ -111,8 +112,11 @@ CREATE INDEX conflict_record_link ON tracksync.conflict_record (link);
 COMMENT ON TABLE tracksync.conflict_record IS 'the conflicts that a push met and resolved';
 
 -- A row per tracked unlogged table: a crash empties it together with them.
-CREATE UNLOGGED TABLE tracksync_log.survivor (source oid PRIMARY KEY);
-COMMENT ON TABLE tracksync_log.survivor IS 'tracked unlogged tables that were not emptied by a crash since';
+CREATE UNLOGGED TABLE tracksync_log.survivor (
+  source  oid PRIMARY KEY,
+  mark    bigint NOT NULL DEFAULT nextval('tracksync.log_number')
+);
+COMMENT ON TABLE tracksync_log.survivor IS 'tracked unlogged tables that were not emptied by a crash since; links remember the mark';
 
 SELECT pg_extension_config_dump('tracksync.log_number', '');
 SELECT pg_extension_config_dump('tracksync.table_shape', '');

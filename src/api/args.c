@@ -75,6 +75,35 @@ converts(const TsLink *link)
 	return false;
 }
 
+static int
+compare_oids(const void *a, const void *b)
+{
+	Oid			x = *(const Oid *) a,
+				y = *(const Oid *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * Pushes into the same target go one after the other: two that alter it would wait for each other, each with a lock that the other
+ * one's is to be stronger than. A lock of our own, that vacuum and writers know nothing of.
+ */
+static void
+lock_targets(List *names)
+{
+	Oid			books = get_relname_relid("link", get_namespace_oid("tracksync", false));
+	Oid		   *targets = palloc(sizeof(Oid) * (list_length(names) + 1));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, names)
+		targets[n++] = ts_link_load(lfirst(lc), false)->target;
+	qsort(targets, n, sizeof(Oid), compare_oids);
+	for (int i = 0; i < n; i++)
+		if (OidIsValid(targets[i]))
+			LockDatabaseObject(books, targets[i], 0, ExclusiveLock);
+}
+
 /* Locks a link's row and relations: names are taken after that, and the snapshot; see check_storage. */
 static void
 lock_link(TsOpened *opened, const char *name, bool push)
@@ -153,7 +182,7 @@ become_owner(TsOpening *opening)
 static void
 add_context(void *arg)
 {
-	errcontext("link \"%s\"", ((List *) arg)->length > 0 ? (char *) linitial((List *) arg) : "");
+	errcontext("link \"%s\"", (char *) linitial((List *) arg));
 }
 
 void
@@ -172,6 +201,8 @@ ts_open(TsOpening *opening, const char *name, bool push)
 	names = ts_group_links(name, &opening->group);
 	opening->n = list_length(names);
 	opening->links = palloc0(sizeof(TsOpened) * (opening->n + 1));
+	if (push)
+		lock_targets(names);
 	error_context_stack = &callback;
 	foreach(lc, names)
 	{

@@ -4,6 +4,7 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -11,6 +12,7 @@
 #include "apply/alter.h"
 #include "base/catalog.h"
 #include "base/quote.h"
+#include "link/cast.h"
 
 char *
 ts_alter_constraints(const TsLink *link, bool immediate)
@@ -61,10 +63,34 @@ check_dependants(const TsLink *link, const char *column)
 				 errhint("Drop them first, or keep the column: schema_policy => 'additive'.")));
 }
 
+/* Nobody writes to the target any more. Has somebody done so since the plan was made, where that would cost him values? */
+static void
+check_rows_besides(TsLink *link)
+{
+	bool		lossy = false;
+
+	for (int i = 0; i < link->ncolumns; i++)
+		lossy |= link->columns[i].lossy != NULL;
+	if (!lossy)
+		return;
+	LockRelationOid(link->target, AccessExclusiveLock);
+	for (int i = 0; i < link->ncolumns; i++)
+		if (link->columns[i].lossy != NULL && ts_cast_rows_besides(link, &link->columns[i], false) != link->columns[i].besides)
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("target table %s of link \"%s\" was written to meanwhile", ts_link_target(link), link->name),
+					 errdetail("A column gets another type, which may cost rows of somebody else their values."),
+					 errhint("Push again.")));
+}
+
 void
 ts_alter_before(TsWriter *writer, const TsStep *step)
 {
 	TsLink	   *link = writer->link;
+
+	if (!writer->altering && OidIsValid(link->target))
+		check_rows_besides(link);
+	writer->altering = true;
 
 	if (step->priority == TS_PRIORITY_CREATE_TABLE)
 	{

@@ -27,6 +27,7 @@ typedef struct TsWriter
 	int			batch_size;
 	char	   *parked;			/* the key that the row now parked has, as text; NULL = there is none */
 	int64		batch;			/* how many batches were begun */
+	bool		altering;		/* a schema step was begun */
 	bool		careful;		/* keys to be inserted may be there */
 	/* find the failing row: from this batch on, one row at a time; -1 = never */
 	int64		single_from;

@@ -138,6 +138,25 @@ ts_sql_text(uint64 row, int column)
 	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
 }
 
+List *
+ts_catalog_oids(const char *sql, int nargs, const Oid *types, const Datum *values)
+{
+	List	   *oids = NIL;
+	uint64		n;
+
+	/* also under REPEATABLE READ, whose snapshot may be older */
+	PushActiveSnapshot(GetLatestSnapshot());
+	n = run(sql, SPI_OK_SELECT, nargs, types, values, NULL, true);
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		oids = lappend_oid(oids, DatumGetObjectId(ts_sql_value(i, 1, &isnull)));
+	}
+	PopActiveSnapshot();
+	return oids;
+}
+
 char *
 ts_keep(MemoryContext context, const char *text)
 {

@@ -8,6 +8,7 @@
 #define TS_CATALOG_H
 
 #include "executor/spi.h"
+#include "nodes/pg_list.h"
 #include "utils/snapshot.h"
 
 typedef struct TsIdentity
@@ -46,6 +47,9 @@ extern uint64 ts_sql_reading(const char *sql, int nargs, const Oid *types, const
 /* Column (from 1) of a row (from 0) of the last result; text results are in the caller's context of SPI (freed by leave). */
 extern Datum ts_sql_value(uint64 row, int column, bool *isnull);
 extern char *ts_sql_text(uint64 row, int column);
+
+/* The OIDs in the first column of a query's result, of the newest state; they live as long as SPI is connected. */
+extern List *ts_catalog_oids(const char *sql, int nargs, const Oid *types, const Datum *values);
 
 /* Copies a text into a context that outlives SPI; NULL stays NULL. */
 extern char *ts_keep(MemoryContext context, const char *text);

@@ -23,6 +23,7 @@
 #include "log/shape.h"
 #include "log/survivor.h"
 #include "log/tracked.h"
+#include "log/watch.h"
 
 PG_FUNCTION_INFO_V1(tracksync_ddl_done);
 PG_FUNCTION_INFO_V1(tracksync_ddl_dropped);
@@ -42,11 +43,27 @@ names_our_trigger(const AlterTableCmd *cmd)
 	return strcmp(cmd->name, TS_ROW_TRIGGER) == 0 || strcmp(cmd->name, TS_TRUNCATE_TRIGGER) == 0;
 }
 
+/* Does a key column get another type, or by USING other values? */
 static bool
-is_key(const TsTracked *tracked, AttrNumber attnum)
+retypes(const AlterTableCmd *cmd, const TsTracked *tracked)
 {
-	for (int i = 0; i < tracked->nkeys; i++)
+	AttrNumber	attnum = cmd->subtype == AT_AlterColumnType ? get_attnum(tracked->source, cmd->name) : InvalidAttrNumber;
+
+	for (int i = 0; attnum != InvalidAttrNumber && i < tracked->nkeys; i++)
 		if (tracked->keys[i] == attnum)
+			return true;
+	return false;
+}
+
+static bool
+retypes_key(const EventTriggerData *data, const TsTracked *tracked)
+{
+	ListCell   *lc;
+
+	if (!IsA(data->parsetree, AlterTableStmt))
+		return false;
+	foreach(lc, ((AlterTableStmt *) data->parsetree)->cmds)
+		if (retypes(lfirst_node(AlterTableCmd, lc), tracked))
 			return true;
 	return false;
 }
@@ -57,8 +74,7 @@ add_effect(Effect *effect, const AlterTableCmd *cmd, const TsTracked *tracked)
 	switch (cmd->subtype)
 	{
 		case AT_AlterColumnType:
-			/* by USING it may have got other values */
-			effect->gap |= is_key(tracked, get_attnum(tracked->source, cmd->name));
+			effect->gap |= retypes(cmd, tracked);
 			break;
 		case AT_EnableTrig:
 		case AT_EnableAlwaysTrig:
@@ -116,49 +132,35 @@ note_shape(Oid source)
 		ts_track_add_event(source, (TsEvent) {.op = TS_OP_SCHEMA, .image = (char *) &schema, .image_size = sizeof(schema)});
 }
 
-/* The OIDs in the first column of the n rows just read, as a list in a context that outlives them. */
-static List *
-result_oids(uint64 n, MemoryContext context)
-{
-	MemoryContext old = MemoryContextSwitchTo(context);
-	List	   *oids = NIL;
-
-	for (uint64 i = 0; i < n; i++)
-	{
-		bool		isnull;
-
-		oids = lappend_oid(oids, DatumGetObjectId(ts_sql_value(i, 1, &isnull)));
-	}
-	MemoryContextSwitchTo(old);
-	return oids;
-}
-
 /* Runs a query for OIDs; $1 is this database's identity. */
 static List *
-find_oids(const char *sql, MemoryContext context)
+find_oids(const char *sql)
 {
 	static const Oid types[] = {TEXTOID};
 	Datum		values[] = {CStringGetTextDatum(ts_system_identity())};
 
-	return result_oids(ts_sql(sql, SPI_OK_SELECT, 1, types, values, NULL), context);
+	return ts_catalog_oids(sql, 1, types, values);
 }
 
-/* Tracked tables t whose key is one no more, as far as the catalog shows it without a lock. */
-#define KEYLESS \
-	"(EXISTS (SELECT FROM unnest(t.keys) k LEFT JOIN pg_attribute a ON a.attrelid = t.source AND a.attnum = k AND a.attnotnull " \
-	"AND NOT a.attisdropped WHERE a.attnum IS NULL) " \
-	"OR NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.source AND i.indisunique AND i.indisvalid AND i.indpred IS NULL " \
-	"AND i.indexprs IS NULL AND i.indnkeyatts = cardinality(t.keys) " \
-	"AND (SELECT array_agg(u.k) FROM unnest(i.indkey::int2[]) WITH ORDINALITY u(k, n) WHERE u.n <= i.indnkeyatts) @> t.keys))"
-
+/* Is the table's key one no more, as far as the catalog shows it without a lock? Else an index of the key is written down. */
 static bool
 is_keyless(Oid source)
 {
-	static const Oid types[] = {OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(source)};
+	static const Oid types[] = {OIDOID, OIDOID};
+	Datum		values[2] = {ObjectIdGetDatum(source)};
+	List	   *indexes = ts_catalog_oids("SELECT i.indexrelid FROM tracksync.tracked_table t JOIN pg_index i ON i.indrelid = t.source "
+										  "WHERE t.source OPERATOR(pg_catalog.=) $1 AND i.indisunique AND i.indisvalid AND i.indpred IS NULL "
+										  "AND i.indexprs IS NULL AND i.indnkeyatts = cardinality(t.keys) "
+										  "AND (SELECT array_agg(u.k) FROM unnest(i.indkey::int2[]) WITH ORDINALITY u(k, n) WHERE u.n <= i.indnkeyatts) @> t.keys "
+										  "AND NOT EXISTS (SELECT FROM unnest(t.keys) k LEFT JOIN pg_attribute a ON a.attrelid = t.source AND a.attnum = k "
+										  "AND a.attnotnull AND NOT a.attisdropped WHERE a.attnum IS NULL) ORDER BY i.indexrelid = t.key_index DESC", 1, types, values);
 
-	return ts_sql("SELECT FROM tracksync.tracked_table t WHERE t.source OPERATOR(pg_catalog.=) $1 AND " KEYLESS, SPI_OK_SELECT,
-				  1, types, values, NULL) > 0;
+	if (indexes == NIL)
+		return true;
+	values[1] = ObjectIdGetDatum(linitial_oid(indexes));
+	ts_sql("UPDATE tracksync.tracked_table SET key_index = $2 WHERE source OPERATOR(pg_catalog.=) $1 AND key_index <> $2", SPI_OK_UPDATE,
+		   2, types, values, NULL);
+	return false;
 }
 
 /* Says what a tracked table lacks; true if it is complete. */
@@ -188,10 +190,9 @@ check_health(Oid source)
 static void
 leave_partitions(void)
 {
-	List	   *left = find_oids("SELECT g.tgrelid FROM pg_trigger g WHERE g.tgname = '" TS_TRUNCATE_TRIGGER "' "
-								 "AND NOT EXISTS (SELECT FROM tracksync.tracked_table t WHERE t.source = g.tgrelid "
-								 "OR t.source IN (SELECT relid FROM pg_partition_ancestors(g.tgrelid))) AND $1 IS NOT NULL",
-								 CurrentMemoryContext);
+	List	   *left = find_oids("SELECT g.tgrelid FROM pg_trigger g WHERE " TS_IS_TRUNCATE_TRIGGER
+								 " AND NOT EXISTS (SELECT FROM tracksync.tracked_table t WHERE t.source = g.tgrelid "
+								 "OR t.source IN (SELECT relid FROM pg_partition_ancestors(g.tgrelid))) AND $1 IS NOT NULL");
 	ListCell   *lc;
 
 	foreach(lc, left)
@@ -202,11 +203,8 @@ leave_partitions(void)
 static void
 note_table(Oid source, const Effect *effect)
 {
-	if (get_rel_relkind(source) == RELKIND_PARTITIONED_TABLE)
-		ts_track_partitions(source);
-	if (effect->enable)
-		ts_track_enable(source);
 	note_shape(source);
+	/* one that has none yet; that of one which a crash emptied is another one than links remember */
 	ts_survivors_note(source);
 	if (!check_health(source) || effect->gap)
 		ts_track_add_event(source, (TsEvent) {.op = TS_OP_GAP});
@@ -216,33 +214,74 @@ note_table(Oid source, const Effect *effect)
 		leave_partitions();
 }
 
-/* At the end of CREATE TABLE and ALTER TABLE. */
+/* The relations that the command names. */
+#define COMMANDED "SELECT c.objid AS relid FROM pg_event_trigger_ddl_commands() c WHERE c.classid = 'pg_class'::regclass"
+/* They, and what they are partitions of. */
+#define ABOVE \
+	"above AS (" COMMANDED " UNION SELECT i.inhparent FROM above a JOIN pg_class k ON k.oid = a.relid AND k.relispartition " \
+	"JOIN pg_inherits i ON i.inhrelid = a.relid)"
+/* And what inherits from them. */
+#define BELOW "below AS (" COMMANDED " UNION SELECT i.inhrelid FROM below b JOIN pg_inherits i ON i.inhparent = b.relid)"
+
+/* What the command brought or enabled is looked after: the relations that it names, and the partitions below, of tracked families. */
+static void
+look_after(const Effect *effect)
+{
+	List	   *named = find_oids("WITH RECURSIVE above AS (SELECT c.objid AS top, c.objid AS relid FROM pg_event_trigger_ddl_commands() c "
+								  "WHERE c.classid = 'pg_class'::regclass UNION SELECT a.top, i.inhparent FROM above a "
+								  "JOIN pg_class k ON k.oid = a.relid AND k.relispartition JOIN pg_inherits i ON i.inhrelid = a.relid) "
+								  "SELECT DISTINCT a.top FROM above a JOIN tracksync.tracked_table t ON t.source::oid = a.relid "
+								  "JOIN pg_class c ON c.oid = a.top AND c.relkind IN ('r', 'p') WHERE t.system_identity = $1 AND a.top <> a.relid "
+								  "UNION SELECT t.source::oid FROM pg_event_trigger_ddl_commands() c JOIN tracksync.tracked_table t "
+								  "ON t.source::oid = c.objid WHERE c.classid = 'pg_class'::regclass AND t.system_identity = $1 ORDER BY 1");
+	ListCell   *lc;
+
+	foreach(lc, named)
+	{
+		if (get_rel_relispartition(lfirst_oid(lc)) || get_rel_relkind(lfirst_oid(lc)) == RELKIND_PARTITIONED_TABLE)
+			ts_track_partitions(lfirst_oid(lc));
+		if (effect->enable)
+			ts_track_enable(lfirst_oid(lc));
+	}
+}
+
+/* At the end of CREATE TABLE, ALTER TABLE and ALTER TYPE. */
 Datum
 tracksync_ddl_done(PG_FUNCTION_ARGS)
 {
-	MemoryContext context = CurrentMemoryContext;
+	EventTriggerData *data = (EventTriggerData *) fcinfo->context;
 	TsCatalog	cat;
 	ListCell   *lc;
-	List	   *touched;
+	List	   *touched,
+			   *heirs;
+	Effect		effect;
 
 	if (ts_track_is_altering())
 		PG_RETURN_NULL();
 	ts_catalog_enter(&cat);
-	/* a relation, or what it is a partition of; not while a dump is restored, whose books are about other numbers */
-	touched = find_oids("WITH RECURSIVE touched AS (SELECT c.objid AS relid FROM pg_event_trigger_ddl_commands() c "
-						"WHERE c.classid = 'pg_class'::regclass UNION SELECT i.inhparent FROM touched t JOIN pg_inherits i ON i.inhrelid = t.relid), "
-						"heirs AS (SELECT c.objid AS relid FROM pg_event_trigger_ddl_commands() c "
-						"WHERE c.classid = 'pg_class'::regclass UNION SELECT i.inhrelid FROM heirs t JOIN pg_inherits i ON i.inhparent = t.relid) "
-						"SELECT t.source::oid FROM tracksync.tracked_table t WHERE t.system_identity = $1 "
-						"AND (t.source::oid IN (SELECT relid FROM touched) OR t.source::oid IN (SELECT relid FROM heirs))", context);
+	/* not while a dump is restored, whose books are about other numbers */
+	touched = find_oids("WITH RECURSIVE " ABOVE " SELECT t.source::oid FROM tracksync.tracked_table t "
+						"WHERE t.system_identity = $1 AND t.source::oid IN (SELECT relid FROM above) ORDER BY 1");
+	heirs = find_oids("WITH RECURSIVE " ABOVE ", " BELOW " SELECT t.source::oid FROM tracksync.tracked_table t WHERE t.system_identity = $1 "
+					  "AND t.source::oid IN (SELECT relid FROM below) AND t.source::oid NOT IN (SELECT relid FROM above) ORDER BY 1");
 	foreach(lc, touched)
 	{
 		TsTracked  *tracked = ts_tracked_load_newest(lfirst_oid(lc));
-		Effect		effect;
 
 		if (tracked == NULL)
 			continue;
-		effect = effect_of((EventTriggerData *) fcinfo->context, tracked);
+		effect = effect_of(data, tracked);
+		look_after(&effect);
+		note_table(lfirst_oid(lc), &effect);
+	}
+	/* columns are altered for those that inherit, too; triggers are not */
+	foreach(lc, heirs)
+	{
+		TsTracked  *tracked = ts_tracked_load_newest(lfirst_oid(lc));
+
+		if (tracked == NULL)
+			continue;
+		effect = (Effect) {.gap = retypes_key(data, tracked)};
 		note_table(lfirst_oid(lc), &effect);
 	}
 	ts_catalog_leave(&cat);
@@ -255,7 +294,6 @@ note_dropped_source(Oid source)
 {
 	static const Oid types[] = {OIDOID};
 	Datum		values[] = {ObjectIdGetDatum(source)};
-	MemoryContext context = CurrentMemoryContext;
 	bool		isnull;
 	Oid			logid;
 	char	   *links;
@@ -265,7 +303,7 @@ note_dropped_source(Oid source)
 			   SPI_OK_SELECT, 1, types, values, NULL) == 0)
 		return;
 	logid = DatumGetObjectId(ts_sql_value(0, 1, &isnull));
-	links = ts_keep(context, ts_sql_text(0, 2));
+	links = ts_sql_text(0, 2);
 	if (links != NULL)
 		ereport(WARNING,
 				(errcode(ERRCODE_WARNING),
@@ -297,7 +335,6 @@ warn_of_dropped_targets(void)
 Datum
 tracksync_ddl_dropped(PG_FUNCTION_ARGS)
 {
-	MemoryContext context = CurrentMemoryContext;
 	const Effect none = {0};
 	TsCatalog	cat;
 	ListCell   *lc;
@@ -308,19 +345,19 @@ tracksync_ddl_dropped(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	ts_catalog_enter(&cat);
 	gone = find_oids("SELECT t.source::oid FROM tracksync.tracked_table t JOIN pg_event_trigger_dropped_objects() o ON o.objid = t.source::oid "
-					 "AND o.objsubid = 0 AND o.classid = 'pg_class'::regclass WHERE t.system_identity = $1", context);
+					 "AND o.objsubid = 0 AND o.classid = 'pg_class'::regclass WHERE t.system_identity = $1 ORDER BY 1");
 	foreach(lc, gone)
 		note_dropped_source(lfirst_oid(lc));
 	warn_of_dropped_targets();
-	/* of an index that went its table is not told */
-	touched = find_oids("WITH RECURSIVE o AS (SELECT * FROM pg_event_trigger_dropped_objects()), touched AS ("
+	touched = find_oids("WITH RECURSIVE o AS (SELECT * FROM pg_event_trigger_dropped_objects()), above AS ("
 						"SELECT o.objid AS relid FROM o WHERE o.classid = 'pg_class'::regclass AND o.objsubid > 0 "
-						"UNION ALL SELECT to_regclass(quote_ident(o.address_names[1]) || '.' || quote_ident(o.address_names[2]))::oid FROM o "
-						"WHERE o.object_type = 'trigger'), "
-						"family AS (SELECT relid FROM touched UNION SELECT i.inhparent FROM family f JOIN pg_inherits i ON i.inhrelid = f.relid) "
+						"UNION SELECT to_regclass(quote_ident(o.address_names[1]) || '.' || quote_ident(o.address_names[2]))::oid FROM o "
+						"WHERE o.object_type = 'trigger' AND o.address_names[3] IN ('" TS_ROW_TRIGGER "', '" TS_TRUNCATE_TRIGGER "') "
+						"UNION SELECT i.inhparent FROM above a JOIN pg_class k ON k.oid = a.relid AND k.relispartition "
+						"JOIN pg_inherits i ON i.inhrelid = a.relid) "
 						"SELECT t.source::oid FROM tracksync.tracked_table t JOIN pg_class c ON c.oid = t.source "
-						"WHERE t.system_identity = $1 AND (t.source::oid IN (SELECT relid FROM family) "
-						"OR (EXISTS (SELECT FROM o WHERE o.object_type = 'index') AND " KEYLESS "))", context);
+						"WHERE t.system_identity = $1 AND (t.source::oid IN (SELECT relid FROM above) "
+						"OR t.key_index IN (SELECT o.objid FROM o WHERE o.object_type = 'index')) ORDER BY 1");
 	foreach(lc, touched)
 		note_table(lfirst_oid(lc), &none);
 	ts_catalog_leave(&cat);

@@ -33,6 +33,7 @@
 #include "log/logtable.h"
 #include "log/shape.h"
 #include "log/survivor.h"
+#include "log/watch.h"
 #include "log/tracked.h"
 
 static void
@@ -140,11 +141,10 @@ ts_track_is_altering(void)
 	return own_ddl > 0;
 }
 
-/* Calls work on each member of a table's family; event triggers know that it is us. */
+/* Calls work on each of these relations; event triggers know that it is us. */
 static void
-for_family(Oid root, void (*work) (Oid member))
+for_each(List *members, void (*work) (Oid member))
 {
-	List	   *members = family(root);
 	int			outer = own_ddl;
 
 	own_ddl++;
@@ -164,23 +164,39 @@ for_family(Oid root, void (*work) (Oid member))
 }
 
 void
-ts_track_partitions(Oid root)
+ts_track_partitions(Oid top)
 {
-	for_family(root, track_partition);
+	static const Oid types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(top)};
+
+	/* found without locks: others may be at work on their siblings */
+	for_each(ts_catalog_oids("SELECT c.oid FROM pg_class c WHERE c.relkind IN ('r', 'p') AND c.oid IN " TS_FAMILY
+							 " AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname = '" TS_TRUNCATE_TRIGGER "') ORDER BY 1",
+							 1, types, values), track_partition);
 }
 
-/* A trigger that is disabled, or enabled in another way. */
+/* A trigger of ours that is disabled, or enabled in another way. */
 static void
 enable_triggers(Oid relid)
 {
-	enable_always(relid, TS_ROW_TRIGGER);
-	enable_always(relid, TS_TRUNCATE_TRIGGER);
+	static const Oid types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+	List	   *weak = ts_catalog_oids("SELECT g.oid FROM pg_trigger g WHERE g.tgrelid = $1 AND g.tgenabled <> 'A' AND (" TS_IS_ROW_TRIGGER
+									   " OR " TS_IS_TRUNCATE_TRIGGER ")", 1, types, values);
+	ListCell   *lc;
+
+	foreach(lc, weak)
+		enable_always(relid, lfirst_oid(lc) == get_trigger_oid(relid, TS_ROW_TRIGGER, true) ? TS_ROW_TRIGGER : TS_TRUNCATE_TRIGGER);
 }
 
 void
-ts_track_enable(Oid root)
+ts_track_enable(Oid top)
 {
-	for_family(root, enable_triggers);
+	static const Oid types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(top)};
+
+	for_each(ts_catalog_oids("SELECT DISTINCT g.tgrelid FROM pg_trigger g WHERE g.tgrelid IN " TS_FAMILY " AND g.tgenabled <> 'A' "
+							 "AND (" TS_IS_ROW_TRIGGER " OR " TS_IS_TRUNCATE_TRIGGER ") ORDER BY 1", 1, types, values), enable_triggers);
 }
 
 /* The relation must not be open: ALTER TABLE takes part. */
@@ -222,10 +238,9 @@ ts_track_is_watched(Oid root)
 	static const Oid types[] = {OIDOID};
 	Datum		values[] = {ObjectIdGetDatum(root)};
 
-	return ts_sql("SELECT FROM pg_class c CROSS JOIN (VALUES ('" TS_ROW_TRIGGER "'), ('" TS_TRUNCATE_TRIGGER "')) n(name) "
-				  "WHERE c.relkind IN ('r', 'p') AND (c.oid = $1 OR c.oid IN (SELECT relid::oid FROM pg_partition_tree($1::regclass))) "
-				  "AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname = n.name AND g.tgenabled = 'A')",
-				  SPI_OK_SELECT, 1, types, values, NULL) == 0;
+	return ts_catalog_oids("SELECT c.oid FROM pg_class c WHERE c.relkind IN ('r', 'p') AND c.oid IN " TS_FAMILY " AND 2 <> "
+						   "(SELECT count(*) FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgenabled = 'A' "
+						   "AND (" TS_IS_ROW_TRIGGER " OR " TS_IS_TRUNCATE_TRIGGER "))", 1, types, values) == NIL;
 }
 
 void
@@ -240,6 +255,29 @@ ts_track_add_event(Oid source, TsEvent event)
 	relation_close(rel, NoLock);
 }
 
+/* Triggers that have our names, and do something else. */
+static void
+drop_impostors(Oid source)
+{
+	static const Oid types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(source)};
+	uint64		n = ts_sql("SELECT g.tgrelid, g.tgname::text FROM pg_trigger g WHERE g.tgrelid IN " TS_FAMILY " AND g.tgparentid = 0 "
+						   "AND g.tgname IN ('" TS_ROW_TRIGGER "', '" TS_TRUNCATE_TRIGGER "') "
+						   "AND NOT (" TS_IS_ROW_TRIGGER " OR " TS_IS_TRUNCATE_TRIGGER ") ORDER BY 1, 2", SPI_OK_SELECT, 1, types, values, NULL);
+	Oid		   *relids = palloc(sizeof(Oid) * (n + 1));
+	char	  **names = palloc(sizeof(char *) * (n + 1));
+
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		relids[i] = DatumGetObjectId(ts_sql_value(i, 1, &isnull));
+		names[i] = ts_sql_text(i, 2);
+	}
+	for (uint64 i = 0; i < n; i++)
+		drop_trigger(relids[i], names[i]);
+}
+
 /* Of a table that is tracked already: triggers that are disabled or gone. What happened meanwhile is a gap. */
 static void
 restore_triggers(Oid source)
@@ -249,6 +287,7 @@ restore_triggers(Oid source)
 	ts_catalog_enter(&cat);
 	if (!ts_track_is_watched(source))
 	{
+		drop_impostors(source);
 		if (!OidIsValid(get_trigger_oid(source, TS_ROW_TRIGGER, true)))
 			make_trigger(source, TS_ROW_TRIGGER, "INSERT OR UPDATE OR DELETE", "ROW", "capture_row");
 		ts_track_partitions(source);
@@ -261,7 +300,7 @@ restore_triggers(Oid source)
 void
 ts_track_leave(Oid partition)
 {
-	for_family(partition, drop_triggers);
+	for_each(list_make1_oid(partition), drop_triggers);
 }
 
 static Datum
@@ -299,10 +338,10 @@ static void
 insert_tracked(Relation rel, const TsKeyIndex *key, Datum ignored, const TsTrackOptions *options)
 {
 	static const Oid types[] = {OIDOID, OIDOID, OIDOID, INT2ARRAYOID, TEXTOID, INT2ARRAYOID, BOOLOID, INT4OID, TEXTOID,
-	OIDARRAYOID};
+	OIDARRAYOID, OIDOID};
 	AttrNumber *keys = palloc(sizeof(AttrNumber) * key->nkeys);
 	Datum	   *key_types = palloc(sizeof(Datum) * key->nkeys);
-	Datum		values[10];
+	Datum		values[11];
 	Oid			logid,
 				seqid;
 	TsCatalog	cat;
@@ -323,9 +362,10 @@ insert_tracked(Relation rel, const TsKeyIndex *key, Datum ignored, const TsTrack
 	values[5] = ignored;
 	values[6] = BoolGetDatum(options->explicitly);
 	values[8] = CStringGetTextDatum(ts_system_identity());
+	values[10] = ObjectIdGetDatum(key->index);
 	values[9] = PointerGetDatum(construct_array(key_types, key->nkeys, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
 	ts_sql("INSERT INTO tracksync.tracked_table (source, log, seq, keys, key_types, images, ignored, explicitly, shape, "
-		   "system_identity) VALUES ($1, $2, $3, $4, $10, $5, $6, $7, $8, $9)", SPI_OK_INSERT, 10, types, values, NULL);
+		   "system_identity, key_index) VALUES ($1, $2, $3, $4, $10, $5, $6, $7, $8, $9, $11)", SPI_OK_INSERT, 11, types, values, NULL);
 	ts_survivors_note(RelationGetRelid(rel));
 	ts_catalog_leave(&cat);
 }
@@ -422,7 +462,7 @@ ts_untrack(Oid source)
 
 	LockRelationOid(source, ShareRowExclusiveLock);
 	ts_catalog_enter(&cat);
-	for_family(source, drop_triggers);
+	for_each(family(source), drop_triggers);
 	ts_sql("DELETE FROM tracksync.tracked_table WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_DELETE, 1, types, values, NULL);
 	ts_survivors_forget(source);
 	CommandCounterIncrement();

@@ -22,14 +22,13 @@ typedef struct TsTrackOptions
  * 22023, 55000 (another key while links exist).
  */
 extern void ts_track(Oid source, const TsTrackOptions *options);
-/* Their names; first among a table's triggers, unless somebody has a name for it that sorts before. */
-#define TS_ROW_TRIGGER "00_tracksync_row"
-#define TS_TRUNCATE_TRIGGER "00_tracksync_truncate"
-
-/* Gives partitions of a tracked table that came later what PostgreSQL does not clone; inside ts_catalog_enter. */
-extern void ts_track_partitions(Oid root);
-/* Sets the triggers of a tracked table and its partitions to ENABLE ALWAYS; inside ts_catalog_enter. */
-extern void ts_track_enable(Oid root);
+/*
+ * Gives a relation of a tracked family, and the partitions below it, what PostgreSQL does not clone, where they lack it; inside
+ * ts_catalog_enter.
+ */
+extern void ts_track_partitions(Oid top);
+/* Sets our triggers on a relation and the partitions below it to ENABLE ALWAYS, where they are not; inside ts_catalog_enter. */
+extern void ts_track_enable(Oid top);
 /* Takes from a partition that was detached what the tracking of its root gave it; inside ts_catalog_enter. */
 extern void ts_track_leave(Oid partition);
 /* Are the triggers of the table and its partitions there, ENABLE ALWAYS? Inside ts_catalog_enter. */

@@ -150,16 +150,34 @@ ts_cast_is_shared(const TsLink *link)
 	return shared;
 }
 
-int64
-ts_cast_rows_besides(const TsLink *link, const TsColumn *emptied)
+bool
+ts_cast_changes(const TsLink *link, const char *column, const char *type)
 {
+	const char *name = quote_identifier(column);
+	TsIdentity	identity;
+	bool		changes;
+
+	become_owner(link, &identity);
+	if (SPI_execute(psprintf("SELECT FROM %s%s AS t WHERE (t.%s)::pg_catalog.text OPERATOR(pg_catalog.<>) ((t.%s)::%s)::pg_catalog.text LIMIT 1",
+							 only(get_rel_relkind(link->target) == RELKIND_PARTITIONED_TABLE), ts_quote_relation(link->target), name,
+							 name, type), true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the target of link \"%s\"", link->name);
+	changes = SPI_processed > 0;
+	leave_owner(&identity);
+	return changes;
+}
+
+int64
+ts_cast_rows_besides(const TsLink *link, const TsColumn *lossy, bool harmed)
+{
+	const char *name = quote_identifier(lossy->now_name);
 	StringInfoData sql;
 	bool		isnull;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT pg_catalog.count(*) FROM %s%s AS t WHERE t.%s IS NOT NULL AND NOT EXISTS (SELECT FROM %s%s AS s WHERE ",
-					 only(link->target_partitioned), ts_quote_relation(link->target), quote_identifier(emptied->now_name),
-					 only(link->source_partitioned), ts_quote_relation(link->source));
+	appendStringInfo(&sql, "SELECT pg_catalog.count(*) FROM %s%s AS t WHERE NOT EXISTS (SELECT FROM %s%s AS s WHERE ",
+					 only(link->target_partitioned), ts_quote_relation(link->target), only(link->source_partitioned),
+					 ts_quote_relation(link->source));
 	for (int k = 0; k < link->nkeys; k++)
 	{
 		const TsColumn *col = &link->columns[link->keys[k]];
@@ -169,7 +187,11 @@ ts_cast_rows_besides(const TsLink *link, const TsColumn *emptied)
 						 ts_quote_type(col->target_base, -1));
 	}
 	appendStringInfoChar(&sql, ')');
-	if (SPI_execute(sql.data, true, 1) != SPI_OK_SELECT)
+	if (harmed && lossy->emptied)
+		appendStringInfo(&sql, " AND t.%s IS NOT NULL", name);
+	else if (harmed)
+		appendStringInfo(&sql, " AND (t.%s)::pg_catalog.text OPERATOR(pg_catalog.<>) ((t.%s)::%s)::pg_catalog.text", name, name, lossy->lossy);
+	if (SPI_execute(sql.data, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result of: %s", sql.data);
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }
@@ -179,8 +201,8 @@ ts_cast_refuse(const TsLink *link, const char *column, const char *type)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_CANNOT_COERCE),
-			 errmsg("column \"%s\" of target table %s has values that cannot be cast to %s", column, ts_link_target(link), type),
-			 errdetail("The type of the source's column was changed. They cannot be filled in from the source of link \"%s\" alone: "
+			 errmsg("column \"%s\" of target table %s has values that would be lost as %s", column, ts_link_target(link), type),
+			 errdetail("The type of the source's column was changed. Not all of them can be filled in from the source of link \"%s\" alone: "
 					   "the target has other rows, too, or the column is an identity column.", link->name),
 			 errhint("Change the target's column by hand.")));
 }

@@ -8,8 +8,13 @@
 extern bool ts_cast_holds(const TsLink *link, const char *column, const char *type, char **culprit);
 /* Does another link write to the target, too? */
 extern bool ts_cast_is_shared(const TsLink *link);
-/* How many rows of the target, with a value in the column, has the source not? The link is resolved; as its owner, in SPI. */
-extern int64 ts_cast_rows_besides(const TsLink *link, const TsColumn *emptied);
+/* Is there a value of the target's column that is another one when it is cast? As the link's owner. */
+extern bool ts_cast_changes(const TsLink *link, const char *column, const char *type);
+/*
+ * How many rows of the target has the source not? With "harmed": such whose value in the lossy column would be lost or changed. The
+ * link is resolved; as its owner, in SPI.
+ */
+extern int64 ts_cast_rows_besides(const TsLink *link, const TsColumn *lossy, bool harmed);
 /* 42846: what is not the link's to fill in is not its to empty. */
 extern void ts_cast_refuse(const TsLink *link, const char *column, const char *type);
 

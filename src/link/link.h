@@ -79,7 +79,9 @@ typedef struct TsColumn
 	const char *now_name;		/* its name on the target for now; NULL: it has its final name, or is yet to be added */
 	bool		retyped;		/* the target's column will have the source's type */
 	char	   *future;			/* its value after that, over the target's row t; NULL: what it is now */
-	const char *emptied;	/* the type that its values cannot be cast to: they are taken away, and filled in; NULL = no */
+	const char *lossy;		/* the type that the target's column is cast to, where values may be lost; NULL = none are */
+	bool		emptied;		/* they cannot be cast: they are taken away, and filled in */
+	int64		besides;		/* of a lossy column: rows of the target that the source does not have, at planning */
 	bool		converted;		/* that value is not, bit by bit, what the column holds now */
 } TsColumn;
 
@@ -146,9 +148,10 @@ extern void ts_link_check_rights(const TsLink *link, Relation source, Relation t
 extern char *ts_link_target(const TsLink *link);
 
 /*
- * Where the source's rows are stored and whether they are watched, leaf by leaf: "ddl|oid:triggers:file:states …". The row and the
- * TRUNCATE trigger have a version (their OID and who wrote them) and a state (A = always; anything else, or - for none, is not to
- * be trusted); "ddl" is the same for the event trigger. Read under the active snapshot.
+ * Where the source's rows are stored and whether they are watched: "ddl|leaf leaf …", read under the active snapshot. ddl: version and
+ * state of the event trigger that notes DDL. A leaf is "oid:triggers:mark:file:states": the versions (OID, and who wrote them) of our
+ * triggers; the mark that a crash takes from an unlogged table, - if it has none; the file, with a t of a typed table; the triggers'
+ * states (A = always; anything else, or - for none, is not to be trusted).
  */
 extern char *ts_source_storage(Oid source);
 
@@ -156,7 +159,7 @@ typedef enum TsStorageChange
 {
 	TS_STORAGE_SAME,
 	TS_STORAGE_REWRITTEN,		/* leaves were rewritten or added: values may have changed, rows may have come, without an event */
-	TS_STORAGE_LOST				/* a leaf is gone, or is not or was not watched: rows may have gone without an event */
+	TS_STORAGE_LOST				/* a leaf is gone, was emptied by a crash, or is not or was not watched: rows may have gone without an event */
 } TsStorageChange;
 
 extern TsStorageChange ts_storage_compare(const char *then, const char *now);

@@ -134,7 +134,10 @@ resolve_target_column(TsLink *link, TsColumn *col, Relation target)
 	col->target_typmod = att->atttypmod;
 	col->target_base = getBaseTypeAndTypmod(att->atttypid, &col->target_typmod);
 	if (col->target_type != col->source_declared)
+	{
 		ts_check_type_owner(link, col->source_name, col->source_declared);
+		ts_check_type_owner(link, col->target_name, col->target_type);
+	}
 	if (col->retyped)
 		foresee_column(col);
 	col->identity_always = att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
@@ -277,7 +280,8 @@ ts_link_arrived(TsLink *link)
 		link->columns[i].now_name = NULL;
 		link->columns[i].retyped = link->columns[i].converted = false;
 		link->columns[i].future = NULL;
-		link->columns[i].emptied = NULL;
+		link->columns[i].emptied = false;
+		link->columns[i].lossy = NULL;
 	}
 }
 

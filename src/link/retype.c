@@ -47,25 +47,52 @@ ts_default_is_safe(const TsLink *link, const TsShapeAtt *att)
 	return owner == link->owner || superuser_arg(owner);
 }
 
-void
-ts_check_type_owner(const TsLink *link, const char *column, Oid declared)
+/* May the type's owner have code run with the rights of the link's owner? One whose table the link writes to may: by a trigger. */
+static bool
+is_trusted(const TsLink *link, Oid type)
 {
-	Oid			element = get_element_type(declared);
-	Oid			type = OidIsValid(element) ? element : declared;
 	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
 	Oid			owner;
 
+	/* a type that was dropped has no casts */
 	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for type %u", type);
+		return true;
 	owner = ((Form_pg_type) GETSTRUCT(tuple))->typowner;
 	ReleaseSysCache(tuple);
-	if (owner != link->owner && !superuser_arg(owner))
+	if (owner == link->owner || superuser_arg(owner))
+		return true;
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(link->target));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	if (owner == ((Form_pg_class) GETSTRUCT(tuple))->relowner)
+	{
+		ReleaseSysCache(tuple);
+		return true;
+	}
+	ReleaseSysCache(tuple);
+	return false;
+}
+
+void
+ts_check_type_owner(const TsLink *link, const char *column, Oid declared)
+{
+	Oid			types[4] = {declared, get_element_type(declared)};
+	HeapTuple	tuple;
+
+	types[2] = get_typisdefined(declared) ? getBaseType(declared) : InvalidOid;
+	types[3] = get_element_type(types[2]);
+	for (int i = 0; i < lengthof(types); i++)
+	{
+		if (!OidIsValid(types[i]) || is_trusted(link, types[i]))
+			continue;
+		tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(types[i]));
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("column \"%s\" of the source of link \"%s\" is of a type that belongs to role \"%s\"", column, link->name,
-						GetUserNameFromId(owner, true)),
+				 errmsg("column \"%s\" of link \"%s\" is, or was, of a type that belongs to role \"%s\"", column, link->name,
+						GetUserNameFromId(((Form_pg_type) GETSTRUCT(tuple))->typowner, true)),
 				 errdetail("By its casts or constraints, code of that role could run with the rights of the link's owner."),
-				 errhint("Give the target's column the same type by hand, or leave the column out of the link's columns.")));
+				 errhint("Give source and target the same type, or leave the column out of the link's columns.")));
+	}
 }
 
 static bool
@@ -226,14 +253,19 @@ must_empty(const Alteration *a, const char *type)
 		return false;
 	}
 	get_type_category_preferred(a->is->type, &category, &preferred);
+	/* what is not ours to fill in again is not ours to change */
+	a->col->lossy = type;
 	if (can_coerce_type(1, &a->was->type, &a->is->type, COERCION_EXPLICIT) &&
 		((category == TYPCATEGORY_STRING && get_typtype(a->is->type) == TYPTYPE_BASE) ||
 		 ts_cast_holds(link, a->col->now_name, type, &culprit)))
+	{
+		if (ts_cast_is_shared(link) && ts_cast_changes(link, a->col->now_name, type))
+			ts_cast_refuse(link, a->col->now_name, type);
 		return false;
-	/* what is not ours to fill in again is not ours to empty */
+	}
 	if (a->att->attidentity != '\0' || ts_cast_is_shared(link))
 		ts_cast_refuse(link, a->col->now_name, type);
-	a->col->emptied = type;
+	a->col->emptied = true;
 	return true;
 }
 
@@ -321,8 +353,12 @@ ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *was, const Ts
 	initStringInfo(&a.sql);
 	initStringInfo(&a.what);
 	initStringInfo(&a.after);
-	if (retype)
+	if (retype || !same_type(was, is))
+	{
+		/* a cast may belong to the owner of either of its types */
+		ts_check_type_owner(link, is->name, was->type);
 		ts_check_type_owner(link, is->name, is->type);
+	}
 	if (retype)
 		alter_type(&a, there.expression != NULL && !there.generated &&
 				   (redefault || !can_coerce_type(1, &was->type, &is->type, COERCION_ASSIGNMENT)));

@@ -8,8 +8,8 @@
 /* Adds the step, if one is needed, and says what the column's values will be until they are written. was may be NULL. */
 extern void ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *was, const TsShapeAtt *is, Relation target);
 /*
- * 42501 if values of the column's type could run code of a role that the link's owner has no reason to trust: a type of somebody
- * else's, who is no superuser.
+ * 42501 if casting values of the type could run code of a role that the link's owner has no reason to trust: one that is neither he
+ * himself, nor a superuser, nor the owner of the target.
  */
 extern void ts_check_type_owner(const TsLink *link, const char *column, Oid declared);
 /*

@@ -7,29 +7,13 @@
 
 #include "base/catalog.h"
 #include "log/survivor.h"
+#include "log/watch.h"
 
-/* The source's leaves; pg_partition_tree is empty for what is not partitioned. */
-#define LEAVES "(SELECT $1 AS oid UNION SELECT relid::oid FROM pg_partition_tree($1::regclass))"
 #define UNLOGGED_LEAVES \
-	"SELECT l.oid FROM " LEAVES " l JOIN pg_class c ON c.oid = l.oid WHERE c.relkind = 'r' AND c.relpersistence = 'u' " \
-	"AND NOT EXISTS (SELECT FROM tracksync_log.survivor s WHERE s.source = l.oid)"
+	"SELECT c.oid FROM pg_class c WHERE c.relkind = 'r' AND c.relpersistence = 'u' AND c.oid IN " TS_FAMILY \
+	" AND NOT EXISTS (SELECT FROM tracksync_log.survivor s WHERE s.source = c.oid)"
 
 static const Oid types[] = {OIDOID};
-
-bool
-ts_survivors_missing(Oid source)
-{
-	Datum		values[] = {ObjectIdGetDatum(source)};
-	TsCatalog	cat;
-	bool		missing;
-
-	if (get_rel_relkind(source) == RELKIND_RELATION && get_rel_persistence(source) != RELPERSISTENCE_UNLOGGED)
-		return false;
-	ts_catalog_enter(&cat);
-	missing = ts_sql_reading(UNLOGGED_LEAVES, 1, types, values, NULL) > 0;
-	ts_catalog_leave(&cat);
-	return missing;
-}
 
 void
 ts_survivors_note(Oid source)
@@ -52,6 +36,6 @@ ts_survivors_forget(Oid source)
 	TsCatalog	cat;
 
 	ts_catalog_enter(&cat);
-	ts_sql("DELETE FROM tracksync_log.survivor WHERE source IN (SELECT oid FROM " LEAVES " l)", SPI_OK_DELETE, 1, types, values, NULL);
+	ts_sql("DELETE FROM tracksync_log.survivor WHERE source IN " TS_FAMILY, SPI_OK_DELETE, 1, types, values, NULL);
 	ts_catalog_leave(&cat);
 }

@@ -13,7 +13,6 @@
 #include "base/quote.h"
 #include "base/sequence.h"
 #include "link/cast.h"
-#include "log/survivor.h"
 #include "netchange/scan.h"
 #include "plan/fingerprint.h"
 #include "plan/plan.h"
@@ -57,9 +56,9 @@ static const struct
 
 /* What an active link's plan can rely on. */
 static TsStorageChange
-source_trust(const TsLink *link, Relation source, bool distrust)
+source_trust(const TsLink *link, bool distrust)
 {
-	if (distrust || ts_survivors_missing(RelationGetRelid(source)))
+	if (distrust)
 		return TS_STORAGE_LOST;
 	return ts_storage_compare(link->storage, ts_source_storage(link->source));
 }
@@ -81,7 +80,7 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 	*compared = true;
 	if (link->state == TS_STATE_ACTIVE)
 	{
-		TsStorageChange trust = source_trust(link, source, distrust);
+		TsStorageChange trust = source_trust(link, distrust);
 		bool		follow = trust == TS_STORAGE_SAME && !link->values_unknown && keys_can_change(link);
 		TsChangeSource *changes = trust == TS_STORAGE_LOST ? NULL : ts_log_source(link, source, snapshot, follow, pending);
 
@@ -293,15 +292,25 @@ take_position(TsPlan *plan, const TsPending *pending)
 	plan->storage = ts_source_storage(plan->link->source);
 }
 
-/* A column that has to be emptied: rows of the target that the source does not have are deleted by this plan, or not ours. */
+/*
+ * Columns whose values are lost, or may be: rows of the target that the source does not have are deleted by this plan, or not ours. Keys
+ * are no such columns: they are cast, or the push fails.
+ */
 static void
-check_emptied(const Planner *p)
+check_lossy(const Planner *p)
 {
-	const TsLink *link = p->link;
+	TsLink	   *link = p->link;
 
 	for (int i = 0; i < link->ncolumns; i++)
-		if (link->columns[i].emptied && ts_cast_rows_besides(link, &link->columns[i]) > p->ops[TS_CHANGE_DELETE].rows)
-			ts_cast_refuse(link, link->columns[i].now_name, link->columns[i].emptied);
+	{
+		TsColumn   *col = &link->columns[i];
+
+		if (col->lossy == NULL)
+			continue;
+		col->besides = ts_cast_rows_besides(link, col, false);
+		if (col->besides > p->ops[TS_CHANGE_DELETE].rows && ts_cast_rows_besides(link, col, true) > 0)
+			ts_cast_refuse(link, col->now_name, col->lossy);
+	}
 }
 
 TsPlan *
@@ -319,7 +328,7 @@ ts_plan_build(TsLink *link, Relation source, Relation target, Snapshot snapshot,
 		!gather(&p, ts_plan_source(link, source, target, snapshot, true, &plan->compared, &pending)))
 		elog(ERROR, "could not compare the source and the target of link \"%s\"", link->name);
 
-	check_emptied(&p);
+	check_lossy(&p);
 	if (target == NULL)
 	{
 		TsStep	   *step = add_step(plan, TS_PRIORITY_CREATE_TABLE, "create_table");
