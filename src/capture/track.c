@@ -257,25 +257,18 @@ ts_track_add_event(Oid source, TsEvent event)
 
 /* Triggers that have our names, and do something else. */
 static void
-drop_impostors(Oid source)
+drop_impostors(Oid relid)
 {
 	static const Oid types[] = {OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(source)};
-	uint64		n = ts_sql("SELECT g.tgrelid, g.tgname::text FROM pg_trigger g WHERE g.tgrelid IN " TS_FAMILY " AND g.tgparentid = 0 "
-						   "AND g.tgname IN ('" TS_ROW_TRIGGER "', '" TS_TRUNCATE_TRIGGER "') "
-						   "AND NOT (" TS_IS_ROW_TRIGGER " OR " TS_IS_TRUNCATE_TRIGGER ") ORDER BY 1, 2", SPI_OK_SELECT, 1, types, values, NULL);
-	Oid		   *relids = palloc(sizeof(Oid) * (n + 1));
-	char	  **names = palloc(sizeof(char *) * (n + 1));
+	static const char *const names[] = {TS_ROW_TRIGGER, TS_TRUNCATE_TRIGGER};
+	Datum		values[] = {ObjectIdGetDatum(relid)};
+	List	   *impostors = ts_catalog_oids("SELECT g.oid FROM pg_trigger g WHERE g.tgrelid = $1 "
+											"AND g.tgname IN ('" TS_ROW_TRIGGER "', '" TS_TRUNCATE_TRIGGER "') "
+											"AND NOT (" TS_IS_ROW_TRIGGER " OR " TS_IS_TRUNCATE_TRIGGER ")", 1, types, values);
 
-	for (uint64 i = 0; i < n; i++)
-	{
-		bool		isnull;
-
-		relids[i] = DatumGetObjectId(ts_sql_value(i, 1, &isnull));
-		names[i] = ts_sql_text(i, 2);
-	}
-	for (uint64 i = 0; i < n; i++)
-		drop_trigger(relids[i], names[i]);
+	for (int i = 0; i < lengthof(names); i++)
+		if (list_member_oid(impostors, get_trigger_oid(relid, names[i], true)))
+			drop_trigger(relid, names[i]);
 }
 
 /* Of a table that is tracked already: triggers that are disabled or gone. What happened meanwhile is a gap. */
@@ -287,7 +280,7 @@ restore_triggers(Oid source)
 	ts_catalog_enter(&cat);
 	if (!ts_track_is_watched(source))
 	{
-		drop_impostors(source);
+		for_each(family(source), drop_impostors);
 		if (!OidIsValid(get_trigger_oid(source, TS_ROW_TRIGGER, true)))
 			make_trigger(source, TS_ROW_TRIGGER, "INSERT OR UPDATE OR DELETE", "ROW", "capture_row");
 		ts_track_partitions(source);

@@ -17,7 +17,10 @@ sql('postgres', "CREATE EXTENSION tracksync;
 	CREATE TABLE psrc1 PARTITION OF psrc FOR VALUES FROM (0) TO (10); CREATE UNLOGGED TABLE psrc2 PARTITION OF psrc FOR VALUES FROM (10) TO (20);
 	INSERT INTO psrc SELECT i, 'v' FROM generate_series(5, 15) i; SELECT tracksync.create_link('p', 'psrc', 'public.ptgt'); SELECT tracksync.push('p');
 	CREATE TABLE lsrc (id int PRIMARY KEY, v text); CREATE TABLE ltgt (id int PRIMARY KEY, v text); INSERT INTO lsrc VALUES (1, 'v'), (2, 'v');
-	SELECT tracksync.create_link('later', 'lsrc', 'public.ltgt'); SELECT tracksync.push('later'); ALTER TABLE lsrc SET UNLOGGED; SELECT tracksync.push('later');");
+	SELECT tracksync.create_link('later', 'lsrc', 'public.ltgt'); SELECT tracksync.push('later'); ALTER TABLE lsrc SET UNLOGGED; SELECT tracksync.push('later');
+	CREATE UNLOGGED TABLE asrc (id int PRIMARY KEY, v text); INSERT INTO asrc VALUES (1, 'v'), (2, 'v');
+	CREATE TABLE atgt (id int PRIMARY KEY, v text); CREATE TABLE btgt (LIKE atgt INCLUDING ALL); CREATE TABLE ctgt (LIKE atgt INCLUDING ALL);
+	SELECT tracksync.create_link(x, 'asrc', 'public.' || x || 'tgt') FROM unnest('{a,b,c}'::text[]) x; SELECT tracksync.push(x) FROM unnest('{a,b,c}'::text[]) x;");
 same('postgres', 'first copy');
 
 # committed changes, one transaction prepared, one open when the server dies
@@ -41,6 +44,11 @@ is(sql('postgres', "SELECT string_agg(kind || rows, ' ' ORDER BY step) FROM trac
 is(sql('postgres', 'SELECT string_agg(u::text, $$ $$) FROM utgt u'), '(3,new)', 'and the target follows');
 is(sql('postgres', "SELECT string_agg(kind || rows, ' ' ORDER BY step) FROM tracksync.push('p')"), 'delete6', 'so does one that has an unlogged partition');
 is(sql('postgres', "SELECT string_agg(kind || rows, ' ' ORDER BY step) FROM tracksync.push('later')"), 'delete2', 'and one that became unlogged');
+is(sql('postgres', "SELECT string_agg(kind || rows, ' ' ORDER BY step) FROM tracksync.push('a')"), 'delete2', 'and each of several links:');
+sql('postgres', 'ALTER TABLE asrc ADD x int');
+is(sql('postgres', "SELECT string_agg(kind || rows, ' ' ORDER BY step) FROM tracksync.push('b')"), 'add_column0 delete2', 'one after another one was pushed and the table altered,');
+sql('postgres', 'ALTER TABLE asrc SET LOGGED');
+is(sql('postgres', "SELECT string_agg(kind || rows, ' ' ORDER BY step) FROM tracksync.push('c')"), 'add_column0 delete2', 'one after it became logged');
 sql('postgres', "INSERT INTO usrc VALUES (4, 'log')");
 is(sql('postgres', "SELECT string_agg(kind || rows || destructive, ' ' ORDER BY step) FROM tracksync.plan('u')"), 'insert1false', 'then the log is trusted again');
 
