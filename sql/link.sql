@@ -19,6 +19,11 @@ CREATE FUNCTION tracksync.drop_link(name text) RETURNS void
 COMMENT ON FUNCTION tracksync.drop_link(text) IS
 'drops a link; the target keeps its rows. A source tracked for its links only is untracked with the last of them';
 
+CREATE FUNCTION tracksync.set_merge_rule(name text, column_name text, rule text) RETURNS void
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_set_merge_rule';
+COMMENT ON FUNCTION tracksync.set_merge_rule(text, text, text) IS
+'on_conflict => ''merge'': what becomes of a column of the target that both sides changed: source, target, greatest, least or add';
+
 CREATE FUNCTION tracksync.create_group(name text, links text[]) RETURNS void
   LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_create_group';
 COMMENT ON FUNCTION tracksync.create_group(text, text[]) IS

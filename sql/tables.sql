@@ -72,6 +72,14 @@ CREATE TABLE tracksync.link (
 CREATE INDEX link_source ON tracksync.link (source);
 COMMENT ON TABLE tracksync.link IS 'the links: source, target, mapping, policies and position';
 
+CREATE TABLE tracksync.merge_rule (
+  link    text NOT NULL,
+  attnum  smallint NOT NULL,                  -- of the source's column
+  rule    text NOT NULL CHECK (rule IN ('source', 'target', 'greatest', 'least', 'add')),
+  PRIMARY KEY (link, attnum)
+);
+COMMENT ON TABLE tracksync.merge_rule IS 'how a merge decides about columns that both sides changed';
+
 CREATE TABLE tracksync.link_group (
   name        text PRIMARY KEY,
   owner       regrole NOT NULL,
@@ -123,6 +131,7 @@ SELECT pg_extension_config_dump('tracksync.table_shape', '');
 SELECT pg_extension_config_dump('tracksync.table_shape_shape_seq', '');
 SELECT pg_extension_config_dump('tracksync.tracked_table', '');
 SELECT pg_extension_config_dump('tracksync.link', '');
+SELECT pg_extension_config_dump('tracksync.merge_rule', '');
 SELECT pg_extension_config_dump('tracksync.link_group', '');
 SELECT pg_extension_config_dump('tracksync.group_member', '');
 SELECT pg_extension_config_dump('tracksync.push_record', '');

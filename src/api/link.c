@@ -23,6 +23,7 @@ PG_FUNCTION_INFO_V1(tracksync_prune);
 PG_FUNCTION_INFO_V1(tracksync_create_link);
 PG_FUNCTION_INFO_V1(tracksync_alter_link);
 PG_FUNCTION_INFO_V1(tracksync_drop_link);
+PG_FUNCTION_INFO_V1(tracksync_set_merge_rule);
 
 /* A relation argument that exists. */
 static Oid
@@ -160,5 +161,16 @@ tracksync_drop_link(PG_FUNCTION_ARGS)
 {
 	ts_need_arg(fcinfo, 0, "name");
 	ts_link_drop(ts_text_arg(fcinfo, 0));
+	PG_RETURN_VOID();
+}
+
+/* set_merge_rule(name, column_name, rule) */
+Datum
+tracksync_set_merge_rule(PG_FUNCTION_ARGS)
+{
+	ts_need_arg(fcinfo, 0, "name");
+	ts_need_arg(fcinfo, 1, "column_name");
+	ts_need_arg(fcinfo, 2, "rule");
+	ts_link_set_merge_rule(ts_text_arg(fcinfo, 0), ts_text_arg(fcinfo, 1), ts_text_arg(fcinfo, 2));
 	PG_RETURN_VOID();
 }

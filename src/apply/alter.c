@@ -50,16 +50,18 @@ check_dependants(const TsLink *link, const char *column)
 
 	ts_catalog_enter(&cat);
 	ts_sql("SELECT string_agg(DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), ', ') FROM pg_depend d "
-		   "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.refobjsubid = $2 AND d.deptype IN ('a', 'i') AND EXISTS "
+		   "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.refobjsubid = $2 AND d.deptype IN ('a', 'i') AND ("
+		   /* a generated column, which before version 15 would go without a word */
+		   "(d.classid = d.refclassid AND d.objid = $1 AND d.objsubid > 0) OR EXISTS "
 		   "(SELECT FROM pg_depend o WHERE o.classid = d.classid AND o.objid = d.objid AND o.refclassid = d.refclassid "
-		   "AND o.refobjid = $1 AND o.refobjsubid NOT IN (0, $2))", SPI_OK_SELECT, 2, types, values, NULL);
+		   "AND o.refobjid = $1 AND o.refobjsubid NOT IN (0, $2)))", SPI_OK_SELECT, 2, types, values, NULL);
 	names = ts_keep(context, ts_sql_text(0, 1));
 	ts_catalog_leave(&cat);
 	if (names != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 				 errmsg("cannot drop column \"%s\" of table %s because other objects depend on it", column, ts_link_target(link)),
-				 errdetail("With other columns, these depend on it: %s.", names),
+				 errdetail("These depend on it, and on other columns or not on it alone: %s.", names),
 				 errhint("Drop them first, or keep the column: schema_policy => 'additive'.")));
 }
 

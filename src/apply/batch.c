@@ -94,7 +94,7 @@ ts_batch_describe(TsWriter *writer, const TsChange *row, TsChangeOp op, TsDescri
 
 	for (int i = 0; i < n; i++)
 	{
-		bool		old = op == TS_CHANGE_DELETE;
+		bool		old = op == TS_CHANGE_DELETE || what == DESCRIBE_OLD;
 
 		names[i] = link->columns[i].target_name;
 		types[i] = ts_value_type(link, i, op, writer->text_keys).type;
@@ -104,7 +104,9 @@ ts_batch_describe(TsWriter *writer, const TsChange *row, TsChangeOp op, TsDescri
 		include[i] = old ? (row->mask[i] & TS_COLUMN_KNOWN) != 0 : op == TS_CHANGE_INSERT || (row->mask[i] & TS_COLUMN_CHANGED) != 0;
 		if (what == DESCRIBE_CAST)
 			include[i] &= is_cast(&link->columns[i]);
-		else
+		else if (what == DESCRIBE_WHOLE)
+			include[i] = true;
+		else if (what != DESCRIBE_OLD)
 			include[i] = link->columns[i].is_key || (what == DESCRIBE_ROW && include[i]);
 		any |= include[i];
 	}

@@ -27,6 +27,8 @@ typedef struct TsWriter
 	int			batch_size;
 	char	   *parked;			/* the key that the row now parked has, as text; NULL = there is none */
 	int64		batch;			/* how many batches were begun */
+	List	   *kept;			/* rows that a policy made, JSON text, to be written when the batch is settled */
+	char	   *merge;			/* the query of policy 'merge'; NULL = not built yet */
 	bool		altering;		/* a schema step was begun */
 	bool		careful;		/* keys to be inserted may be there */
 	/* find the failing row: from this batch on, one row at a time; -1 = never */

@@ -22,16 +22,19 @@ typedef enum TsConflictKind
 
 typedef struct TsConflicts
 {
-	int64		count[TS_CONFLICT_KINDS];
+	int64		count[TS_CONFLICT_KINDS];	/* those that nothing resolves */
 	int64		total;
 	List	   *listed;			/* char *: kind, key and both sides, for the error */
 } TsConflicts;
 
-/* key, source and target are JSON text; source and target may be NULL. */
-/* What has to last is kept in "keep". */
-extern void ts_conflict_add(TsConflicts *conflicts, const TsLink *link, TsConflictKind kind, const char *key,
-							const char *source, const char *target, MemoryContext keep);
-/* Under policy 'error': 40001 with counts and the first keys, if there were any. */
+extern const char *ts_conflict_name(TsConflictKind kind);
+/* A conflict that was resolved. key, source and target are JSON text; source and target may be NULL. */
+extern void ts_conflict_record(const TsLink *link, TsConflictKind kind, const char *key, const char *source, const char *target,
+							   const char *resolution);
+/* One that was not. What has to last is kept in "keep". */
+extern void ts_conflict_refuse(TsConflicts *conflicts, TsConflictKind kind, const char *key, const char *source, const char *target,
+							   MemoryContext keep);
+/* 40001 with counts and the first keys, if there were any that were not resolved. */
 extern void ts_conflict_raise(const TsConflicts *conflicts, const TsLink *link);
 
 #endif

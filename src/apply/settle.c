@@ -3,6 +3,7 @@
 
 #include <limits.h>
 
+#include "apply/policy.h"
 #include "apply/settle.h"
 
 static void
@@ -29,17 +30,23 @@ source_overrides(const TsWriter *writer, TsChangeOp op)
 	return writer->text_keys || (writer->compared && op != TS_CHANGE_DELETE);
 }
 
-static void
+/* Tells a conflict; is the source's row to be written? */
+static bool
 conflict(TsWriter *writer, const TsBatch *batch, int i, TsConflictKind kind)
 {
 	const TsChange *row = &batch->rows[i];
-	char	   *source;
+	TsDispute	dispute = {.kind = kind, .target = batch->found[i].row};
 
 	if (source_overrides(writer, batch->op))
-		return;
-	source = batch->op == TS_CHANGE_DELETE ? NULL : ts_batch_describe(writer, row, batch->op, DESCRIBE_ROW, INT_MAX);
-	ts_conflict_add(&writer->conflicts, writer->link, kind, ts_batch_describe(writer, row, batch->op, DESCRIBE_KEY, INT_MAX), source,
-					batch->found[i].row, writer->context);
+		return true;
+	dispute.key = ts_batch_describe(writer, row, batch->op, DESCRIBE_KEY, INT_MAX);
+	if (batch->op != TS_CHANGE_DELETE)
+		dispute.source = ts_batch_describe(writer, row, batch->op, DESCRIBE_ROW, INT_MAX);
+	if (batch->op == TS_CHANGE_UPDATE && writer->link->on_conflict == TS_CONFLICT_FUNCTION)
+		dispute.source = ts_batch_describe(writer, row, batch->op, DESCRIBE_WHOLE, INT_MAX);
+	if (batch->op != TS_CHANGE_INSERT)
+		dispute.old = ts_batch_describe(writer, row, batch->op, DESCRIBE_OLD, INT_MAX);
+	return ts_policy_decide(writer, &dispute);
 }
 
 /* Writes rows whatever they hold. Each of them was seen and locked, or seen to be missing. */
@@ -81,49 +88,30 @@ static void
 decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
 {
 	const TsFound *found = &batch->found[i];
-	bool		wins = writer->link->on_conflict == TS_CONFLICT_SOURCE_WINS || source_overrides(writer, batch->op);
 
 	switch (batch->op)
 	{
 		case TS_CHANGE_INSERT:
 			if (!found->there)
 				d->insert[d->ninsert++] = i;
-			else if (!found->holds_new)
-			{
-				conflict(writer, batch, i, TS_INSERT_EXISTS);
-				if (wins)
-					d->write[d->nwrite++] = i;
-			}
+			else if (!found->holds_new && conflict(writer, batch, i, TS_INSERT_EXISTS))
+				d->write[d->nwrite++] = i;
 			break;
 		case TS_CHANGE_UPDATE:
 			if (!found->there)
 			{
-				conflict(writer, batch, i, TS_UPDATE_MISSING);
-				if (wins)
+				if (conflict(writer, batch, i, TS_UPDATE_MISSING))
 					d->insert[d->ninsert++] = i;
 			}
-			else if (!found->holds_new)
-			{
-				if (!found->holds_old)
-					conflict(writer, batch, i, TS_UPDATE_DIFFERS);
-				if (found->holds_old || wins)
-					d->write[d->nwrite++] = i;
-			}
+			else if (!found->holds_new && (found->holds_old || conflict(writer, batch, i, TS_UPDATE_DIFFERS)))
+				d->write[d->nwrite++] = i;
 			break;
 		case TS_CHANGE_DELETE:
-			if (!found->there)
-			{
-				/* gone already: what was wanted, but for those who want to know */
-				if (writer->link->on_conflict == TS_CONFLICT_ERROR)
-					conflict(writer, batch, i, TS_DELETE_MISSING);
-			}
-			else
-			{
-				if (!found->holds_old)
-					conflict(writer, batch, i, TS_DELETE_DIFFERS);
-				if (found->holds_old || wins)
-					d->write[d->nwrite++] = i;
-			}
+			/* gone already: what was wanted, but for those who want to know */
+			if (!found->there && writer->link->on_conflict == TS_CONFLICT_ERROR)
+				(void) conflict(writer, batch, i, TS_DELETE_MISSING);
+			if (found->there && (found->holds_old || conflict(writer, batch, i, TS_DELETE_DIFFERS)))
+				d->write[d->nwrite++] = i;
 			break;
 	}
 }
@@ -138,7 +126,6 @@ ts_settle_moved(TsWriter *writer, const TsBatch *batch, int n, const int *lost)
 	TsBatch		there = {.op = TS_CHANGE_INSERT, .n = n};
 	Decision	d = {.write = palloc(sizeof(int) * (n + 1)), .insert = palloc(sizeof(int) * (n + 1))};
 	int		   *all = palloc(sizeof(int) * (n + 1));
-	bool		wins = writer->link->on_conflict == TS_CONFLICT_SOURCE_WINS;
 
 	if (n == 0)
 		return;
@@ -155,10 +142,11 @@ ts_settle_moved(TsWriter *writer, const TsBatch *batch, int n, const int *lost)
 	{
 		if (there.found[i].there && there.found[i].holds_new)
 			continue;
-		conflict(writer, &there, i, TS_UPDATE_MISSING);
-		if (wins && there.found[i].there)
+		if (!conflict(writer, &there, i, TS_UPDATE_MISSING))
+			continue;
+		if (there.found[i].there)
 			d.write[d.nwrite++] = i;
-		else if (wins)
+		else
 			d.insert[d.ninsert++] = i;
 	}
 	write_anyway(writer, &there, TS_STATEMENT_OVERWRITE, TS_CHANGE_INSERT, d.nwrite, d.write);
@@ -197,4 +185,5 @@ ts_settle(TsWriter *writer, TsBatch *batch, const int *all)
 	write_anyway(writer, batch, anyway[batch->op], batch->op, d.nwrite, d.write);
 	plain.mask = palloc0(writer->link->ncolumns + 1);
 	write_anyway(writer, &plain, TS_STATEMENT_INSERT, TS_CHANGE_INSERT, d.ninsert, d.insert);
+	ts_policy_write(writer);
 }

@@ -45,7 +45,9 @@ extern uint64 ts_batch_execute(TsWriter *writer, TsStatement *stmt, const TsBatc
 typedef enum TsDescribed
 {
 	DESCRIBE_KEY,
-	DESCRIBE_ROW,
+	DESCRIBE_ROW,				/* what is written; of a delete what is known of the old row */
+	DESCRIBE_OLD,				/* the old values that are known */
+	DESCRIBE_WHOLE,				/* the new row, also the columns that an update leaves alone */
 	DESCRIBE_CAST				/* what is written to a column of another type, or a more narrow one */
 } TsDescribed;
 

@@ -86,7 +86,7 @@ given_columns(const char *name)
 }
 
 void
-ts_link_alter(const char *name, const TsLinkOptions *options)
+ts_link_alter(const char *name, TsLinkOptions *options)
 {
 	TsLink	   *link = ts_link_load(name, true);
 
@@ -111,6 +111,41 @@ ts_link_alter(const char *name, const TsLinkOptions *options)
 		update_columns(link, options);
 	}
 	update_options(name, options);
+}
+
+void
+ts_link_set_merge_rule(const char *name, const char *column, const char *rule)
+{
+	static const char *const rules[] = {"source", "target", "greatest", "least", "add"};
+	static const Oid types[] = {TEXTOID, INT2OID, TEXTOID};
+	TsLink	   *link = ts_link_load(name, true);
+	Datum		values[3];
+	AttrNumber	attnum = InvalidAttrNumber;
+	bool		known = false;
+	TsCatalog	cat;
+
+	for (int i = 0; i < lengthof(rules); i++)
+		known |= strcmp(rule, rules[i]) == 0;
+	if (!known)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid merge rule: \"%s\"", rule),
+				 errhint("Use 'source', 'target', 'greatest', 'least' or 'add'.")));
+	for (int i = 0; i < link->ncolumns; i++)
+		if (strcmp(link->columns[i].target_name, column) == 0)
+			attnum = link->columns[i].attnum;
+	if (attnum == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("link \"%s\" has no column \"%s\"", name, column),
+				 errhint("Name a column of the target that the link writes.")));
+	values[0] = CStringGetTextDatum(name);
+	values[1] = Int16GetDatum(attnum);
+	values[2] = CStringGetTextDatum(rule);
+	ts_catalog_enter(&cat);
+	ts_sql("INSERT INTO tracksync.merge_rule (link, attnum, rule) VALUES ($1, $2, $3) ON CONFLICT (link, attnum) DO UPDATE SET rule = excluded.rule",
+		   SPI_OK_INSERT, 3, types, values, NULL);
+	ts_catalog_leave(&cat);
 }
 
 List *
@@ -178,6 +213,7 @@ ts_link_drop(const char *name)
 	ts_catalog_enter(&cat);
 	ts_sql("DELETE FROM tracksync.link WHERE name = $1", SPI_OK_DELETE, 1, types, values, NULL);
 	ts_sql("DELETE FROM tracksync.group_member WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
+	ts_sql("DELETE FROM tracksync.merge_rule WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
 	/* its history goes with it: the next link of that name may be somebody else's */
 	ts_sql("DELETE FROM tracksync.push_record WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
 	ts_sql("DELETE FROM tracksync.conflict_record WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);

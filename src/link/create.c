@@ -302,7 +302,7 @@ ts_link_map(TsLink *link, const TsLinkOptions *options, const TsTracked *tracked
 }
 
 void
-ts_link_create(const char *name, Oid source, const TsLinkOptions *options)
+ts_link_create(const char *name, Oid source, TsLinkOptions *options)
 {
 	TsLink	   *link = palloc0(sizeof(TsLink));
 

@@ -22,8 +22,11 @@ typedef struct TsLinkOptions
 	bool		create_target;
 } TsLinkOptions;
 
-extern void ts_link_create(const char *name, Oid source, const TsLinkOptions *options);
-extern void ts_link_alter(const char *name, const TsLinkOptions *options);
+/* A function's name in the options is made a qualified one. */
+extern void ts_link_create(const char *name, Oid source, TsLinkOptions *options);
+extern void ts_link_alter(const char *name, TsLinkOptions *options);
+/* How "merge" decides about a column that both sides changed: source, target, greatest, least or add. */
+extern void ts_link_set_merge_rule(const char *name, const char *column, const char *rule);
 /* Drops the link; a source that is tracked for its links only is untracked with the last of them. */
 extern void ts_link_drop(const char *name);
 /* The names of the links of a source. */

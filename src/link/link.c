@@ -32,6 +32,17 @@ read_state(const char *text)
 	return strcmp(text, "initial") == 0 ? TS_STATE_INITIAL : strcmp(text, "active") == 0 ? TS_STATE_ACTIVE : TS_STATE_RESYNC;
 }
 
+static TsConflictPolicy
+read_conflict_policy(const char *text)
+{
+	static const char *const names[] = {"error", "source_wins", "target_wins", "merge"};
+
+	for (int i = 0; i < lengthof(names); i++)
+		if (strcmp(text, names[i]) == 0)
+			return (TsConflictPolicy) i;
+	return TS_CONFLICT_FUNCTION;
+}
+
 static TsSchemaPolicy
 read_policy(const char *text)
 {
@@ -81,7 +92,10 @@ read_link(MemoryContext context)
 	link->policy = read_policy(ts_sql_text(0, 20));
 	link->create_target = DatumGetBool(ts_sql_value(0, 6, &isnull));
 	link->initial = read_initial(ts_sql_text(0, 7));
-	link->on_conflict = strcmp(ts_sql_text(0, 8), "error") == 0 ? TS_CONFLICT_ERROR : TS_CONFLICT_SOURCE_WINS;
+	link->on_conflict = read_conflict_policy(ts_sql_text(0, 8));
+	link->conflict_function = DatumGetObjectId(ts_sql_value(0, 23, &isnull));
+	if (isnull)
+		link->conflict_function = InvalidOid;
 	link->state = read_state(ts_sql_text(0, 9));
 	read_columns(link, context);
 	old = MemoryContextSwitchTo(context);
@@ -147,7 +161,8 @@ load(const char *name, bool lock, MemoryContext context)
 	Datum		values[] = {CStringGetTextDatum(name)};
 	char	   *sql = psprintf("SELECT name, owner::oid, source::oid, target_schema, target_name, create_target, initial, on_conflict, "
 							   "state, source_attnums, target_columns, position::text, own_txid::text, own_seq, storage, system_identity, "
-							   "target::oid, shape, columns IS NULL, schema_policy, target_attnums, followed FROM tracksync.link WHERE name = $1%s", lock ? " FOR UPDATE" : "");
+							   "target::oid, shape, columns IS NULL, schema_policy, target_attnums, followed, "
+							   "CASE WHEN on_conflict LIKE '%%.%%' THEN to_regprocedure(on_conflict || '(text, jsonb, jsonb, jsonb, jsonb)')::oid END FROM tracksync.link WHERE name = $1%s", lock ? " FOR UPDATE" : "");
 	TsCatalog	cat;
 	TsLink	   *link = NULL;
 

@@ -19,7 +19,10 @@ typedef enum TsInitial
 typedef enum TsConflictPolicy
 {
 	TS_CONFLICT_ERROR,
-	TS_CONFLICT_SOURCE_WINS
+	TS_CONFLICT_SOURCE_WINS,
+	TS_CONFLICT_TARGET_WINS,
+	TS_CONFLICT_MERGE,			/* column by column */
+	TS_CONFLICT_FUNCTION		/* a user's function decides */
 } TsConflictPolicy;
 
 typedef enum TsLinkState
@@ -97,6 +100,7 @@ typedef struct TsLink
 	bool		create_target;
 	TsInitial	initial;
 	TsConflictPolicy on_conflict;
+	Oid			conflict_function;	/* InvalidOid if it is gone */
 	TsLinkState state;
 	TsPosition *position;
 	int			ncolumns;

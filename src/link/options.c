@@ -2,7 +2,12 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "nodes/value.h"
+#include "parser/parse_func.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/varlena.h"
 
 #include "link/options.h"
@@ -30,41 +35,38 @@ ts_not_yet(const char *what, const char *hint)
 			 errhint("%s", hint)));
 }
 
+/* A policy, or a function's name, which is made a qualified one. */
 static void
-check_conflict_policy(const char *policy)
+check_conflict_policy(TsLinkOptions *o)
 {
-	static const char *const later[] = {"target_wins", "merge", NULL};
+	static const char *const policies[] = {"error", "source_wins", "target_wins", "merge"};
+	static const Oid args[] = {TEXTOID, JSONBOID, JSONBOID, JSONBOID, JSONBOID};
 	List	   *names;
+	List	   *values = NIL;
+	ListCell   *lc;
+	Oid			function;
 
-	if (policy == NULL || strcmp(policy, "error") == 0 || strcmp(policy, "source_wins") == 0)
+	if (o->on_conflict == NULL)
 		return;
-	for (int i = 0; later[i] != NULL; i++)
-		if (strcmp(policy, later[i]) == 0)
-			ts_not_yet(psprintf("on_conflict => '%s' is", policy), "Use 'error' or 'source_wins'.");
-	if (SplitIdentifierString(pstrdup(policy), '.', &names) && names != NIL)
-	{
-		FuncCandidateList found;
-		List	   *values = NIL;
-		ListCell   *lc;
-
-		foreach(lc, names)
-			values = lappend(values, makeString(lfirst(lc)));
-#if PG_VERSION_NUM >= 140000
-		found = FuncnameGetCandidates(values, -1, NIL, false, false, false, true);
-#else
-		found = FuncnameGetCandidates(values, -1, NIL, false, false, true);
-#endif
-		if (found != NULL)
-			ts_not_yet("a function as conflict policy is", "Use 'error' or 'source_wins'.");
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value for on_conflict: \"%s\"", policy),
-			 errhint("Use 'error' or 'source_wins'.")));
+	for (int i = 0; i < lengthof(policies); i++)
+		if (strcmp(o->on_conflict, policies[i]) == 0)
+			return;
+	if (!SplitIdentifierString(pstrdup(o->on_conflict), '.', &names) || names == NIL)
+		names = list_make1(o->on_conflict);
+	foreach(lc, names)
+		values = lappend(values, makeString(lfirst(lc)));
+	function = LookupFuncName(values, lengthof(args), args, true);
+	if (!OidIsValid(function) || get_func_rettype(function) != JSONBOID || get_func_prokind(function) != PROKIND_FUNCTION)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for on_conflict: \"%s\"", o->on_conflict),
+				 errhint("Use 'error', 'source_wins', 'target_wins', 'merge', or the name of a function (kind text, key jsonb, old jsonb, "
+						 "source jsonb, target jsonb) that returns jsonb.")));
+	o->on_conflict = quote_qualified_identifier(get_namespace_name(get_func_namespace(function)), get_func_name(function));
 }
 
 void
-ts_link_check_options(const TsLinkOptions *o)
+ts_link_check_options(TsLinkOptions *o)
 {
 	static const char *const initials[] = {"copy", "mirror", "none", NULL};
 	static const char *const on_errors[] = {"abort", "quarantine", NULL};
@@ -75,7 +77,7 @@ ts_link_check_options(const TsLinkOptions *o)
 	check_choice("on_error", o->on_error, on_errors, "Use 'abort' or 'quarantine'.");
 	check_choice("schema_policy", o->schema_policy, policies, "Use 'apply', 'additive', 'ignore' or 'error'.");
 	check_choice("detect", o->detect, detects, "Use 'log' or 'diff'.");
-	check_conflict_policy(o->on_conflict);
+	check_conflict_policy(o);
 	if (o->on_error && strcmp(o->on_error, "quarantine") == 0)
 		ts_not_yet("on_error => 'quarantine' is", "Use 'abort'.");
 	if (o->detect && strcmp(o->detect, "diff") == 0)

@@ -5,7 +5,7 @@
 #include "link/create.h"
 
 /* 22023 for a value that an option does not have, 0A000 for what is not supported yet. */
-extern void ts_link_check_options(const TsLinkOptions *options);
+extern void ts_link_check_options(TsLinkOptions *options);
 /* 0A000: "<what> not supported yet". */
 extern void ts_not_yet(const char *what, const char *hint);
 

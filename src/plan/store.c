@@ -53,7 +53,7 @@ ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys, bool compared,
 	store->home = CurrentMemoryContext;
 	store->link = link;
 	store->op = op;
-	store->whole_rows = compared || link->on_conflict == TS_CONFLICT_SOURCE_WINS;
+	store->whole_rows = compared || link->on_conflict != TS_CONFLICT_ERROR;
 	store->types = palloc(sizeof(TsValueType) * (link->ncolumns + 1));
 	for (int i = 0; i < link->ncolumns; i++)
 		store->types[i] = ts_value_type(link, i, op, text_keys);

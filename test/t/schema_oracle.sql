@@ -156,7 +156,7 @@ DECLARE
   found_any boolean := false;
 BEGIN
   FOR c IN SELECT m.t AS given, i.name AS wanted FROM tracksync.link k, unnest(k.source_attnums, k.target_columns) m(s, t), so.cols(so.rel('s')) i
-      WHERE k.name = l AND i.attnum = m.s AND quote_ident(m.t) <> i.name AND m.t ~ '^h\d' AND NOT EXISTS (SELECT FROM so.cols(so.rel(l)) x WHERE x.name = i.name) LOOP
+      WHERE k.name = l AND i.attnum = m.s AND quote_ident(m.t) <> i.name AND EXISTS (SELECT FROM so.renamed r WHERE r.link = l AND r.new = quote_ident(m.t)) AND NOT EXISTS (SELECT FROM so.cols(so.rel(l)) x WHERE x.name = i.name) LOOP
     EXECUTE format('ALTER TABLE %s RENAME COLUMN %I TO %s', so.rel(l), c.given, c.wanted);
     found_any := true;
   END LOOP;

@@ -1,0 +1,241 @@
+/* policy.c: what a link's on_conflict makes of a conflict. */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "apply/policy.h"
+#include "base/catalog.h"
+#include "base/quote.h"
+#include "plan/keep.h"
+
+#define NARGS 5
+
+/* Runs a query of one jsonb value, with the dispute as $1 … $5; NULL if that is its result. In the current context. */
+static char *
+ask(const TsDispute *dispute, const char *sql)
+{
+	static const Oid types[NARGS] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	const char *args[NARGS] = {ts_conflict_name(dispute->kind), dispute->key, dispute->old, dispute->source, dispute->target};
+	Datum		values[NARGS];
+	char		nulls[NARGS + 1] = "     ";
+	MemoryContext context = CurrentMemoryContext;
+	char	   *result;
+
+	for (int i = 0; i < NARGS; i++)
+	{
+		values[i] = args[i] ? CStringGetTextDatum(args[i]) : (Datum) 0;
+		nulls[i] = args[i] ? ' ' : 'n';
+	}
+	SPI_connect();
+	if (SPI_execute_with_args(sql, NARGS, (Oid *) types, values, nulls, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not run: %s", sql);
+	result = ts_keep(context, ts_sql_text(0, 1));
+	SPI_finish();
+	return result;
+}
+
+/* Is the text the object of a row with this key? */
+static void
+check_key(const TsLink *link, const TsDispute *dispute, const char *row)
+{
+	TsDispute	both = *dispute;
+
+	both.target = unconstify(char *, row);
+	if (strcmp(ask(&both, "SELECT coalesce($5::pg_catalog.jsonb OPERATOR(pg_catalog.@>) $2::pg_catalog.jsonb, false) FROM (SELECT $1, $3, $4) unused"), "t") == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("the function that decides conflicts of link \"%s\" returned a row with another key", link->name),
+			 errdetail("The key is %s, the row %s.", dispute->key, row),
+			 errhint("Let it return the source's or the target's row, changed but for the key, or NULL.")));
+}
+
+static char *
+call_function(const TsLink *link, const TsDispute *dispute)
+{
+	Oid			function = link->conflict_function;
+	char	   *row;
+
+	if (!OidIsValid(function))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("the function that decides conflicts of link \"%s\" does not exist", link->name),
+				 errhint("Make it anew, or name another policy: tracksync.alter_link(%s, on_conflict => …).", quote_literal_cstr(link->name))));
+	row = ask(dispute, psprintf("SELECT %s($1, $2::pg_catalog.jsonb, $3::pg_catalog.jsonb, $4::pg_catalog.jsonb, $5::pg_catalog.jsonb)",
+								quote_qualified_identifier(get_namespace_name(get_func_namespace(function)), get_func_name(function))));
+	if (row != NULL)
+		check_key(link, dispute, row);
+	return row;
+}
+
+/* The rule for a column that both sides changed, by the source's attribute number; NULL = none. */
+static const char *
+rule_of(const TsLink *link, AttrNumber attnum)
+{
+	static const Oid types[] = {TEXTOID, INT2OID};
+	Datum		values[] = {CStringGetTextDatum(link->name), Int16GetDatum(attnum)};
+	MemoryContext context = CurrentMemoryContext;
+	char	   *rule = NULL;
+	TsCatalog	cat;
+
+	ts_catalog_enter(&cat);
+	if (ts_sql("SELECT rule FROM tracksync.merge_rule WHERE link = $1 AND attnum = $2", SPI_OK_SELECT, 2, types, values, NULL) == 1)
+		rule = ts_keep(context, ts_sql_text(0, 1));
+	ts_catalog_leave(&cat);
+	return rule;
+}
+
+/* One column of a row that is JSON, with its type. */
+static char *
+typed(const TsLink *link, const char *row, const TsColumn *col)
+{
+	return psprintf("(pg_catalog.jsonb_populate_record(NULL::%s, %s)).%s", ts_link_target(link), row, quote_identifier(col->target_name));
+}
+
+/* What becomes of a column that both sides changed, as JSON; SQL. */
+static char *
+clash(const TsLink *link, const TsColumn *col, const char *key)
+{
+	const char *rule = rule_of(link, col->attnum);
+	char	   *o = typed(link, "x.o", col),
+			   *s = typed(link, "x.s", col),
+			   *t = typed(link, "x.t", col);
+
+	if (rule == NULL)
+		return pstrdup("NULL");
+	if (strcmp(rule, "source") == 0)
+		return psprintf("pg_catalog.jsonb_object_field(x.s, %s)", key);
+	if (strcmp(rule, "target") == 0)
+		return psprintf("pg_catalog.jsonb_object_field(x.t, %s)", key);
+	if (strcmp(rule, "add") == 0)
+		return psprintf("coalesce(pg_catalog.to_jsonb(%s + CASE WHEN pg_catalog.jsonb_exists(x.o, %s) THEN %s - %s ELSE %s END), 'null')", t, key, s, o, s);
+	return psprintf("coalesce(pg_catalog.to_jsonb(%s(%s, %s)), 'null')", rule, s, t);
+}
+
+/*
+ * The query that merges: the target's row with the columns that the source changed; NULL if both changed one that has no rule. A
+ * column that the target has unchanged takes the source's value. x: the rows o before, s of the source, t of the target; c: a column's
+ * name and what that name stands for in each.
+ */
+static char *
+merge_query(TsWriter *writer)
+{
+	const TsLink *link = writer->link;
+	MemoryContext old = MemoryContextSwitchTo(writer->context);
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT CASE WHEN pg_catalog.bool_and(m.value IS NOT NULL) THEN pg_catalog.jsonb_object_agg(m.name, m.value) END FROM "
+						   "(SELECT $3::pg_catalog.jsonb, $4::pg_catalog.jsonb, $5::pg_catalog.jsonb, $1, $2) x(o, s, t, kind, key), LATERAL (");
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		char	   *key = quote_literal_cstr(link->columns[i].target_name);
+
+		appendStringInfo(&sql, "%sSELECT c.name, CASE WHEN c.s IS NULL OR pg_catalog.jsonb_eq(c.s, c.t) THEN c.t "
+						 "WHEN pg_catalog.jsonb_eq(c.o, c.t) THEN c.s ELSE %s END FROM (SELECT %s, pg_catalog.jsonb_object_field(x.o, %s), "
+						 "pg_catalog.jsonb_object_field(x.s, %s), pg_catalog.jsonb_object_field(x.t, %s)) c(name, o, s, t)",
+						 i ? " UNION ALL " : "", clash(link, &link->columns[i], key), key, key, key, key);
+	}
+	appendStringInfoString(&sql, ") m(name, value)");
+	MemoryContextSwitchTo(old);
+	return sql.data;
+}
+
+static char *
+merge(TsWriter *writer, const TsDispute *dispute)
+{
+	/* a row that one side deleted and the other one changed */
+	if (dispute->source == NULL || dispute->target == NULL)
+		return NULL;
+	if (writer->merge == NULL)
+		writer->merge = merge_query(writer);
+	return ask(dispute, writer->merge);
+}
+
+static void
+keep(TsWriter *writer, char *row)
+{
+	MemoryContext old = MemoryContextSwitchTo(writer->context);
+
+	writer->kept = lappend(writer->kept, pstrdup(row));
+	MemoryContextSwitchTo(old);
+}
+
+bool
+ts_policy_decide(TsWriter *writer, const TsDispute *d)
+{
+	const TsLink *link = writer->link;
+	const char *resolution = NULL;
+	bool		source = false;
+	char	   *row;
+
+	switch (link->on_conflict)
+	{
+		case TS_CONFLICT_ERROR:
+			break;
+		case TS_CONFLICT_SOURCE_WINS:
+			source = true;
+			resolution = "source_wins";
+			break;
+		case TS_CONFLICT_TARGET_WINS:
+			resolution = "target_wins";
+			break;
+		case TS_CONFLICT_MERGE:
+			row = merge(writer, d);
+			if (row == NULL)
+				break;
+			keep(writer, row);
+			resolution = "merge";
+			break;
+		case TS_CONFLICT_FUNCTION:
+			row = call_function(link, d);
+			if (row != NULL)
+				keep(writer, row);
+			resolution = row ? "function" : "function: target left alone";
+			break;
+	}
+	if (resolution)
+		ts_conflict_record(link, d->kind, d->key, d->source, d->target, resolution);
+	else
+		ts_conflict_refuse(&writer->conflicts, d->kind, d->key, d->source, d->target, writer->context);
+	return source;
+}
+
+static void
+note_written(void *arg, int ncolumns, char *const *values)
+{
+	((bool *) arg)[strtoll(values[0], NULL, 10) - 1] = true;
+}
+
+void
+ts_policy_write(TsWriter *writer)
+{
+	int			n = list_length(writer->kept);
+	Datum	   *rows = palloc(sizeof(Datum) * (n + 1));
+	bool	   *written = palloc0(sizeof(bool) * (n + 1));
+	Datum		array;
+	ListCell   *lc;
+	int			i = 0,
+				missing = 0;
+
+	if (n == 0)
+		return;
+	foreach(lc, writer->kept)
+		rows[i++] = CStringGetTextDatum(lfirst(lc));
+	array = PointerGetDatum(construct_array(rows, n, TEXTOID, -1, false, TYPALIGN_INT));
+	(void) writer->target->ops->execute(writer->target, ts_keep_update(writer->link), &array, note_written, written);
+	for (i = 0; i < n; i++)
+		if (!written[i])
+			rows[missing++] = rows[i];
+	if (missing > 0)
+	{
+		array = PointerGetDatum(construct_array(rows, missing, TEXTOID, -1, false, TYPALIGN_INT));
+		(void) writer->target->ops->execute(writer->target, ts_keep_insert(writer->link), &array, NULL, NULL);
+	}
+	list_free_deep(writer->kept);
+	writer->kept = NIL;
+}

@@ -1,0 +1,27 @@
+/*
+ * policy.h: what a link's on_conflict makes of a conflict.
+ */
+#ifndef TS_POLICY_H
+#define TS_POLICY_H
+
+#include "apply/batch.h"
+
+/* A row that is not as expected; all JSON text, columns by the target's names. */
+typedef struct TsDispute
+{
+	TsConflictKind kind;
+	char	   *key;
+	char	   *old;			/* what is known of the row before the source's change; NULL = nothing */
+	char	   *source;			/* what the source would write; NULL: nothing, it deletes the row */
+	char	   *target;			/* the row that is there; NULL = none */
+} TsDispute;
+
+/*
+ * Records the conflict, or that it was not resolved. True: the source's change is to be made. A row that a merge or a function made is
+ * kept for ts_policy_write.
+ */
+extern bool ts_policy_decide(TsWriter *writer, const TsDispute *dispute);
+/* Writes the rows kept. */
+extern void ts_policy_write(TsWriter *writer);
+
+#endif

@@ -1,0 +1,81 @@
+/* keep.c: statements that write rows which are JSON. */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "base/quote.h"
+#include "plan/keep.h"
+
+#define ROWS "pg_catalog.unnest($1::pg_catalog.text[]) WITH ORDINALITY AS v(j, n)"
+
+static TsStatement *
+statement(char *sql)
+{
+	TsStatement *stmt = palloc0(sizeof(TsStatement));
+
+	stmt->sql = sql;
+	stmt->nparams = 1;
+	stmt->params = palloc0(sizeof(TsParam));
+	stmt->params[0].element = TEXTOID;
+	return stmt;
+}
+
+TsStatement *
+ts_keep_update(const TsLink *link)
+{
+	StringInfoData sql,
+				names,
+				values;
+
+	initStringInfo(&sql);
+	initStringInfo(&names);
+	initStringInfo(&values);
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		const TsColumn *col = &link->columns[i];
+
+		/* the key is the row's already; a table of nothing else is written, to be counted */
+		if (col->is_key && (col->identity_always || link->ncolumns > link->nkeys))
+			continue;
+		appendStringInfo(&names, "%s%s", names.len ? ", " : "", quote_identifier(col->target_name));
+		appendStringInfo(&values, "%sr.%s", values.len ? ", " : "", quote_identifier(col->target_name));
+	}
+	appendStringInfo(&sql, "UPDATE %s%s AS t SET (%s) = (SELECT %s FROM pg_catalog.jsonb_populate_record(t.*, v.j::pg_catalog.jsonb) AS r) "
+					 "FROM " ROWS ", LATERAL pg_catalog.jsonb_populate_record(NULL::%s, v.j::pg_catalog.jsonb) AS k WHERE ",
+					 link->target_partitioned ? "" : "ONLY ", ts_link_target(link), names.data, values.data, ts_link_target(link));
+	for (int i = 0; i < link->nkeys; i++)
+	{
+		const TsColumn *col = &link->columns[link->keys[i]];
+		const char *name = quote_identifier(col->target_name);
+		char	   *type = ts_quote_type(col->target_base, -1);
+
+		appendStringInfo(&sql, "%st.%s::%s %s k.%s::%s", i ? " AND " : "", name, type, ts_quote_operator(col->key_eq_op), name, type);
+	}
+	appendStringInfoString(&sql, " RETURNING v.n");
+	return statement(sql.data);
+}
+
+TsStatement *
+ts_keep_insert(const TsLink *link)
+{
+	StringInfoData sql,
+				names,
+				values;
+	bool		overriding = false;
+
+	initStringInfo(&sql);
+	initStringInfo(&names);
+	initStringInfo(&values);
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		const TsColumn *col = &link->columns[i];
+
+		appendStringInfo(&names, "%s%s", i ? ", " : "", quote_identifier(col->target_name));
+		appendStringInfo(&values, "%sr.%s", i ? ", " : "", quote_identifier(col->target_name));
+		overriding |= col->identity_always;
+	}
+	appendStringInfo(&sql, "INSERT INTO %s AS t (%s)%s SELECT %s FROM " ROWS ", LATERAL pg_catalog.jsonb_populate_record(NULL::%s, v.j::pg_catalog.jsonb) AS r",
+					 ts_link_target(link), names.data, overriding ? " OVERRIDING SYSTEM VALUE" : "", values.data, ts_link_target(link));
+	return statement(sql.data);
+}

@@ -1,0 +1,12 @@
+/* keep.h: statements that write rows which are JSON, as a conflict policy made them. */
+#ifndef TS_KEEP_H
+#define TS_KEEP_H
+
+#include "plan/statement.h"
+
+/* Updates the rows that are there, and returns their numbers, from 1. The one parameter is text[]: objects with columns of the target. */
+extern TsStatement *ts_keep_update(const TsLink *link);
+/* Inserts all. */
+extern TsStatement *ts_keep_insert(const TsLink *link);
+
+#endif
