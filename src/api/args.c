@@ -97,7 +97,7 @@ lock_targets(List *names)
 	ListCell   *lc;
 
 	foreach(lc, names)
-		targets[n++] = ts_link_load(lfirst(lc), false)->target;
+		targets[n++] = ts_link_load_newest(lfirst(lc))->target;
 	qsort(targets, n, sizeof(Oid), compare_oids);
 	for (int i = 0; i < n; i++)
 		if (OidIsValid(targets[i]))

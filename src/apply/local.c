@@ -17,6 +17,7 @@
 #include "utils/snapmgr.h"
 
 #include "apply/direct.h"
+#include "apply/references.h"
 #include "apply/target.h"
 #include "base/compat.h"
 #include "base/settings.h"
@@ -27,11 +28,17 @@ typedef struct LocalTarget
 	const TsLink *link;
 	TsDirect   *direct;			/* if the table can be written without statements */
 	List	   *prepared;		/* SPIPlanPtr */
+	int			ntargets;		/* of the push, if it was opened with this one */
+	const Oid  *targets;
 } LocalTarget;
 
 static void
-local_open(TsTarget *target)
+local_open(TsTarget *target, int n, const Oid *targets)
 {
+	LocalTarget *local = (LocalTarget *) target;
+
+	local->ntargets = n;
+	local->targets = targets;
 	AfterTriggerBeginQuery();
 }
 
@@ -147,8 +154,10 @@ local_finish(TsTarget *base)
 static void
 local_close(TsTarget *base)
 {
+	LocalTarget *local = (LocalTarget *) base;
 	EState	   *estate = CreateExecutorState();
 
+	ts_only_check(estate, local->ntargets, local->targets);
 	/* the triggers need the statements' work to be visible, and a snapshot of their own */
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());

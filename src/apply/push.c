@@ -166,9 +166,13 @@ finish_schema_steps(Run *run)
 static void
 run_steps(Run *run)
 {
+	Oid		   *targets = palloc(sizeof(Oid) * (run->n + 1));
+
 	run_schema_steps(run);
+	for (int i = 0; i < run->n; i++)
+		targets[i] = run->links[i].plan->link->target;
 	if (run->n > 0)
-		run->links[0].target->ops->open(run->links[0].target);
+		run->links[0].target->ops->open(run->links[0].target, run->n, targets);
 	for (int i = 0; i < run->n; i++)
 	{
 		run->at = &run->links[i];

@@ -23,8 +23,11 @@ typedef struct TsWrite
 
 typedef struct TsTargetOps
 {
-	/* starts a push, of this and perhaps other targets: until close constraints are checked no more often than they must be */
-	void		(*open) (TsTarget *target);
+	/*
+	 * starts a push into all of these targets, of which this is one: until close constraints are checked no more often than they must
+	 * be, and foreign keys between the targets do nothing but check: what they did at the source is among the changes
+	 */
+	void		(*open) (TsTarget *target, int n, const Oid *targets);
 	/* starts the writing to this target */
 	void		(*begin) (TsTarget *target);
 	/* runs a statement with one array per parameter; returns the rows written or read; row may be NULL */

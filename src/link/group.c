@@ -131,7 +131,7 @@ ts_group_create(const char *name, List *links)
 				 errmsg("a group's name must not be empty"),
 				 errhint("Give the group a name.")));
 	ts_name_reserve(name);
-	owner = links == NIL ? GetUserId() : ts_link_load(linitial(links), false)->owner;
+	owner = links == NIL ? GetUserId() : ts_link_load(linitial(links), true)->owner;
 	values[0] = CStringGetTextDatum(name);
 	values[1] = ObjectIdGetDatum(owner);
 	ts_catalog_enter(&cat);

@@ -155,7 +155,7 @@ put_right(const char *name)
 }
 
 static TsLink *
-load(const char *name, bool lock, MemoryContext context)
+load(const char *name, bool lock, bool newest, MemoryContext context)
 {
 	static const Oid types[] = {TEXTOID};
 	Datum		values[] = {CStringGetTextDatum(name)};
@@ -168,7 +168,7 @@ load(const char *name, bool lock, MemoryContext context)
 
 	ts_catalog_enter(&cat);
 	/* without lock the active snapshot counts: position and log must be of the same moment */
-	if ((lock ? ts_sql(sql, SPI_OK_SELECT, 1, types, values, NULL) : ts_sql_reading(sql, 1, types, values, NULL)) == 1)
+	if ((lock || newest ? ts_sql(sql, SPI_OK_SELECT, 1, types, values, NULL) : ts_sql_reading(sql, 1, types, values, NULL)) == 1)
 		link = read_link(context);
 	ts_catalog_leave(&cat);
 	return link;
@@ -177,17 +177,17 @@ load(const char *name, bool lock, MemoryContext context)
 TsLink *
 ts_link_load_any(const char *name)
 {
-	return load(name, false, CurrentMemoryContext);
+	return load(name, false, false, CurrentMemoryContext);
 }
 
-TsLink *
-ts_link_load(const char *name, bool lock)
+static TsLink *
+load_checked(const char *name, bool lock, bool newest)
 {
 	TsLink	   *link;
 
 	put_right(name);
 	/* the caller's right is checked before anything is locked */
-	link = load(name, false, CurrentMemoryContext);
+	link = load(name, false, newest, CurrentMemoryContext);
 	if (link == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -205,7 +205,7 @@ ts_link_load(const char *name, bool lock)
 				 errdetail("Only members of the link's owner may use it."),
 				 errhint("Ask for membership in role \"%s\".", GetUserNameFromId(link->owner, false))));
 	if (lock)
-		link = load(name, true, CurrentMemoryContext);
+		link = load(name, true, true, CurrentMemoryContext);
 	if (link == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -216,4 +216,16 @@ ts_link_load(const char *name, bool lock)
 				 errmsg("the source of link \"%s\" does not exist any more", name),
 				 errhint("Call tracksync.drop_link for it.")));
 	return link;
+}
+
+TsLink *
+ts_link_load(const char *name, bool lock)
+{
+	return load_checked(name, lock, lock);
+}
+
+TsLink *
+ts_link_load_newest(const char *name)
+{
+	return load_checked(name, false, true);
 }

@@ -127,6 +127,9 @@ typedef struct TsLink
  */
 extern TsLink *ts_link_load(const char *name, bool lock);
 
+/* The same without a lock, but as it is now, whatever the snapshot. */
+extern TsLink *ts_link_load_newest(const char *name);
+
 /* The link whoever asks, NULL if there is none; its source may be gone. */
 extern TsLink *ts_link_load_any(const char *name);
 
