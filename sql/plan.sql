@@ -24,6 +24,16 @@ CREATE FUNCTION tracksync.push(name text, expect text = NULL, dry_run boolean = 
 COMMENT ON FUNCTION tracksync.push(text, text, boolean) IS
 'brings the target up to date, all or nothing, and returns the steps as done. expect: the fingerprint of the plan reviewed. dry_run: executes everything, then rolls it back';
 
+CREATE FUNCTION tracksync.release(name text, key jsonb = NULL) RETURNS bigint
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_release';
+COMMENT ON FUNCTION tracksync.release(text, jsonb) IS
+'takes a link''s quarantined rows, or one of them, off the list: the next push tries them, and lists them again if the target does not take them; returns how many';
+
+CREATE FUNCTION tracksync.discard(name text, key jsonb) RETURNS bigint
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_discard';
+COMMENT ON FUNCTION tracksync.discard(text, jsonb) IS
+'gives up the pending change of a quarantined row: the target''s row stays as it is until the source''s changes again; returns how many';
+
 CREATE FUNCTION tracksync.link_pending(name text, OUT pending bigint, OUT oldest_pending timestamptz) RETURNS SETOF record
   LANGUAGE c ROWS 1 AS 'MODULE_PATHNAME', 'tracksync_link_pending';
 COMMENT ON FUNCTION tracksync.link_pending(text) IS 'internal: for the view status';

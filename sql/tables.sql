@@ -119,6 +119,22 @@ CREATE TABLE tracksync.conflict_record (
 CREATE INDEX conflict_record_link ON tracksync.conflict_record (link);
 COMMENT ON TABLE tracksync.conflict_record IS 'the conflicts that a push met and resolved';
 
+CREATE TABLE tracksync.quarantine_record (
+  link             text NOT NULL,
+  key              jsonb NOT NULL,            -- by the target's column names
+  op               text NOT NULL CHECK (op IN ('INSERT', 'UPDATE', 'DELETE')),
+  sqlstate         text NOT NULL,
+  message          text NOT NULL,
+  constraint_name  text,
+  row_values       jsonb,                     -- what was to be written
+  since            timestamptz NOT NULL DEFAULT clock_timestamp(),
+  tried            timestamptz NOT NULL DEFAULT clock_timestamp(),
+  attempts         int NOT NULL DEFAULT 1,
+  released         boolean NOT NULL DEFAULT false,
+  PRIMARY KEY (link, key)
+);
+COMMENT ON TABLE tracksync.quarantine_record IS 'rows that the target did not take: pending until a push succeeds with them';
+
 -- A row per tracked unlogged table: a crash empties it together with them.
 CREATE UNLOGGED TABLE tracksync_log.survivor (
   source  oid PRIMARY KEY,
@@ -136,5 +152,6 @@ SELECT pg_extension_config_dump('tracksync.link_group', '');
 SELECT pg_extension_config_dump('tracksync.group_member', '');
 SELECT pg_extension_config_dump('tracksync.push_record', '');
 SELECT pg_extension_config_dump('tracksync.push_record_id_seq', '');
+SELECT pg_extension_config_dump('tracksync.quarantine_record', '');
 SELECT pg_extension_config_dump('tracksync.conflict_record', '');
 SELECT pg_extension_config_dump('tracksync.conflict_record_id_seq', '');

@@ -10,7 +10,7 @@ SELECT l.name, l.name AS link, l.source::regclass AS source,
        (SELECT pg_catalog.pg_total_relation_size(c.oid) FROM tracksync.tracked_table t
           JOIN pg_catalog.pg_class c ON c.oid = t.log WHERE t.source = l.source) AS log_bytes,
        l.last_push, l.last_rows, l.last_elapsed,
-       0::bigint AS quarantined,
+       (SELECT pg_catalog.count(*) FROM tracksync.quarantine_record q WHERE q.link = l.name AND NOT q.released) AS quarantined,
        (SELECT pg_catalog.count(*) FROM tracksync.conflict_record r WHERE r.link = l.name) AS conflicts
 FROM tracksync.link l, LATERAL tracksync.link_pending(l.name) p
 WHERE pg_catalog.pg_has_role(l.owner::oid, 'USAGE');
@@ -27,6 +27,12 @@ SELECT r.id, r.link, r.at, r.kind, r.key, r.source, r.target, r.resolution
 FROM tracksync.conflict_record r JOIN tracksync.link l ON l.name = r.link
 WHERE pg_catalog.pg_has_role(l.owner::oid, 'USAGE');
 COMMENT ON VIEW tracksync.conflict IS 'conflicts that a push met and resolved';
+
+CREATE VIEW tracksync.quarantine WITH (security_barrier) AS
+SELECT q.link, q.key, q.op, q.sqlstate, q.message, q.constraint_name AS "constraint", q.row_values AS "row", q.since, q.tried, q.attempts
+FROM tracksync.quarantine_record q JOIN tracksync.link l ON l.name = q.link
+WHERE NOT q.released AND pg_catalog.pg_has_role(l.owner::oid, 'USAGE');
+COMMENT ON VIEW tracksync.quarantine IS 'rows that a push left out because the target did not take them; each push tries them again';
 
 CREATE VIEW tracksync.operation AS
 SELECT txid, source, by, application_name, context, started, logged, commands,

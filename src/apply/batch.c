@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 
 #include "apply/arrays.h"
+#include "apply/quarantine.h"
 #include "apply/settle.h"
 #include "base/catalog.h"
 #include "base/settings.h"
@@ -28,7 +29,7 @@ typedef struct Built
 } Built;
 
 TsWriter *
-ts_writer_begin(TsPlan *plan, TsTarget *target, bool careful, int64 single_from)
+ts_writer_begin(TsPlan *plan, TsTarget *target, bool careful, bool probing, int64 single_from)
 {
 	TsWriter   *writer = palloc0(sizeof(TsWriter));
 
@@ -37,6 +38,7 @@ ts_writer_begin(TsPlan *plan, TsTarget *target, bool careful, int64 single_from)
 	writer->text_keys = plan->text_keys;
 	writer->compared = plan->compared;
 	writer->careful = careful;
+	writer->probing = probing;
 	writer->single_from = single_from;
 	writer->context = CurrentMemoryContext;
 	writer->batch_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync batch", ALLOCSET_DEFAULT_SIZES);
@@ -133,7 +135,7 @@ write_directly(TsWriter *writer, TsBatch *batch, uint64 *done)
 {
 	TsWrite		write = {.op = batch->op, .mask = batch->mask, .n = batch->n, .rows = batch->rows};
 
-	if (writer->target->ops->write == NULL || batch->rows[0].moved || (batch->op == TS_CHANGE_DELETE && writer->text_keys) ||
+	if (writer->target->ops->write == NULL || writer->probing || batch->rows[0].moved || (batch->op == TS_CHANGE_DELETE && writer->text_keys) ||
 		(batch->op == TS_CHANGE_INSERT && writer->careful))
 		return false;
 	write.done = palloc0(sizeof(bool) * batch->n);
@@ -191,8 +193,8 @@ park(TsWriter *writer, TsBatch *batch, const int *all)
 	return true;
 }
 
-static void
-write_batch(TsWriter *writer, TsBatch *batch)
+void
+ts_batch_write(TsWriter *writer, TsBatch *batch)
 {
 	int		   *all = palloc(sizeof(int) * batch->n);
 	uint64		done;
@@ -269,8 +271,11 @@ ts_writer_step(TsWriter *writer, const TsStep *step)
 			more = ts_store_next(step->store, &row, &bytes);
 		} while (more && batch.n < limit && size < TS_BATCH_BYTES && row.park == TS_PARK_NOT &&
 				 batch.rows[0].park == TS_PARK_NOT && memcmp(row.mask, batch.mask, writer->link->ncolumns) == 0);
-		write_batch(writer, &batch);
-		total += batch.rows[0].park == TS_PARK_IN ? 0 : batch.n;
+		if (writer->probing && batch.rows[0].park == TS_PARK_NOT)
+			ts_quarantine_filter(writer, &batch);
+		if (batch.n > 0)
+			ts_batch_write(writer, &batch);
+		total += batch.n > 0 && batch.rows[0].park == TS_PARK_IN ? 0 : batch.n;
 		if (!more)
 			break;
 		/* the first row of the next batch outlives this one's memory */

@@ -27,6 +27,8 @@ typedef struct TsWriter
 	int			batch_size;
 	char	   *parked;			/* the key that the row now parked has, as text; NULL = there is none */
 	int64		batch;			/* how many batches were begun */
+	bool		probing;		/* rows that the target does not take are looked for, batch by batch, and left out */
+	List	   *bad;			/* TsBad: those found */
 	List	   *kept;			/* rows that a policy made, JSON text, to be written when the batch is settled */
 	char	   *merge;			/* the query of policy 'merge'; NULL = not built yet */
 	bool		altering;		/* a schema step was begun */
@@ -35,7 +37,7 @@ typedef struct TsWriter
 	int64		single_from;
 } TsWriter;
 
-extern TsWriter *ts_writer_begin(TsPlan *plan, TsTarget *target, bool careful, int64 single_from);
+extern TsWriter *ts_writer_begin(TsPlan *plan, TsTarget *target, bool careful, bool probing, int64 single_from);
 /* Writes a data step; returns the rows that were brought about, those that were there already included. */
 extern int64 ts_writer_step(TsWriter *writer, const TsStep *step);
 

@@ -169,6 +169,13 @@ local_close(TsTarget *base)
 }
 
 static void
+local_probe(TsTarget *base)
+{
+	/* the events go with the subtransaction, if they have a level of their own */
+	AfterTriggerBeginQuery();
+}
+
+static void
 local_reset(TsTarget *base)
 {
 	LocalTarget *target = (LocalTarget *) base;
@@ -192,6 +199,7 @@ ts_local_target(const TsLink *link)
 		.run = local_run,
 		.finish = local_finish,
 		.close = local_close,
+		.probe = local_probe,
 		.reset = local_reset,
 	};
 	LocalTarget *target = palloc0(sizeof(LocalTarget));

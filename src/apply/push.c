@@ -18,6 +18,7 @@
 #include "apply/alter.h"
 #include "apply/batch.h"
 #include "apply/push.h"
+#include "apply/quarantine.h"
 #include "base/catalog.h"
 #include "base/sequence.h"
 #include "link/mapping.h"
@@ -34,6 +35,7 @@ typedef struct LinkRun
 	Oid			existing;		/* the target before the push */
 	char	   *deferred;		/* sets its constraints back */
 	bool		careful;
+	bool		probing;
 	int64		single_from;
 	bool		altered;
 } LinkRun;
@@ -193,9 +195,9 @@ run_steps(Run *run)
 	finish_schema_steps(run);
 }
 
-/* Is it worth finding out which row it was? Not after a cancel, a time-out, a lost lock or a full disk. */
+/* Can it be a row's fault? Not a cancel, a time-out, a lost lock or a full disk. */
 static bool
-worth_locating(const TsWriter *writer, int sqlstate)
+is_worth_it(int sqlstate)
 {
 	static const int classes[] = {
 		MAKE_SQLSTATE('5', '7', '0', '0', '0'), MAKE_SQLSTATE('5', '3', '0', '0', '0'),
@@ -206,13 +208,21 @@ worth_locating(const TsWriter *writer, int sqlstate)
 	for (int i = 0; i < lengthof(classes); i++)
 		if (ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_TO_CATEGORY(classes[i]))
 			return false;
-	return writer->first_key != NULL && writer->batch_size > 1 && writer->single_from < 0;
+	return true;
+}
+
+/* Is it worth finding out which row it was? */
+static bool
+worth_locating(const TsWriter *writer, int sqlstate)
+{
+	return is_worth_it(sqlstate) && writer->first_key != NULL && writer->batch_size > 1 && writer->single_from < 0;
 }
 
 typedef enum Attempt
 {
 	ATTEMPT_DONE,
 	ATTEMPT_CAREFULLY,			/* again, looking for keys that are there already */
+	ATTEMPT_PROBING,			/* again, leaving out what the target does not take */
 	ATTEMPT_ROW_BY_ROW			/* again, taking the failing batch apart */
 } Attempt;
 
@@ -226,6 +236,8 @@ next_attempt(const Run *run, const ErrorData *error)
 		return ATTEMPT_DONE;
 	if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && !writer->careful && writer->step != NULL)
 		return ATTEMPT_CAREFULLY;
+	if (writer->link->quarantine && !writer->probing && writer->step != NULL && writer->first_key != NULL && is_worth_it(error->sqlerrcode))
+		return ATTEMPT_PROBING;
 	return worth_locating(writer, error->sqlerrcode) ? ATTEMPT_ROW_BY_ROW : ATTEMPT_DONE;
 }
 
@@ -316,13 +328,16 @@ ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run
 		{
 			LinkRun    *link = &run.links[i];
 
-			link->writer = ts_writer_begin(link->plan, link->target, link->careful, link->single_from);
+			link->writer = ts_writer_begin(link->plan, link->target, link->careful, link->probing, link->single_from);
 			link->plan->link->target = link->existing;
 			link->altered = false;
 		}
 		result = attempt(&run, dry_run);
 		if (result == ATTEMPT_CAREFULLY)
 			run.at->careful = true;
+		/* those that come after it may be left with rows whose counterparts are left out */
+		for (int i = 0; result == ATTEMPT_PROBING && i < run.n; i++)
+			run.links[i].probing = run.links[i].plan->link->quarantine;
 		if (result == ATTEMPT_ROW_BY_ROW)
 			run.at->single_from = run.at->writer->batch - 1;
 	} while (result != ATTEMPT_DONE);
@@ -333,6 +348,9 @@ ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run
 		if (dry_run)
 			run.links[i].plan->link->target = run.links[i].existing;
 	}
+	pushed->bad = palloc0(sizeof(List *) * (run.n + 1));
+	for (int i = 0; i < run.n; i++)
+		pushed->bad[i] = run.links[i].writer->bad;
 	pushed->microseconds = GetCurrentTimestamp() - started;
 	return pushed;
 }
@@ -395,6 +413,7 @@ record_link(const TsPushed *pushed, int i, bool dry_run)
 	if (dry_run)
 		return;
 	write_position(pushed, plan, deletes + updates + inserts);
+	ts_quarantine_record(plan->link, pushed->bad[i]);
 	/* the crash that emptied an unlogged source is mended */
 	ts_survivors_note(plan->link->source);
 }

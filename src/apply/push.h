@@ -17,6 +17,7 @@ typedef struct TsPushed
 	TsMerged   *merged;
 	const char *group;			/* NULL: a single link */
 	TsDone	   *done;			/* per merged step */
+	List	  **bad;			/* per plan: rows that were left out */
 	int64		microseconds;
 } TsPushed;
 

@@ -36,6 +36,8 @@ extern void ts_settle(TsWriter *writer, TsBatch *batch, const int *all);
  */
 extern void ts_settle_moved(TsWriter *writer, const TsBatch *batch, int n, const int *lost);
 
+/* Writes the batch, and settles what was not as expected. */
+extern void ts_batch_write(TsWriter *writer, TsBatch *batch);
 /* batch.c's, for settling: a statement for such rows, */
 extern TsStatement *ts_batch_statement(TsWriter *writer, TsStatementKind kind, TsChangeOp op, const unsigned char *mask);
 /* run for n chosen rows of a batch, */

@@ -44,6 +44,8 @@ typedef struct TsTargetOps
 	void		(*finish) (TsTarget *target);
 	/* checks what was put off since open; an error here fails the push */
 	void		(*close) (TsTarget *target);
+	/* between the two, in a subtransaction that is rolled back: what is written is not checked at close. Not directly, then. */
+	void		(*probe) (TsTarget *target);
 	/* forgets prepared statements; to be called after close, and before a new open after an error */
 	void		(*reset) (TsTarget *target);
 } TsTargetOps;

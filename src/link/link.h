@@ -100,6 +100,7 @@ typedef struct TsLink
 	bool		create_target;
 	TsInitial	initial;
 	TsConflictPolicy on_conflict;
+	bool		quarantine;		/* on_error: rows that the target does not take are left out */
 	Oid			conflict_function;	/* InvalidOid if it is gone */
 	TsLinkState state;
 	TsPosition *position;

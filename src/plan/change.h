@@ -71,6 +71,14 @@ extern TsChangeSource *ts_log_source(const TsLink *link, Relation source, Snapsh
  * exist. Reads under the active snapshot; needs an SPI connection.
  */
 extern TsChangeSource *ts_diff_source(const TsLink *link, Relation target, bool mirror);
+/* The same for rows with these keys only: JSON texts, by the target's column names. Deletes what only the target has. */
+extern TsChangeSource *ts_diff_keys_source(const TsLink *link, List *keys);
+
+/*
+ * The changes of another source, but those of rows in quarantine, whose changes are what a comparison finds now. Takes over "log".
+ * keys: not NIL, as above.
+ */
+extern TsChangeSource *ts_quarantine_source(const TsLink *link, Relation source, TsChangeSource *log, List *keys);
 
 /*
  * The log's deletes, and what a comparison finds, which deletes nothing: after rows were rewritten without events. Updates of

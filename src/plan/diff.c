@@ -153,8 +153,39 @@ append_other_sources(StringInfo sql, const TsLink *link)
 	}
 }
 
+/* The keys, as a table q of them with the columns of the target. */
 static char *
-delete_query(const TsLink *link)
+key_table(const TsLink *link, List *keys)
+{
+	StringInfoData texts;
+	ListCell   *lc;
+
+	initStringInfo(&texts);
+	foreach(lc, keys)
+		appendStringInfo(&texts, "%s%s", texts.len ? ", " : "", quote_literal_cstr(lfirst(lc)));
+	return psprintf("pg_catalog.unnest(ARRAY[%s]::pg_catalog.text[]) AS j, LATERAL pg_catalog.jsonb_populate_record(NULL::%s, j::pg_catalog.jsonb) AS q",
+					texts.data, ts_link_target(link));
+}
+
+/* AND the row of "alias" has one of the keys. */
+static void
+append_keys(StringInfo sql, const TsLink *link, const char *alias, List *keys)
+{
+	if (keys == NIL)
+		return;
+	appendStringInfo(sql, " AND EXISTS (SELECT FROM %s WHERE ", key_table(link, keys));
+	for (int i = 0; i < link->nkeys; i++)
+	{
+		const TsColumn *col = &link->columns[link->keys[i]];
+
+		appendStringInfo(sql, "%sq.%s::%s %s %s", i ? " AND " : "", quote_identifier(col->target_name), ts_quote_type(col->target_base, -1),
+						 ts_quote_operator(col->key_eq_op), strcmp(alias, "t") == 0 ? target_value(col) : key_value(col, alias, col->source_name));
+	}
+	appendStringInfoChar(sql, ')');
+}
+
+static char *
+delete_query(const TsLink *link, List *keys)
 {
 	StringInfoData sql;
 
@@ -169,6 +200,7 @@ delete_query(const TsLink *link)
 	append_key_match(&sql, link, "s");
 	appendStringInfoChar(&sql, ')');
 	append_other_sources(&sql, link);
+	append_keys(&sql, link, "t", keys);
 	appendStringInfoString(&sql, " ORDER BY ");
 	for (int i = 0; i < link->nkeys; i++)
 		appendStringInfo(&sql, "%s%s", i ? ", " : "", target_value(&link->columns[link->keys[i]]));
@@ -176,7 +208,7 @@ delete_query(const TsLink *link)
 }
 
 static char *
-write_query(const TsLink *link, bool target_exists)
+write_query(const TsLink *link, bool target_exists, List *keys)
 {
 	StringInfoData sql,
 				have,
@@ -208,7 +240,8 @@ write_query(const TsLink *link, bool target_exists)
 	{
 		appendStringInfo(&sql, " LEFT JOIN %s%s AS t ON ", only(link->target_partitioned), ts_link_target(link));
 		append_key_match(&sql, link, "s");
-		appendStringInfo(&sql, " WHERE t.ctid IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))", have.data, want.data);
+		appendStringInfo(&sql, " WHERE (t.ctid IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s)))", have.data, want.data);
+		append_keys(&sql, link, "s", keys);
 	}
 	appendStringInfoString(&sql, " ORDER BY ");
 	for (int i = 0; i < link->nkeys; i++)
@@ -310,8 +343,8 @@ diff_end(TsChangeSource *base)
 		SPI_cursor_close(source->portal);
 }
 
-TsChangeSource *
-ts_diff_source(const TsLink *link, Relation target, bool mirror)
+static TsChangeSource *
+diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys)
 {
 	DiffSource *source = palloc0(sizeof(DiffSource));
 
@@ -319,7 +352,19 @@ ts_diff_source(const TsLink *link, Relation target, bool mirror)
 	source->base.text_keys = true;
 	source->base.next = diff_next;
 	source->base.end = diff_end;
-	source->queries[0] = mirror && target != NULL ? delete_query(link) : NULL;
-	source->queries[1] = write_query(link, target != NULL);
+	source->queries[0] = mirror && target_exists ? delete_query(link, keys) : NULL;
+	source->queries[1] = write_query(link, target_exists, keys);
 	return &source->base;
+}
+
+TsChangeSource *
+ts_diff_source(const TsLink *link, Relation target, bool mirror)
+{
+	return diff_source(link, target != NULL, mirror, NIL);
+}
+
+TsChangeSource *
+ts_diff_keys_source(const TsLink *link, List *keys)
+{
+	return diff_source(link, true, true, keys);
 }

@@ -63,6 +63,31 @@ source_trust(const TsLink *link, bool distrust)
 	return ts_storage_compare(link->storage, ts_source_storage(link->source));
 }
 
+/* The keys of the link's rows in quarantine, JSON. */
+static List *
+quarantined_keys(const TsLink *link)
+{
+	static const Oid types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(link->name)};
+	MemoryContext context = CurrentMemoryContext;
+	List	   *keys = NIL;
+	TsCatalog	cat;
+	uint64		n;
+
+	ts_catalog_enter(&cat);
+	n = ts_sql_reading("SELECT key::text FROM tracksync.quarantine_record WHERE link = $1 ORDER BY key", 1, types, values, NULL);
+	for (uint64 i = 0; i < n; i++)
+	{
+		char	   *key = ts_keep(context, ts_sql_text(i, 1));
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		keys = lappend(keys, key);
+		MemoryContextSwitchTo(old);
+	}
+	ts_catalog_leave(&cat);
+	return keys;
+}
+
 /* An identity column that is GENERATED ALWAYS cannot be updated. */
 static bool
 keys_can_change(const TsLink *link)
@@ -81,13 +106,16 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 	if (link->state == TS_STATE_ACTIVE)
 	{
 		TsStorageChange trust = source_trust(link, distrust);
-		bool		follow = trust == TS_STORAGE_SAME && !link->values_unknown && keys_can_change(link);
+		List	   *quarantined = quarantined_keys(link);
+		bool		follow = trust == TS_STORAGE_SAME && !link->values_unknown && quarantined == NIL && keys_can_change(link);
 		TsChangeSource *changes = trust == TS_STORAGE_LOST ? NULL : ts_log_source(link, source, snapshot, follow, pending);
 
 		*compared = changes == NULL || trust != TS_STORAGE_SAME || link->values_unknown || pending->rows_came;
 		/* which rows went the log still tells; what the rows hold it does not */
 		if (changes != NULL && *compared)
 			return ts_repair_source(link, source, target, changes);
+		if (changes != NULL && quarantined != NIL)
+			return ts_quarantine_source(link, source, changes, quarantined);
 		if (changes != NULL)
 			return changes;
 	}
