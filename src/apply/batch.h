@@ -29,6 +29,7 @@ typedef struct TsWriter
 	int64		batch;			/* how many batches were begun */
 	bool		probing;		/* rows that the target does not take are looked for, batch by batch, and left out */
 	List	   *bad;			/* TsBad: those found */
+	List	   *excluded;		/* TsBad: left out before they are tried */
 	List	   *kept;			/* rows that a policy made, JSON text, to be written when the batch is settled */
 	char	   *merge;			/* the query of policy 'merge'; NULL = not built yet */
 	bool		altering;		/* a schema step was begun */

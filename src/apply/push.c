@@ -46,7 +46,11 @@ typedef struct Run
 	int			n;
 	LinkRun    *links;
 	LinkRun    *at;				/* the one being worked on; NULL: all */
+	bool		references;		/* look for rows that wait with rows in quarantine */
 } Run;
+
+/* Raised when all has to be done once more without rows that were found just now. */
+#define ERRCODE_ONCE_MORE MAKE_SQLSTATE('T', 'S', '0', '0', '1')
 
 /* Where the push was when an error came: link, step, table and key. */
 static char *
@@ -164,6 +168,18 @@ finish_schema_steps(Run *run)
 	}
 }
 
+/* Rows that refer to one that was left out wait with it. */
+static void
+hold_back_references(Run *run)
+{
+	TsWriter  **writers = palloc(sizeof(TsWriter *) * run->n);
+
+	for (int i = 0; i < run->n; i++)
+		writers[i] = run->links[i].writer;
+	if (ts_quarantine_references(run->n, writers))
+		ereport(ERROR, (errcode(ERRCODE_ONCE_MORE), errmsg("rows wait with rows in quarantine")));
+}
+
 /* All steps, and the checks at their end. */
 static void
 run_steps(Run *run)
@@ -188,6 +204,8 @@ run_steps(Run *run)
 		run->at->target->ops->finish(run->at->target);
 	}
 	run->at = NULL;
+	if (run->references)
+		hold_back_references(run);
 	if (run->n > 0)
 		run->links[0].target->ops->close(run->links[0].target);
 	for (int i = 0; i < run->n; i++)
@@ -226,14 +244,25 @@ typedef enum Attempt
 	ATTEMPT_ROW_BY_ROW			/* again, taking the failing batch apart */
 } Attempt;
 
+static bool
+has_quarantine(const Run *run)
+{
+	for (int i = 0; i < run->n; i++)
+		if (run->links[i].plan->link->quarantine)
+			return true;
+	return false;
+}
+
 /* What to do about an error: another attempt, or nothing (ATTEMPT_DONE). */
 static Attempt
 next_attempt(const Run *run, const ErrorData *error)
 {
 	const TsWriter *writer = run->at ? run->at->writer : NULL;
 
+	if (error->sqlerrcode == ERRCODE_ONCE_MORE)
+		return ATTEMPT_PROBING;
 	if (writer == NULL)
-		return ATTEMPT_DONE;
+		return error->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION && !run->references && has_quarantine(run) ? ATTEMPT_PROBING : ATTEMPT_DONE;
 	if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && !writer->careful && writer->step != NULL)
 		return ATTEMPT_CAREFULLY;
 	if (writer->link->quarantine && !writer->probing && writer->step != NULL && writer->first_key != NULL && is_worth_it(error->sqlerrcode))
@@ -327,15 +356,20 @@ ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run
 		for (int i = 0; i < run.n; i++)
 		{
 			LinkRun    *link = &run.links[i];
+			List	   *excluded;
 
+			excluded = link->writer ? link->writer->excluded : NIL;
 			link->writer = ts_writer_begin(link->plan, link->target, link->careful, link->probing, link->single_from);
+			link->writer->excluded = excluded;
 			link->plan->link->target = link->existing;
 			link->altered = false;
 		}
 		result = attempt(&run, dry_run);
 		if (result == ATTEMPT_CAREFULLY)
 			run.at->careful = true;
-		/* those that come after it may be left with rows whose counterparts are left out */
+		/* at the end, when foreign keys are checked */
+		run.references |= result == ATTEMPT_PROBING && run.at == NULL;
+		/* rows of the other links may have to wait with those of this one */
 		for (int i = 0; result == ATTEMPT_PROBING && i < run.n; i++)
 			run.links[i].probing = run.links[i].plan->link->quarantine;
 		if (result == ATTEMPT_ROW_BY_ROW)

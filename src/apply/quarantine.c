@@ -12,17 +12,6 @@
 #include "apply/quarantine.h"
 #include "base/catalog.h"
 
-/* One row, and what the target said. */
-typedef struct Bad
-{
-	TsChangeOp	op;
-	char	   *key;
-	char	   *row;			/* NULL for a DELETE */
-	char	   *sqlstate;
-	char	   *message;
-	char	   *constraint;		/* NULL = none */
-} Bad;
-
 /* Is it the row's fault? Not a cancel, a time-out, a lost lock, a full disk, a conflict with other sessions or a bug. */
 static bool
 is_about_rows(int sqlstate)
@@ -94,7 +83,7 @@ note_bad(TsWriter *writer, const TsBatch *batch, int i, const ErrorData *error)
 {
 	const TsChange *row = &batch->rows[i];
 	MemoryContext old = MemoryContextSwitchTo(writer->context);
-	Bad		   *bad = palloc0(sizeof(Bad));
+	TsBad	   *bad = palloc0(sizeof(TsBad));
 
 	bad->op = batch->op;
 	bad->key = ts_batch_describe(writer, row, batch->op, DESCRIBE_KEY, INT_MAX);
@@ -104,6 +93,15 @@ note_bad(TsWriter *writer, const TsBatch *batch, int i, const ErrorData *error)
 	bad->message = pstrdup(error->message ? error->message : "");
 	bad->constraint = error->constraint_name ? pstrdup(error->constraint_name) : NULL;
 	writer->bad = lappend(writer->bad, bad);
+	if (row->moved)
+	{
+		/* the row that is there, under the key that it had */
+		TsBad	   *was = palloc0(sizeof(TsBad));
+
+		*was = *bad;
+		was->key = ts_batch_describe(writer, row, TS_CHANGE_DELETE, DESCRIBE_KEY, INT_MAX);
+		writer->bad = lappend(writer->bad, was);
+	}
 	MemoryContextSwitchTo(old);
 }
 
@@ -129,12 +127,52 @@ take(TsWriter *writer, const TsBatch *batch, int low, int high, int *ntaken, int
 	}
 }
 
+static const TsBad *
+find_excluded(const TsWriter *writer, const char *key)
+{
+	ListCell   *lc;
+
+	foreach(lc, writer->excluded)
+		if (strcmp(((TsBad *) lfirst(lc))->key, key) == 0)
+			return lfirst(lc);
+	return NULL;
+}
+
+/* Rows that are known not to go. */
+static void
+leave_out(TsWriter *writer, TsBatch *batch)
+{
+	int		   *left = palloc(sizeof(int) * (batch->n + 1));
+	int			n = 0;
+
+	for (int i = 0; i < batch->n; i++)
+	{
+		const TsBad *why = find_excluded(writer, ts_batch_describe(writer, &batch->rows[i], batch->op, DESCRIBE_KEY, INT_MAX));
+		ErrorData	error = {0};
+
+		if (why == NULL)
+		{
+			left[n++] = i;
+			continue;
+		}
+		error.sqlerrcode = ERRCODE_FOREIGN_KEY_VIOLATION;
+		error.message = why->message;
+		error.constraint_name = why->constraint;
+		note_bad(writer, batch, i, &error);
+	}
+	*batch = part_of(batch, n, left);
+}
+
 void
 ts_quarantine_filter(TsWriter *writer, TsBatch *batch)
 {
 	int		   *taken = palloc(sizeof(int) * (batch->n + 1));
 	int			n = 0;
 
+	if (writer->excluded != NIL)
+		leave_out(writer, batch);
+	if (batch->n == 0)
+		return;
 	take(writer, batch, 0, batch->n, &n, taken);
 	if (n < batch->n)
 		*batch = part_of(batch, n, taken);
@@ -151,7 +189,7 @@ ts_quarantine_record(const TsLink *link, List *bad)
 	ts_sql("UPDATE tracksync.quarantine_record SET attempts = -attempts WHERE link = $1", SPI_OK_UPDATE, 1, types, values, NULL);
 	foreach(lc, bad)
 	{
-		const Bad  *b = lfirst(lc);
+		const TsBad *b = lfirst(lc);
 		char		nulls[8] = "       ";
 
 		values[1] = CStringGetTextDatum(b->key);

@@ -10,8 +10,24 @@
 
 #include "apply/settle.h"
 
+/* One row, and what the target said. */
+typedef struct TsBad
+{
+	TsChangeOp	op;
+	char	   *key;			/* JSON */
+	char	   *row;			/* NULL for a DELETE */
+	char	   *sqlstate;
+	char	   *message;
+	char	   *constraint;		/* NULL = none */
+} TsBad;
+
 /* Takes the rows out of the batch that the target does not take. */
 extern void ts_quarantine_filter(TsWriter *writer, TsBatch *batch);
+/*
+ * All rows are written; now foreign keys would be checked. Rows that refer to none, and those whose going they would not survive, wait:
+ * they are added to the writers' excluded rows. True if there are any that were not: then everything has to be done once more.
+ */
+extern bool ts_quarantine_references(int n, TsWriter **writers);
 /* The link's rows in quarantine are from now on those left out by this push. Inside ts_catalog_enter. */
 extern void ts_quarantine_record(const TsLink *link, List *bad);
 

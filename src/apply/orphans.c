@@ -1,0 +1,142 @@
+/* orphans.c: rows that wait with a row in quarantine, because a foreign key leads from the one to the other. */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "apply/quarantine.h"
+#include "base/catalog.h"
+#include "base/quote.h"
+
+/* A foreign key; columns are quoted lists, pairs and JSON arguments of aliases t (it refers) and p (it is referred to). */
+typedef struct Reference
+{
+	char	   *name;
+	Oid			child;
+	Oid			parent;
+	char	   *filled;			/* t.a IS NOT NULL AND … */
+	char	   *match;			/* p.x = t.a AND … */
+	char	   *parent_key;		/* 'x', t.a, … */
+} Reference;
+
+/* The foreign keys between the writers' targets. */
+static List *
+read_references(int n, TsWriter **writers)
+{
+	static const Oid types[] = {OIDOID, OIDOID};
+	MemoryContext context = CurrentMemoryContext;
+	List	   *references = NIL;
+
+	for (int c = 0; c < n; c++)
+		for (int p = 0; p < n; p++)
+		{
+			Datum		values[] = {ObjectIdGetDatum(writers[c]->link->target), ObjectIdGetDatum(writers[p]->link->target)};
+			TsCatalog	cat;
+			uint64		rows;
+
+			ts_catalog_enter(&cat);
+			rows = ts_sql("SELECT c.conname::text, string_agg(format('t.%I IS NOT NULL', a.attname), ' AND ' ORDER BY k.n), "
+						  "string_agg(format('p.%I OPERATOR(%I.%s) t.%I', b.attname, s.nspname, o.oprname, a.attname), ' AND ' ORDER BY k.n), "
+						  "string_agg(format('%L, t.%I', b.attname, a.attname), ', ' ORDER BY k.n) "
+						  "FROM pg_constraint c, unnest(c.conkey, c.confkey, c.conpfeqop) WITH ORDINALITY k(a, b, o, n), pg_attribute a, pg_attribute b, "
+						  "pg_operator o, pg_namespace s WHERE c.contype = 'f' AND c.conrelid = $1 AND c.confrelid = $2 AND a.attrelid = c.conrelid "
+						  "AND a.attnum = k.a AND b.attrelid = c.confrelid AND b.attnum = k.b AND o.oid = k.o AND s.oid = o.oprnamespace "
+						  "GROUP BY c.oid, c.conname ORDER BY 1", SPI_OK_SELECT, 2, types, values, NULL);
+			for (uint64 i = 0; i < rows; i++)
+			{
+				Reference  *r = MemoryContextAlloc(context, sizeof(Reference));
+				MemoryContext old = MemoryContextSwitchTo(context);
+
+				r->name = pstrdup(ts_sql_text(i, 1));
+				r->child = writers[c]->link->target;
+				r->parent = writers[p]->link->target;
+				r->filled = pstrdup(ts_sql_text(i, 2));
+				r->match = pstrdup(ts_sql_text(i, 3));
+				r->parent_key = pstrdup(ts_sql_text(i, 4));
+				references = lappend(references, r);
+				MemoryContextSwitchTo(old);
+			}
+			ts_catalog_leave(&cat);
+		}
+	return references;
+}
+
+/* Leaves the row with this key out from now on; false if it is already. */
+static bool
+exclude(TsWriter *writer, const char *key, const Reference *r, const char *why)
+{
+	MemoryContext old;
+	TsBad	   *bad;
+	ListCell   *lc;
+
+	foreach(lc, writer->excluded)
+		if (strcmp(((TsBad *) lfirst(lc))->key, key) == 0)
+			return false;
+	old = MemoryContextSwitchTo(writer->context);
+	bad = palloc0(sizeof(TsBad));
+	bad->key = pstrdup(key);
+	bad->message = pstrdup(why);
+	bad->constraint = pstrdup(r->name);
+	writer->excluded = lappend(writer->excluded, bad);
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
+/* 'k', t.k, … of the link's key. */
+static char *
+key_arguments(const TsLink *link)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	for (int i = 0; i < link->nkeys; i++)
+	{
+		const char *name = link->columns[link->keys[i]].target_name;
+
+		appendStringInfo(&out, "%s%s, t.%s", i ? ", " : "", quote_literal_cstr(name), quote_identifier(name));
+	}
+	return out.data;
+}
+
+/* A row that refers to none waits. If it is left out already, or has no change, the row that it refers to must not go. */
+static bool
+hold_back(const Reference *r, int n, TsWriter **writers, const char *child_key, const char *parent_key)
+{
+	char	   *why = psprintf("waits for the row of %s with the key %s", ts_quote_relation(r->parent), parent_key);
+
+	for (int i = 0; i < n; i++)
+		if (writers[i]->link->target == r->child && writers[i]->link->quarantine && exclude(writers[i], child_key, r, why))
+			return true;
+	why = psprintf("is referred to by the row of %s with the key %s", ts_quote_relation(r->child), child_key);
+	for (int i = 0; i < n; i++)
+		if (writers[i]->link->target == r->parent && writers[i]->link->quarantine && exclude(writers[i], parent_key, r, why))
+			return true;
+	return false;
+}
+
+bool
+ts_quarantine_references(int n, TsWriter **writers)
+{
+	bool		more = false;
+	ListCell   *lc;
+
+	foreach(lc, read_references(n, writers))
+	{
+		const Reference *r = lfirst(lc);
+		const TsLink *link = NULL;
+
+		for (int i = 0; i < n; i++)
+			if (writers[i]->link->target == r->child)
+				link = writers[i]->link;
+		if (SPI_execute(psprintf("SELECT pg_catalog.jsonb_build_object(%s)::pg_catalog.text, pg_catalog.jsonb_build_object(%s)::pg_catalog.text "
+								 "FROM %s AS t WHERE %s AND NOT EXISTS (SELECT FROM %s AS p WHERE %s)", key_arguments(link), r->parent_key,
+								 ts_quote_relation(r->child), r->filled, ts_quote_relation(r->parent), r->match), false, 0) != SPI_OK_SELECT)
+			elog(ERROR, "could not look for rows without the one that they refer to");
+		for (uint64 i = 0; i < SPI_processed; i++)
+			more |= hold_back(r, n, writers, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
+							  SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2));
+	}
+	return more;
+}

@@ -1,0 +1,74 @@
+-- on_error => 'quarantine': what the target does not take is left out, recorded, and tried again by each push.
+SET client_min_messages = warning;
+SELECT plan(30);
+CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
+  $$ SELECT coalesce(string_agg(format('%s %s%s', link, kind, rows), ', ' ORDER BY step), '') FROM tracksync.push(name) $$;
+CREATE FUNCTION bad(l text) RETURNS text LANGUAGE sql AS
+  $$ SELECT coalesce(string_agg(format('%s %s %s', op, key, sqlstate), ', ' ORDER BY key), '') FROM tracksync.quarantine WHERE link = l $$;
+CREATE FUNCTION all_of(t text) RETURNS text LANGUAGE plpgsql AS
+  $$ DECLARE r text; BEGIN EXECUTE format('SELECT coalesce(string_agg(t::text, '' '' ORDER BY t::text), '''') FROM %s t', t) INTO r; RETURN r; END $$;
+
+CREATE TABLE s (id int PRIMARY KEY, v text, n int); CREATE TABLE t (id int PRIMARY KEY, v varchar(5) CHECK (v <> 'bad'), n int UNIQUE);
+INSERT INTO s SELECT i, 'v' || i, i FROM generate_series(1, 50) i;
+SELECT tracksync.create_link('l', 's', 'public.t', on_error => 'quarantine'), done('l');
+-- all kinds of errors, one good row among them
+UPDATE s SET v = 'bad' WHERE id = 1; UPDATE s SET v = 'much too long' WHERE id = 2; UPDATE s SET v = 'good' WHERE id = 3;
+INSERT INTO s VALUES (60, 'x', 7), (61, 'y', 61); CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not this one' USING ERRCODE = 'P0777'; END $$;
+CREATE TRIGGER refuse BEFORE DELETE ON t FOR EACH ROW WHEN (OLD.id = 5) EXECUTE FUNCTION refuse(); DELETE FROM s WHERE id IN (5, 6);
+SELECT is(done('l'), 'l delete1, l update1, l insert1', 'the good rows');
+SELECT is(bad('l'), 'UPDATE {"id": 1} 23514, UPDATE {"id": 2} 22001, DELETE {"id": 5} P0777, INSERT {"id": 60} 23505', 'and the others, with SQLSTATE');
+SELECT results_eq($$SELECT "constraint", "row" ->> 'v', attempts FROM tracksync.quarantine ORDER BY key$$,
+  $$VALUES ('t_v_check', 'bad', 1), (NULL, 'much too long', 1), (NULL, NULL, 1), ('t_n_key', 'x', 1)$$, 'constraint, row and attempts');
+SELECT is(all_of('(SELECT * FROM t WHERE id IN (1, 2, 3, 5, 6, 60, 61)) '), '(1,v1,1) (2,v2,2) (3,good,3) (5,v5,5) (61,y,61)', 'bad rows are as before');
+SELECT is((SELECT quarantined FROM tracksync.status WHERE name = 'l'), 4::bigint, 'status counts them');
+SELECT is((SELECT string_agg(kind || rows, ' ' ORDER BY step) FROM tracksync.plan('l')), 'delete1 update2 insert1', 'they are pending');
+SELECT is(done('l'), 'l delete0, l update0, l insert0', 'tried again');
+SELECT is((SELECT string_agg(attempts::text, ' ') FROM tracksync.quarantine), '2 2 2 2', 'and counted');
+-- their then net change: mended at the source, taken back there, mended at the target, deleted
+UPDATE s SET v = 'fine' WHERE id = 1; DELETE FROM s WHERE id = 2; INSERT INTO s VALUES (5, 'v5', 5); UPDATE t SET n = 100 WHERE n = 7; UPDATE s SET n = 100 WHERE id = 7;
+UPDATE s SET v = 'more' WHERE id = 10;
+SELECT lives_ok($$SELECT done('l')$$, 'mended here and there');
+SELECT is(bad('l'), '', 'none is left');
+SELECT is(all_of('s'), all_of('t'), 'equal');
+SELECT is(done('l'), '', 'in step');
+-- rows that fail only together: of two that want the same value the first one is taken
+INSERT INTO s VALUES (70, 'a', 500), (71, 'b', 500);
+SELECT done('l'); SELECT is(bad('l'), 'INSERT {"id": 71} 23505', 'two rows that cannot both be');
+UPDATE s SET n = 501 WHERE id = 71; SELECT done('l');
+SELECT is(bad('l') || all_of('s'), all_of('t'), 'until one changes');
+-- release and discard
+UPDATE s SET v = 'bad' WHERE id IN (20, 21); SELECT done('l');
+SELECT tracksync.release('l', '{"id": 20}'); SELECT is(bad('l'), 'UPDATE {"id": 21} 23514', 'a released row is off the list');
+SELECT done('l'); SELECT is(bad('l'), 'UPDATE {"id": 20} 23514, UPDATE {"id": 21} 23514', 'until it fails again');
+SELECT is(tracksync.discard('l', '{"id": 20}'), 1::bigint, 'discarded'); SELECT done('l');
+SELECT is(bad('l'), 'UPDATE {"id": 21} 23514', 'it is not tried any more');
+UPDATE s SET v = 'ok' WHERE id = 20;
+SELECT throws_like($$SELECT done('l')$$, '%update_differs%', 'the next change of the row meets the one that was given up');
+SELECT tracksync.alter_link('l', on_conflict => 'source_wins'); SELECT done('l'); SELECT is((SELECT v FROM t WHERE id = 20), 'ok', 'the source wins');
+SELECT tracksync.alter_link('l', on_conflict => 'error');
+SELECT throws_ok($$SELECT tracksync.discard('l', '{"id": 999}')$$, '42704', NULL, 'no such row');
+SELECT is(tracksync.release('l'), 1::bigint, 'all'); UPDATE s SET v = 'ok' WHERE id = 21; SELECT done('l');
+-- what is not a row's fault is an error; so is a conflict
+UPDATE t SET v = 'mine' WHERE id = 30; UPDATE s SET v = 'src' WHERE id = 30;
+SELECT throws_like($$SELECT done('l')$$, '%update_differs%', 'a conflict is no matter for quarantine');
+UPDATE t SET v = 'v30' WHERE id = 30;
+
+-- rows that a foreign key leads to a quarantined one wait with it, through several tables; in any order, and for a row that must not go
+CREATE TABLE a (id int PRIMARY KEY, v text); CREATE TABLE b (id int PRIMARY KEY, a int); CREATE TABLE c (x int, y int, b int, PRIMARY KEY (x, y));
+CREATE TABLE ta (id int PRIMARY KEY, v text CHECK (v <> 'bad')); CREATE TABLE tb (id int PRIMARY KEY, a int REFERENCES ta); CREATE TABLE tc (x int, y int, b int REFERENCES tb ON DELETE CASCADE, PRIMARY KEY (x, y), CHECK (y <> 13));
+SELECT tracksync.create_link('a', 'a', 'public.ta', on_error => 'quarantine'), tracksync.create_link('b', 'b', 'public.tb', on_error => 'quarantine'),
+  tracksync.create_link('c', 'c', 'public.tc', on_error => 'quarantine');
+SELECT tracksync.create_group('g', '{a,b,c}');
+INSERT INTO a VALUES (1, 'ok'), (2, 'bad'); INSERT INTO b VALUES (10, 1), (20, 2); INSERT INTO c VALUES (1, 1, 10), (2, 1, 20);
+SELECT is(done('g'), 'a insert1, b insert1, c insert1', 'the family of the good row');
+SELECT is(bad('a') || '; ' || bad('b') || '; ' || bad('c'), 'INSERT {"id": 2} 23514; INSERT {"id": 20} 23503; INSERT {"x": 2, "y": 1} 23503', 'the family of the bad one waits');
+UPDATE a SET v = 'mended' WHERE id = 2;
+SELECT lives_ok($$SELECT done('g')$$, 'it comes');
+SELECT ok(all_of('a') = all_of('ta') AND all_of('b') = all_of('tb') AND all_of('c') = all_of('tc') AND bad('a') || bad('b') || bad('c') = '', 'all of it');
+-- a child that does not take its new parent keeps the former one, which must not go
+INSERT INTO b VALUES (30, 1); UPDATE c SET b = 30, y = 13 WHERE x = 1; DELETE FROM b WHERE id = 10; UPDATE a SET v = 'changed' WHERE id = 1;
+SELECT lives_ok($$SELECT done('g')$$, 'a row that must not go');
+SELECT is(all_of('tb') || ' ' || (SELECT v FROM ta WHERE id = 1), '(10,1) (20,2) (30,1) changed', 'stays, and the rest goes on') WHERE (SELECT count(*) FROM tc WHERE x = 1 AND y = 1) = 1;
+DELETE FROM c WHERE x = 1; SELECT done('g'); 
+SELECT ok(all_of('a') = all_of('ta') AND all_of('b') = all_of('tb') AND all_of('c') = all_of('tc'), 'equal in the end');
+SELECT * FROM finish();
