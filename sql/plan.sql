@@ -24,6 +24,15 @@ CREATE FUNCTION tracksync.push(name text, expect text = NULL, dry_run boolean = 
 COMMENT ON FUNCTION tracksync.push(text, text, boolean) IS
 'brings the target up to date, all or nothing, and returns the steps as done. expect: the fingerprint of the plan reviewed. dry_run: executes everything, then rolls it back';
 
+CREATE FUNCTION tracksync.add_step(name text, priority int, fn regprocedure) RETURNS void
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_add_step';
+COMMENT ON FUNCTION tracksync.add_step(text, int, regprocedure) IS
+'has each push of a link or group call a function (link text, push_id bigint) at its place among the steps, in the push''s transaction, as the links'' owner';
+
+CREATE FUNCTION tracksync.drop_step(name text, fn regprocedure) RETURNS void
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_drop_step';
+COMMENT ON FUNCTION tracksync.drop_step(text, regprocedure) IS 'ends that';
+
 CREATE FUNCTION tracksync.release(name text, key jsonb = NULL) RETURNS bigint
   LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_release';
 COMMENT ON FUNCTION tracksync.release(text, jsonb) IS

@@ -93,6 +93,14 @@ CREATE TABLE tracksync.group_member (
 COMMENT ON TABLE tracksync.link_group IS 'named sets of links that are pushed together';
 COMMENT ON TABLE tracksync.group_member IS 'the links of each group';
 
+CREATE TABLE tracksync.user_step (
+  name      text NOT NULL,                    -- of a link or a group
+  fn        regprocedure NOT NULL,
+  priority  int NOT NULL,
+  PRIMARY KEY (name, fn)
+);
+COMMENT ON TABLE tracksync.user_step IS 'functions that run at a place of their own in each push';
+
 CREATE TABLE tracksync.push_record (
   id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   link      text NOT NULL,
@@ -150,6 +158,7 @@ SELECT pg_extension_config_dump('tracksync.link', '');
 SELECT pg_extension_config_dump('tracksync.merge_rule', '');
 SELECT pg_extension_config_dump('tracksync.link_group', '');
 SELECT pg_extension_config_dump('tracksync.group_member', '');
+SELECT pg_extension_config_dump('tracksync.user_step', '');
 SELECT pg_extension_config_dump('tracksync.push_record', '');
 SELECT pg_extension_config_dump('tracksync.push_record_id_seq', '');
 SELECT pg_extension_config_dump('tracksync.quarantine_record', '');

@@ -1,4 +1,4 @@
-/* group.c: SQL functions create_group, group_add, group_remove, drop_group. */
+/* group.c: SQL functions create_group, group_add, group_remove, drop_group, add_step, drop_step. */
 #include "postgres.h"
 
 #include "fmgr.h"
@@ -6,11 +6,14 @@
 #include "api/args.h"
 #include "base/srf.h"
 #include "link/group.h"
+#include "link/step.h"
 
 PG_FUNCTION_INFO_V1(tracksync_create_group);
 PG_FUNCTION_INFO_V1(tracksync_group_add);
 PG_FUNCTION_INFO_V1(tracksync_group_remove);
 PG_FUNCTION_INFO_V1(tracksync_drop_group);
+PG_FUNCTION_INFO_V1(tracksync_add_step);
+PG_FUNCTION_INFO_V1(tracksync_drop_step);
 
 Datum
 tracksync_create_group(PG_FUNCTION_ARGS)
@@ -44,5 +47,26 @@ tracksync_drop_group(PG_FUNCTION_ARGS)
 {
 	ts_need_arg(fcinfo, 0, "name");
 	ts_group_drop(ts_text_arg(fcinfo, 0));
+	PG_RETURN_VOID();
+}
+
+/* add_step(name, priority, fn) */
+Datum
+tracksync_add_step(PG_FUNCTION_ARGS)
+{
+	ts_need_arg(fcinfo, 0, "name");
+	ts_need_arg(fcinfo, 1, "priority");
+	ts_need_arg(fcinfo, 2, "fn");
+	ts_step_add(ts_text_arg(fcinfo, 0), PG_GETARG_INT32(1), PG_GETARG_OID(2));
+	PG_RETURN_VOID();
+}
+
+/* drop_step(name, fn) */
+Datum
+tracksync_drop_step(PG_FUNCTION_ARGS)
+{
+	ts_need_arg(fcinfo, 0, "name");
+	ts_need_arg(fcinfo, 1, "fn");
+	ts_step_drop(ts_text_arg(fcinfo, 0), PG_GETARG_OID(1));
 	PG_RETURN_VOID();
 }

@@ -45,9 +45,21 @@ build(TsOpening *opening, int flags)
 
 		error_context_stack = &callback;
 		plans[i] = ts_plan_build(opened->link, opened->source, opened->target, opening->snapshot, flags);
+		ts_plan_add_user_steps(plans[i], opened->link->name);
 		error_context_stack = callback.previous;
 	}
+	if (opening->group && opening->n > 0)
+		ts_plan_add_user_steps(plans[0], opening->name);
 	return ts_merge_plans(opening->n, plans);
+}
+
+/* A user's step of a group belongs to none of its links. */
+static void
+put_place(const TsStep *step, const TsLink *link, Datum *values, bool *nulls)
+{
+	values[3] = CStringGetTextDatum(step->owner ? step->owner : link->name);
+	nulls[4] = step->owner != NULL && strcmp(step->owner, link->name) != 0;
+	values[4] = CStringGetTextDatum(ts_link_target(link));
 }
 
 Datum
@@ -71,8 +83,7 @@ tracksync_plan(PG_FUNCTION_ARGS)
 		values[0] = Int32GetDatum(i + 1);
 		values[1] = Int32GetDatum(step->priority);
 		values[2] = CStringGetTextDatum(step->kind);
-		values[3] = CStringGetTextDatum(link->name);
-		values[4] = CStringGetTextDatum(ts_link_target(link));
+		put_place(step, link, values, nulls);
 		values[5] = Int64GetDatum(step->rows);
 		values[6] = BoolGetDatum(step->destructive);
 		values[7] = CStringGetTextDatum(step->description);
@@ -246,8 +257,7 @@ put_done(TsResult *result, const TsPushed *pushed)
 		values[0] = Int32GetDatum(i + 1);
 		values[1] = Int32GetDatum(step->priority);
 		values[2] = CStringGetTextDatum(step->kind);
-		values[3] = CStringGetTextDatum(link->name);
-		values[4] = CStringGetTextDatum(ts_link_target(link));
+		put_place(step, link, values, nulls);
 		values[5] = Int64GetDatum(done->rows);
 		values[6] = IntervalPGetDatum(elapsed);
 		values[7] = CStringGetTextDatum(step->description);

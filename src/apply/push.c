@@ -20,10 +20,6 @@
 #include "apply/push.h"
 #include "apply/quarantine.h"
 #include "base/catalog.h"
-#include "base/sequence.h"
-#include "link/mapping.h"
-#include "log/shape.h"
-#include "log/survivor.h"
 
 /* One attempt at a link. */
 typedef struct LinkRun
@@ -96,6 +92,25 @@ is_data_step(const TsStep *step)
 	return false;
 }
 
+/* Calls the user's function, at the i-th step. */
+static void
+run_user_step(Run *run, int i)
+{
+	static const Oid types[] = {TEXTOID, INT8OID};
+	const TsStep *step = ts_merged_step(run->pushed->merged, i);
+	Datum		values[] = {CStringGetTextDatum(step->owner), Int64GetDatum(run->pushed->id)};
+	TimestampTz started = GetCurrentTimestamp();
+
+	run->at = &run->links[run->pushed->merged->steps[i].plan];
+	run->at->writer->step = step->function;
+	run->at->writer->first_key = NULL;
+	run->at->writer->number = i + 1;
+	if (SPI_execute_with_args(psprintf("SELECT %s($1, $2)", step->function), 2, (Oid *) types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not run %s", step->function);
+	run->at->writer->step = NULL;
+	run->pushed->done[i].microseconds = Max(GetCurrentTimestamp() - started, 1);
+}
+
 /* Creates and alters the targets. */
 static void
 run_schema_steps(Run *run)
@@ -109,7 +124,9 @@ run_schema_steps(Run *run)
 
 		run->pushed->done[i].rows = step->rows;
 		run->pushed->done[i].microseconds = 0;
-		if (step->before == NULL && step->priority != TS_PRIORITY_CREATE_TABLE)
+		if (step->function != NULL && step->priority < TS_PRIORITY_DELETE)
+			run_user_step(run, i);
+		if (step->function != NULL || (step->before == NULL && step->priority != TS_PRIORITY_CREATE_TABLE))
 			continue;
 		run->at = &run->links[merged->steps[i].plan];
 		run->at->writer->step = step->kind;
@@ -137,7 +154,9 @@ run_data_steps(Run *run)
 		const TsStep *step = ts_merged_step(merged, i);
 		TimestampTz started = GetCurrentTimestamp();
 
-		if (!is_data_step(step))
+		if (step->function != NULL && step->priority >= TS_PRIORITY_DELETE && step->priority < TS_PRIORITY_SEQUENCE)
+			run_user_step(run, i);
+		if (step->function != NULL || !is_data_step(step))
 			continue;
 		run->at = &run->links[merged->steps[i].plan];
 		run->at->writer->number = i + 1;
@@ -211,6 +230,9 @@ run_steps(Run *run)
 	for (int i = 0; i < run->n; i++)
 		run->links[i].target->ops->reset(run->links[i].target);
 	finish_schema_steps(run);
+	for (int i = 0; i < run->pushed->merged->nsteps; i++)
+		if (ts_merged_step(run->pushed->merged, i)->function != NULL && ts_merged_step(run->pushed->merged, i)->priority >= TS_PRIORITY_SEQUENCE)
+			run_user_step(run, i);
 }
 
 /* Can it be a row's fault? Not a cancel, a time-out, a lost lock or a full disk. */
@@ -348,6 +370,7 @@ ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run
 
 	pushed->merged = merged;
 	pushed->group = group;
+	pushed->id = ts_push_next_id();
 	pushed->done = palloc0(sizeof(TsDone) * (merged->nsteps + 1));
 	run.links = palloc0(sizeof(LinkRun) * (run.n + 1));
 	prepare(&run, sources);
@@ -387,92 +410,4 @@ ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run
 		pushed->bad[i] = run.links[i].writer->bad;
 	pushed->microseconds = GetCurrentTimestamp() - started;
 	return pushed;
-}
-
-static int64
-rows_of(const TsPushed *pushed, int plan, TsPriority priority)
-{
-	int64		rows = 0;
-
-	for (int i = 0; i < pushed->merged->nsteps; i++)
-		if (pushed->merged->steps[i].plan == plan && ts_merged_step(pushed->merged, i)->priority == priority)
-			rows += pushed->done[i].rows;
-	return rows;
-}
-
-static void
-write_position(const TsPushed *pushed, const TsPlan *plan, int64 rows)
-{
-	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, OIDOID, INT8OID, INT8OID, INT4OID, INT2ARRAYOID,
-	TEXTARRAYOID, INT2ARRAYOID, BOOLOID};
-	Datum		values[14];
-
-	values[0] = CStringGetTextDatum(plan->link->name);
-	values[1] = CStringGetTextDatum(plan->position);
-	values[2] = CStringGetTextDatum(psprintf(UINT64_FORMAT, plan->own_seq ? ts_own_txid() : 0));
-	values[3] = Int64GetDatum(plan->own_seq);
-	values[4] = CStringGetTextDatum(plan->storage);
-	values[5] = CStringGetTextDatum(ts_system_identity());
-	values[6] = ObjectIdGetDatum(plan->link->target);
-	values[7] = Int64GetDatum(rows);
-	values[8] = Int64GetDatum(pushed->microseconds);
-	values[9] = Int32GetDatum(ts_shape_of(plan->link->source));
-	values[10] = ts_link_column_arrays(plan->link, &values[11], &values[12]);
-	values[13] = BoolGetDatum(plan->link->policy == TS_SCHEMA_APPLY);
-	ts_sql("UPDATE tracksync.link SET state = 'active', position = $2::pg_snapshot, own_txid = nullif($3, '0')::xid8, own_seq = $4, "
-		   "storage = $5, system_identity = $6, target = $7, create_target = false, last_push = clock_timestamp(), last_rows = $8, "
-		   "last_elapsed = $9 * interval '1 microsecond', shape = $10, source_attnums = $11, target_columns = $12, target_attnums = $13, "
-		   "followed = CASE WHEN $14 THEN $10 ELSE followed END WHERE name = $1", SPI_OK_UPDATE, 14, types, values, NULL);
-}
-
-static void
-record_link(const TsPushed *pushed, int i, bool dry_run)
-{
-	static const Oid types[] = {TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID};
-	const TsPlan *plan = pushed->merged->plans[i];
-	Datum		values[6];
-	int64		deletes = rows_of(pushed, i, TS_PRIORITY_DELETE),
-				updates = rows_of(pushed, i, TS_PRIORITY_UPDATE),
-				inserts = rows_of(pushed, i, TS_PRIORITY_INSERT);
-
-	values[0] = CStringGetTextDatum(plan->link->name);
-	values[1] = Int64GetDatum(pushed->microseconds);
-	values[2] = Int64GetDatum(deletes);
-	values[3] = Int64GetDatum(updates);
-	values[4] = Int64GetDatum(inserts);
-	values[5] = CStringGetTextDatum(dry_run ? "dry run" : "done");
-	ts_sql("INSERT INTO tracksync.push_record (link, started, elapsed, deletes, updates, inserts, outcome) "
-		   "SELECT $1, clock_timestamp() - $2 * interval '1 microsecond', $2 * interval '1 microsecond', $3, $4, $5, $6",
-		   SPI_OK_INSERT, 6, types, values, NULL);
-	if (dry_run)
-		return;
-	write_position(pushed, plan, deletes + updates + inserts);
-	ts_quarantine_record(plan->link, pushed->bad[i]);
-	/* the crash that emptied an unlogged source is mended */
-	ts_survivors_note(plan->link->source);
-}
-
-void
-ts_push_record(const TsPushed *pushed, bool dry_run)
-{
-	TsCatalog	cat;
-
-	ts_catalog_enter(&cat);
-	for (int i = 0; i < pushed->merged->nplans; i++)
-		record_link(pushed, i, dry_run);
-	ts_catalog_leave(&cat);
-}
-
-void
-ts_push_sequences(const TsPushed *pushed)
-{
-	for (int i = 0; i < pushed->merged->nsteps; i++)
-	{
-		const TsStep *step = ts_merged_step(pushed->merged, i);
-
-		if (step->priority != TS_PRIORITY_SEQUENCE)
-			continue;
-		/* checks once more: a sequence never goes back */
-		ts_sequence_advance(step->sequence, step->value);
-	}
 }

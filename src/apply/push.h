@@ -15,6 +15,7 @@ typedef struct TsDone
 typedef struct TsPushed
 {
 	TsMerged   *merged;
+	int64		id;				/* in push_record */
 	const char *group;			/* NULL: a single link */
 	TsDone	   *done;			/* per merged step */
 	List	  **bad;			/* per plan: rows that were left out */
@@ -27,6 +28,9 @@ typedef struct TsPushed
  * and names link, step, table and key.
  */
 extern TsPushed *ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run);
+
+/* A number for push_record: of the push, which is that of its first link, and of each further link. */
+extern int64 ts_push_next_id(void);
 
 /* Writes the new positions and the history; to be called after ts_push_run, as the extension's owner takes over. */
 extern void ts_push_record(const TsPushed *pushed, bool dry_run);

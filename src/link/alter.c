@@ -14,6 +14,7 @@
 #include "link/create.h"
 #include "link/mapping.h"
 #include "link/options.h"
+#include "link/step.h"
 #include "log/shape.h"
 
 static void
@@ -214,6 +215,7 @@ ts_link_drop(const char *name)
 	ts_sql("DELETE FROM tracksync.link WHERE name = $1", SPI_OK_DELETE, 1, types, values, NULL);
 	ts_sql("DELETE FROM tracksync.group_member WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
 	ts_sql("DELETE FROM tracksync.merge_rule WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
+	ts_steps_forget(name);
 	ts_sql("DELETE FROM tracksync.quarantine_record WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
 	/* its history goes with it: the next link of that name may be somebody else's */
 	ts_sql("DELETE FROM tracksync.push_record WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);

@@ -9,6 +9,7 @@
 #include "base/catalog.h"
 #include "link/group.h"
 #include "link/link.h"
+#include "link/step.h"
 
 List *
 ts_group_links(const char *name, bool *group)
@@ -175,5 +176,12 @@ ts_group_drop(const char *name)
 	ts_catalog_enter(&cat);
 	ts_sql("DELETE FROM tracksync.group_member WHERE group_name = $1", SPI_OK_DELETE, 1, types, values, NULL);
 	ts_sql("DELETE FROM tracksync.link_group WHERE name = $1", SPI_OK_DELETE, 1, types, values, NULL);
+	ts_steps_forget(name);
 	ts_catalog_leave(&cat);
+}
+
+void
+ts_group_check_owner(const char *name)
+{
+	(void) lock_group(name);
 }

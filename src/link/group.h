@@ -15,6 +15,8 @@ extern void ts_group_create(const char *name, List *links);
 extern void ts_group_add(const char *name, const char *link);
 extern void ts_group_remove(const char *name, const char *link);
 extern void ts_group_drop(const char *name);
+/* 42501 if the caller is not a member of the group's owner. */
+extern void ts_group_check_owner(const char *name);
 
 /* 42710 if a link or group has the name. From here on nobody else makes one, until the transaction ends. */
 extern void ts_name_reserve(const char *name);

@@ -13,6 +13,7 @@
 #include "base/quote.h"
 #include "base/sequence.h"
 #include "link/cast.h"
+#include "link/step.h"
 #include "netchange/scan.h"
 #include "plan/fingerprint.h"
 #include "plan/plan.h"
@@ -378,6 +379,28 @@ ts_plan_build(TsLink *link, Relation source, Relation target, Snapshot snapshot,
 	take_position(plan, &pending);
 	add_sequence_steps(&p);
 	return plan;
+}
+
+void
+ts_plan_add_user_steps(TsPlan *plan, const char *name)
+{
+	List	   *steps = ts_steps_of(name);
+	ListCell   *lc;
+
+	plan->steps = repalloc(plan->steps, sizeof(TsStep) * (plan->nsteps + list_length(steps) + 1));
+	foreach(lc, steps)
+	{
+		const TsUserStep *user = lfirst(lc);
+		TsStep	   *step;
+
+		memset(&plan->steps[plan->nsteps], 0, sizeof(TsStep));
+		step = add_step(plan, (TsPriority) user->priority, "user");
+		step->function = user->function;
+		step->owner = user->name;
+		step->description = psprintf("run %s", user->function);
+		step->sql = psprintf("SELECT %s(%s, push_id)", user->function, quote_literal_cstr(name));
+		ts_fingerprint_text(plan->fingerprint, psprintf("%d %s", user->priority, step->sql));
+	}
 }
 
 void

@@ -21,6 +21,8 @@ typedef struct TsStep
 	const char *after;			/* and afterwards; NULL = nothing */
 	TsChangeOp	op;				/* of the data steps */
 	TsStore    *store;			/* their rows, if they are kept */
+	const char *function;		/* of a user's step: qualified name; NULL = none */
+	const char *owner;			/* the link or group that it belongs to */
 	Oid			sequence;		/* of a sequence step, */
 	int64		value;			/* and how far it must go */
 } TsStep;
@@ -48,6 +50,8 @@ typedef struct TsPlan
  */
 extern TsPlan *ts_plan_build(TsLink *link, Relation source, Relation target, Snapshot snapshot, int flags);
 extern void ts_plan_end(TsPlan *plan);
+/* Adds the users' steps of a link or group. */
+extern void ts_plan_add_user_steps(TsPlan *plan, const char *name);
 
 /* 128 bits as 32 hexadecimal digits. */
 extern char *ts_plan_fingerprint(const TsPlan *plan);
