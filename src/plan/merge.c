@@ -112,10 +112,13 @@ ts_merge_plans(int n, TsPlan **plans)
 		for (int s = 0; s < plans[i]->nsteps; s++)
 		{
 			Placed	   *p = &placed[merged->nsteps++];
+			const char *owner = plans[i]->steps[s].owner;
 
 			p->at = (TsMergedStep) {i, s};
 			p->priority = plans[i]->steps[s].priority;
 			p->rank = p->priority == TS_PRIORITY_DELETE ? -rank[i] : rank[i];
+			if (owner != NULL && strcmp(owner, plans[i]->link->name) != 0)
+				p->rank = n;	/* a step of the group follows those of its links */
 		}
 	qsort(placed, nsteps, sizeof(Placed), compare);
 	merged->steps = palloc(sizeof(TsMergedStep) * (nsteps + 1));

@@ -1,6 +1,6 @@
 -- Steps of the users' own.
 SET client_min_messages = warning;
-SELECT plan(20);
+SELECT plan(21);
 CREATE FUNCTION planned(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(format('%s %s%s', priority, kind, CASE kind WHEN 'user' THEN ' ' || link ELSE rows::text END), ', ' ORDER BY step), '') FROM tracksync.plan(name) $$;
 CREATE FUNCTION done(name text) RETURNS bigint LANGUAGE sql AS $$ SELECT count(*) FROM tracksync.push(name) $$;
@@ -38,6 +38,10 @@ SELECT tracksync.create_group('g', '{l}'); TRUNCATE said;
 SELECT tracksync.add_step('g', 70, 'refresh(text, bigint)');
 SELECT is(planned('g'), '5 user l, 25 user l, 30 insert1, 45 user l, 70 user g', 'steps of the links and of the group');
 SELECT done('g'); SELECT is((SELECT string_agg(link, ' ' ORDER BY link) FROM said WHERE what = 'after'), 'g l', 'each is told its name');
+CREATE TABLE s2 (LIKE s INCLUDING ALL); CREATE TABLE t2 (LIKE s INCLUDING ALL); INSERT INTO s2 VALUES (1, 'a');
+SELECT tracksync.create_link('m', 's2', 'public.t2'), tracksync.group_add('g', 'm'), tracksync.add_step('g', 30, 'amid(text, bigint)'), tracksync.add_step('m', 30, 'amid(text, bigint)');
+SELECT is((SELECT string_agg(kind || ' ' || link, ', ' ORDER BY step) FROM tracksync.plan('g') WHERE priority = 30), 'insert m, user m, user g', 'a step of the group follows those of its links');
+SELECT tracksync.drop_step('g', 'amid(text, bigint)'), tracksync.drop_step('m', 'amid(text, bigint)');
 -- errors
 SELECT throws_ok($$SELECT tracksync.add_step('l', 50, 'wrong(text)')$$, '22023', NULL, 'other arguments');
 SELECT throws_ok($$SELECT tracksync.add_step('l', -1, 'fails(text, bigint)')$$, '22023', NULL, 'a negative priority');
