@@ -272,10 +272,12 @@ ts_writer_step(TsWriter *writer, const TsStep *step)
 		} while (more && batch.n < limit && size < TS_BATCH_BYTES && row.park == TS_PARK_NOT &&
 				 batch.rows[0].park == TS_PARK_NOT && memcmp(row.mask, batch.mask, writer->link->ncolumns) == 0);
 		if (writer->probing && batch.rows[0].park == TS_PARK_NOT)
-			ts_quarantine_filter(writer, &batch);
-		if (batch.n > 0)
+			total += ts_quarantine_write(writer, &batch);
+		else
+		{
 			ts_batch_write(writer, &batch);
-		total += batch.n > 0 && batch.rows[0].park == TS_PARK_IN ? 0 : batch.n;
+			total += batch.rows[0].park == TS_PARK_IN ? 0 : batch.n;
+		}
 		if (!more)
 			break;
 		/* the first row of the next batch outlives this one's memory */

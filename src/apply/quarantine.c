@@ -28,52 +28,84 @@ is_about_rows(int sqlstate)
 	return false;
 }
 
-/* Some rows of the batch, as a batch. */
+/* What a trial must put back. */
+typedef struct Before
+{
+	MemoryContext context;
+	ResourceOwner owner;
+	TsConflicts conflicts;
+	List	   *kept;
+} Before;
+
+/* A run of rows of the batch that the target takes in one go. */
+typedef struct Piece
+{
+	int			low;
+	int			high;
+} Piece;
+
+/* The rows low … high - 1 of the batch, as a batch. */
 static TsBatch
-part_of(const TsBatch *batch, int n, const int *chosen)
+part_of(const TsBatch *batch, int low, int high)
 {
 	TsBatch		part = *batch;
 
-	part.n = n;
+	part.n = high - low;
 	part.found = NULL;
-	part.rows = palloc(sizeof(TsChange) * (n + 1));
-	for (int i = 0; i < n; i++)
-		part.rows[i] = batch->rows[chosen[i]];
+	part.rows = batch->rows + low;
 	return part;
 }
 
-/* Does the target take these rows? NULL if it does. Nothing is left of the trial. */
-static ErrorData *
-try_rows(TsWriter *writer, const TsBatch *batch, int n, const int *chosen)
+static Before
+begin_trial(const TsWriter *writer)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	TsConflicts conflicts = writer->conflicts;
-	List	   *kept = writer->kept;
-	TsBatch		part = part_of(batch, n, chosen);
-	ErrorData  *volatile error = NULL;
+	Before		before = {CurrentMemoryContext, CurrentResourceOwner, writer->conflicts, writer->kept};
 
-	conflicts.listed = list_copy(conflicts.listed);
+	before.conflicts.listed = list_copy(before.conflicts.listed);
+	before.kept = list_copy(before.kept);
 	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
+	MemoryContextSwitchTo(before.context);
+	return before;
+}
+
+static void
+undo_trial(TsWriter *writer, const Before *before)
+{
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(before->context);
+	CurrentResourceOwner = before->owner;
+	writer->conflicts = before->conflicts;
+	writer->kept = before->kept;
+}
+
+/* Does the target take these rows? NULL if it does: then they are written. */
+static ErrorData *
+try_rows(TsWriter *writer, const TsBatch *batch, int low, int high)
+{
+	TsBatch		part = part_of(batch, low, high);
+	ErrorData  *volatile error = NULL;
+	Before		before = begin_trial(writer);
+
 	PG_TRY();
 	{
-		writer->target->ops->probe(writer->target);
 		ts_batch_write(writer, &part);
 	}
 	PG_CATCH();
 	{
-		MemoryContextSwitchTo(context);
+		MemoryContextSwitchTo(before.context);
 		error = CopyErrorData();
 		FlushErrorState();
 	}
 	PG_END_TRY();
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	writer->conflicts = conflicts;
-	writer->kept = kept;
-	if (error != NULL && !is_about_rows(error->sqlerrcode))
+	if (error == NULL)
+	{
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(before.context);
+		CurrentResourceOwner = before.owner;
+		return NULL;
+	}
+	undo_trial(writer, &before);
+	if (!is_about_rows(error->sqlerrcode))
 		ReThrowError(error);
 	return error;
 }
@@ -105,26 +137,26 @@ note_bad(TsWriter *writer, const TsBatch *batch, int i, const ErrorData *error)
 	MemoryContextSwitchTo(old);
 }
 
-/*
- * Adds to the rows taken so far those of low … high - 1 that go together with them. All are tried at once; if they fail, a half at a time.
- */
-static void
-take(TsWriter *writer, const TsBatch *batch, int low, int high, int *ntaken, int *taken)
+/* Finds the pieces of the rows low … high - 1 that the target takes: all of them, or what it takes of each half. */
+static List *
+find_pieces(TsWriter *writer, const TsBatch *batch, int low, int high, List *pieces)
 {
-	ErrorData  *error;
+	ErrorData  *error = try_rows(writer, batch, low, high);
 
-	for (int i = low; i < high; i++)
-		taken[*ntaken + i - low] = i;
-	error = try_rows(writer, batch, *ntaken + high - low, taken);
 	if (error == NULL)
-		*ntaken += high - low;
-	else if (high - low == 1)
-		note_bad(writer, batch, low, error);
-	else
 	{
-		take(writer, batch, low, (low + high) / 2, ntaken, taken);
-		take(writer, batch, (low + high) / 2, high, ntaken, taken);
+		Piece	   *piece = palloc(sizeof(Piece));
+
+		*piece = (Piece) {low, high};
+		return lappend(pieces, piece);
 	}
+	if (high - low == 1)
+	{
+		note_bad(writer, batch, low, error);
+		return pieces;
+	}
+	pieces = find_pieces(writer, batch, low, (low + high) / 2, pieces);
+	return find_pieces(writer, batch, (low + high) / 2, high, pieces);
 }
 
 static const TsBad *
@@ -142,7 +174,6 @@ find_excluded(const TsWriter *writer, const char *key)
 static void
 leave_out(TsWriter *writer, TsBatch *batch)
 {
-	int		   *left = palloc(sizeof(int) * (batch->n + 1));
 	int			n = 0;
 
 	for (int i = 0; i < batch->n; i++)
@@ -152,7 +183,7 @@ leave_out(TsWriter *writer, TsBatch *batch)
 
 		if (why == NULL)
 		{
-			left[n++] = i;
+			batch->rows[n++] = batch->rows[i];
 			continue;
 		}
 		error.sqlerrcode = ERRCODE_FOREIGN_KEY_VIOLATION;
@@ -160,22 +191,36 @@ leave_out(TsWriter *writer, TsBatch *batch)
 		error.constraint_name = why->constraint;
 		note_bad(writer, batch, i, &error);
 	}
-	*batch = part_of(batch, n, left);
+	batch->n = n;
 }
 
-void
-ts_quarantine_filter(TsWriter *writer, TsBatch *batch)
+int
+ts_quarantine_write(TsWriter *writer, TsBatch *batch)
 {
-	int		   *taken = palloc(sizeof(int) * (batch->n + 1));
-	int			n = 0;
+	List	   *pieces;
+	ListCell   *lc;
+	Before		before;
+	int			written = 0;
 
 	if (writer->excluded != NIL)
 		leave_out(writer, batch);
 	if (batch->n == 0)
-		return;
-	take(writer, batch, 0, batch->n, &n, taken);
-	if (n < batch->n)
-		*batch = part_of(batch, n, taken);
+		return 0;
+	/* what is tried leaves no events of triggers behind: they have a level of their own, which goes with the subtransaction */
+	before = begin_trial(writer);
+	writer->target->ops->probe(writer->target);
+	pieces = find_pieces(writer, batch, 0, batch->n, NIL);
+	undo_trial(writer, &before);
+	/* the same once more, in the same order, and to stay */
+	foreach(lc, pieces)
+	{
+		const Piece *piece = lfirst(lc);
+		TsBatch		part = part_of(batch, piece->low, piece->high);
+
+		ts_batch_write(writer, &part);
+		written += part.n;
+	}
+	return written;
 }
 
 void

@@ -21,8 +21,8 @@ typedef struct TsBad
 	char	   *constraint;		/* NULL = none */
 } TsBad;
 
-/* Takes the rows out of the batch that the target does not take. */
-extern void ts_quarantine_filter(TsWriter *writer, TsBatch *batch);
+/* Writes those rows of the batch that the target takes; returns their number. */
+extern int	ts_quarantine_write(TsWriter *writer, TsBatch *batch);
 /*
  * All rows are written; now foreign keys would be checked. Rows that refer to none, and those whose going they would not survive, wait:
  * they are added to the writers' excluded rows. True if there are any that were not: then everything has to be done once more.
