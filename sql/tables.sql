@@ -135,6 +135,7 @@ CREATE TABLE tracksync.quarantine_record (
   message          text NOT NULL,
   constraint_name  text,
   row_values       jsonb,                     -- what was to be written
+  image            jsonb,                     -- the target's row when it was left out, the link's columns; NULL: there was none
   since            timestamptz NOT NULL DEFAULT clock_timestamp(),
   tried            timestamptz NOT NULL DEFAULT clock_timestamp(),
   attempts         int NOT NULL DEFAULT 1,

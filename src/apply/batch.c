@@ -15,6 +15,8 @@
 #include "utils/memutils.h"
 
 #include "apply/arrays.h"
+#include "apply/images.h"
+#include "apply/policy.h"
 #include "apply/quarantine.h"
 #include "apply/settle.h"
 #include "base/catalog.h"
@@ -185,6 +187,7 @@ park(TsWriter *writer, TsBatch *batch, const int *all)
 	if (writer->parked == NULL)
 	{
 		ts_settle_moved(writer, batch, 1, all);
+		ts_policy_write(writer);
 		return false;
 	}
 	col = &writer->link->columns[column];
@@ -271,7 +274,11 @@ ts_writer_step(TsWriter *writer, const TsStep *step)
 			more = ts_store_next(step->store, &row, &bytes);
 		} while (more && batch.n < limit && size < TS_BATCH_BYTES && row.park == TS_PARK_NOT &&
 				 batch.rows[0].park == TS_PARK_NOT && memcmp(row.mask, batch.mask, writer->link->ncolumns) == 0);
-		if (writer->probing && batch.rows[0].park == TS_PARK_NOT)
+		if (writer->disputed != NIL)
+			ts_images_settle(writer, &batch);
+		if (batch.n == 0)
+			;					/* all settled */
+		else if (writer->probing && batch.rows[0].park == TS_PARK_NOT)
 			total += ts_quarantine_write(writer, &batch);
 		else
 		{
@@ -287,6 +294,8 @@ ts_writer_step(TsWriter *writer, const TsStep *step)
 		MemoryContextDelete(writer->batch_context);
 		writer->batch_context = next;
 	}
+	if (writer->kept != NIL)
+		elog(ERROR, "rows that a policy decided were not written");
 	writer->step = NULL;
 	writer->first_key = writer->last_key = NULL;
 	MemoryContextSwitchTo(old);

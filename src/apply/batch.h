@@ -30,6 +30,8 @@ typedef struct TsWriter
 	bool		probing;		/* rows that the target does not take are looked for, batch by batch, and left out */
 	List	   *bad;			/* TsBad: those found */
 	List	   *excluded;		/* TsBad: left out before they are tried */
+	bool		deciding;		/* a policy is at work: what fails is not the target's row */
+	List	   *disputed;		/* rows in quarantine that somebody else wrote to meanwhile: see images.h */
 	List	   *kept;			/* rows that a policy made, JSON text, to be written when the batch is settled */
 	char	   *merge;			/* the query of policy 'merge'; NULL = not built yet */
 	bool		altering;		/* a schema step was begun */

@@ -89,11 +89,13 @@ rule_of(const TsLink *link, AttrNumber attnum)
 	return rule;
 }
 
-/* One column of a row that is JSON, with its type. */
+/* One column of a row that is JSON, as its base type: no operator or check that somebody made for a domain has a say. */
 static char *
-typed(const TsLink *link, const char *row, const TsColumn *col)
+typed(const char *row, const TsColumn *col)
 {
-	return psprintf("(pg_catalog.jsonb_populate_record(NULL::%s, %s)).%s", ts_link_target(link), row, quote_identifier(col->target_name));
+	const char *name = quote_identifier(col->target_name);
+
+	return psprintf("(SELECT q.%s FROM pg_catalog.jsonb_to_record(%s) AS q(%s %s))", name, row, name, ts_quote_type(col->target_base, -1));
 }
 
 /* What becomes of a column that both sides changed, as JSON; SQL. */
@@ -101,9 +103,9 @@ static char *
 clash(const TsLink *link, const TsColumn *col, const char *key)
 {
 	const char *rule = rule_of(link, col->attnum);
-	char	   *o = typed(link, "x.o", col),
-			   *s = typed(link, "x.s", col),
-			   *t = typed(link, "x.t", col);
+	char	   *o = typed("x.o", col),
+			   *s = typed("x.s", col),
+			   *t = typed("x.t", col);
 
 	if (rule == NULL)
 		return pstrdup("NULL");
@@ -112,7 +114,8 @@ clash(const TsLink *link, const TsColumn *col, const char *key)
 	if (strcmp(rule, "target") == 0)
 		return psprintf("pg_catalog.jsonb_object_field(x.t, %s)", key);
 	if (strcmp(rule, "add") == 0)
-		return psprintf("coalesce(pg_catalog.to_jsonb(%s + CASE WHEN pg_catalog.jsonb_exists(x.o, %s) THEN %s - %s ELSE %s END), 'null')", t, key, s, o, s);
+		return psprintf("coalesce(pg_catalog.to_jsonb(%s OPERATOR(pg_catalog.+) CASE WHEN %s IS NULL THEN %s ELSE %s OPERATOR(pg_catalog.-) %s END), 'null')",
+						t, o, s, s, o);
 	return psprintf("coalesce(pg_catalog.to_jsonb(%s(%s, %s)), 'null')", rule, s, t);
 }
 
@@ -136,7 +139,7 @@ merge_query(TsWriter *writer)
 		char	   *key = quote_literal_cstr(link->columns[i].target_name);
 
 		appendStringInfo(&sql, "%sSELECT c.name, CASE WHEN c.s IS NULL OR pg_catalog.jsonb_eq(c.s, c.t) THEN c.t "
-						 "WHEN pg_catalog.jsonb_eq(c.o, c.t) THEN c.s ELSE %s END FROM (SELECT %s, pg_catalog.jsonb_object_field(x.o, %s), "
+						 "WHEN pg_catalog.jsonb_eq(c.o, c.t) THEN c.s WHEN pg_catalog.jsonb_eq(c.o, c.s) THEN c.t ELSE %s END FROM (SELECT %s, pg_catalog.jsonb_object_field(x.o, %s), "
 						 "pg_catalog.jsonb_object_field(x.s, %s), pg_catalog.jsonb_object_field(x.t, %s)) c(name, o, s, t)",
 						 i ? " UNION ALL " : "", clash(link, &link->columns[i], key), key, key, key, key);
 	}
@@ -173,6 +176,7 @@ ts_policy_decide(TsWriter *writer, const TsDispute *d)
 	bool		source = false;
 	char	   *row;
 
+	writer->deciding = true;
 	switch (link->on_conflict)
 	{
 		case TS_CONFLICT_ERROR:
@@ -185,6 +189,8 @@ ts_policy_decide(TsWriter *writer, const TsDispute *d)
 			resolution = "target_wins";
 			break;
 		case TS_CONFLICT_MERGE:
+			if (d->moved)
+				break;
 			row = merge(writer, d);
 			if (row == NULL)
 				break;
@@ -192,12 +198,16 @@ ts_policy_decide(TsWriter *writer, const TsDispute *d)
 			resolution = "merge";
 			break;
 		case TS_CONFLICT_FUNCTION:
+			/* what they decide is written under the row's key, and this one has two */
+			if (d->moved)
+				break;
 			row = call_function(link, d);
 			if (row != NULL)
 				keep(writer, row);
 			resolution = row ? "function" : "function: target left alone";
 			break;
 	}
+	writer->deciding = false;
 	if (resolution)
 		ts_conflict_record(link, d->kind, d->key, d->source, d->target, resolution);
 	else

@@ -14,6 +14,7 @@ typedef struct TsDispute
 	char	   *old;			/* what is known of the row before the source's change; NULL = nothing */
 	char	   *source;			/* what the source would write; NULL: nothing, it deletes the row */
 	char	   *target;			/* the row that is there; NULL = none */
+	bool		moved;			/* the change is to the row's key, too */
 } TsDispute;
 
 /*

@@ -17,6 +17,7 @@
 
 #include "apply/alter.h"
 #include "apply/batch.h"
+#include "apply/images.h"
 #include "apply/push.h"
 #include "apply/quarantine.h"
 #include "base/catalog.h"
@@ -205,6 +206,10 @@ run_steps(Run *run)
 {
 	Oid		   *targets = palloc(sizeof(Oid) * (run->n + 1));
 
+	/* what a comparison of all rows finds is not disputed */
+	for (int i = 0; i < run->n; i++)
+		if (!run->links[i].plan->compared && run->links[i].plan->link->state == TS_STATE_ACTIVE)
+			run->links[i].writer->disputed = ts_images_disputed(run->links[i].plan->link);
 	run_schema_steps(run);
 	for (int i = 0; i < run->n; i++)
 		targets[i] = run->links[i].plan->link->target;

@@ -105,7 +105,7 @@ try_rows(TsWriter *writer, const TsBatch *batch, int low, int high)
 		return NULL;
 	}
 	undo_trial(writer, &before);
-	if (!is_about_rows(error->sqlerrcode))
+	if (writer->deciding || !is_about_rows(error->sqlerrcode))
 		ReThrowError(error);
 	return error;
 }
@@ -125,15 +125,6 @@ note_bad(TsWriter *writer, const TsBatch *batch, int i, const ErrorData *error)
 	bad->message = pstrdup(error->message ? error->message : "");
 	bad->constraint = error->constraint_name ? pstrdup(error->constraint_name) : NULL;
 	writer->bad = lappend(writer->bad, bad);
-	if (row->moved)
-	{
-		/* the row that is there, under the key that it had */
-		TsBad	   *was = palloc0(sizeof(TsBad));
-
-		*was = *bad;
-		was->key = ts_batch_describe(writer, row, TS_CHANGE_DELETE, DESCRIBE_KEY, INT_MAX);
-		writer->bad = lappend(writer->bad, was);
-	}
 	MemoryContextSwitchTo(old);
 }
 
@@ -152,6 +143,9 @@ find_pieces(TsWriter *writer, const TsBatch *batch, int low, int high, List *pie
 	}
 	if (high - low == 1)
 	{
+		/* it would come back as a DELETE and an INSERT, of which only the one fails */
+		if (batch->rows[low].moved)
+			ReThrowError(error);
 		note_bad(writer, batch, low, error);
 		return pieces;
 	}
@@ -186,6 +180,8 @@ leave_out(TsWriter *writer, TsBatch *batch)
 			batch->rows[n++] = batch->rows[i];
 			continue;
 		}
+		if (batch->rows[i].moved)
+			ereport(ERROR, (errcode(ERRCODE_FOREIGN_KEY_VIOLATION), errmsg("%s", why->message)));
 		error.sqlerrcode = ERRCODE_FOREIGN_KEY_VIOLATION;
 		error.message = why->message;
 		error.constraint_name = why->constraint;
@@ -194,23 +190,45 @@ leave_out(TsWriter *writer, TsBatch *batch)
 	batch->n = n;
 }
 
+/* The pieces of the batch that the target takes; nothing is written. */
+static List *
+try_batch(TsWriter *writer, const TsBatch *batch)
+{
+	Before		before = begin_trial(writer);
+	List	   *volatile pieces = NIL;
+	ErrorData  *volatile error = NULL;
+
+	PG_TRY();
+	{
+		/* no events of triggers stay behind: they have a level of their own, which goes with the subtransaction */
+		writer->target->ops->probe(writer->target);
+		pieces = find_pieces(writer, batch, 0, batch->n, NIL);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(before.context);
+		error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	undo_trial(writer, &before);
+	if (error != NULL)
+		ReThrowError(error);
+	return pieces;
+}
+
 int
 ts_quarantine_write(TsWriter *writer, TsBatch *batch)
 {
 	List	   *pieces;
 	ListCell   *lc;
-	Before		before;
 	int			written = 0;
 
 	if (writer->excluded != NIL)
 		leave_out(writer, batch);
 	if (batch->n == 0)
 		return 0;
-	/* what is tried leaves no events of triggers behind: they have a level of their own, which goes with the subtransaction */
-	before = begin_trial(writer);
-	writer->target->ops->probe(writer->target);
-	pieces = find_pieces(writer, batch, 0, batch->n, NIL);
-	undo_trial(writer, &before);
+	pieces = try_batch(writer, batch);
 	/* the same once more, in the same order, and to stay */
 	foreach(lc, pieces)
 	{
@@ -226,16 +244,16 @@ ts_quarantine_write(TsWriter *writer, TsBatch *batch)
 void
 ts_quarantine_record(const TsLink *link, List *bad)
 {
-	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
 	static const char *const ops[TS_CHANGE_OPS] = {"DELETE", "UPDATE", "INSERT"};
-	Datum		values[7] = {CStringGetTextDatum(link->name)};
+	Datum		values[8] = {CStringGetTextDatum(link->name)};
 	ListCell   *lc;
 
 	ts_sql("UPDATE tracksync.quarantine_record SET attempts = -attempts WHERE link = $1", SPI_OK_UPDATE, 1, types, values, NULL);
 	foreach(lc, bad)
 	{
 		const TsBad *b = lfirst(lc);
-		char		nulls[8] = "       ";
+		char		nulls[9] = "        ";
 
 		values[1] = CStringGetTextDatum(b->key);
 		values[2] = CStringGetTextDatum(ops[b->op]);
@@ -245,11 +263,13 @@ ts_quarantine_record(const TsLink *link, List *bad)
 		values[5] = b->constraint ? CStringGetTextDatum(b->constraint) : (Datum) 0;
 		nulls[6] = b->row ? ' ' : 'n';
 		values[6] = b->row ? CStringGetTextDatum(b->row) : (Datum) 0;
-		ts_sql("INSERT INTO tracksync.quarantine_record AS q (link, key, op, sqlstate, message, constraint_name, row_values) "
-			   "VALUES ($1, $2::jsonb, $3, $4, $5, $6, $7::jsonb) ON CONFLICT (link, key) DO UPDATE SET op = excluded.op, "
+		nulls[7] = b->image ? ' ' : 'n';
+		values[7] = b->image ? CStringGetTextDatum(b->image) : (Datum) 0;
+		ts_sql("INSERT INTO tracksync.quarantine_record AS q (link, key, op, sqlstate, message, constraint_name, row_values, image) "
+			   "VALUES ($1, $2::jsonb, $3, $4, $5, $6, $7::jsonb, $8::jsonb) ON CONFLICT (link, key) DO UPDATE SET op = excluded.op, "
 			   "sqlstate = excluded.sqlstate, message = excluded.message, constraint_name = excluded.constraint_name, "
 			   "row_values = excluded.row_values, tried = excluded.tried, attempts = abs(q.attempts) + 1, released = false",
-			   SPI_OK_INSERT, 7, types, values, nulls);
+			   SPI_OK_INSERT, 8, types, values, nulls);
 	}
 	/* the others were taken */
 	ts_sql("DELETE FROM tracksync.quarantine_record WHERE link = $1 AND attempts < 0", SPI_OK_DELETE, 1, types, values, NULL);

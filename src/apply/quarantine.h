@@ -19,6 +19,7 @@ typedef struct TsBad
 	char	   *sqlstate;
 	char	   *message;
 	char	   *constraint;		/* NULL = none */
+	char	   *image;			/* the target's row, JSON; NULL = none */
 } TsBad;
 
 /* Writes those rows of the batch that the target takes; returns their number. */

@@ -4,6 +4,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
+#include "apply/images.h"
 #include "apply/push.h"
 #include "apply/quarantine.h"
 #include "base/catalog.h"
@@ -95,6 +96,8 @@ ts_push_record(const TsPushed *pushed, bool dry_run)
 {
 	TsCatalog	cat;
 
+	for (int i = 0; i < pushed->merged->nplans && !dry_run; i++)
+		ts_images_take(pushed->merged->plans[i]->link, pushed->bad[i]);
 	ts_catalog_enter(&cat);
 	for (int i = 0; i < pushed->merged->nplans; i++)
 		record_link(pushed, i, dry_run);

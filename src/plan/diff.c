@@ -21,6 +21,7 @@
 #include "base/catalog.h"
 #include "base/quote.h"
 #include "plan/change.h"
+#include "plan/keep.h"
 #include "plan/statement.h"
 
 #define FETCH_ROWS 1000
@@ -153,7 +154,7 @@ append_other_sources(StringInfo sql, const TsLink *link)
 	}
 }
 
-/* The keys, as a table q of them with the columns of the target. */
+/* The keys, as a table q. */
 static char *
 key_table(const TsLink *link, List *keys)
 {
@@ -163,8 +164,7 @@ key_table(const TsLink *link, List *keys)
 	initStringInfo(&texts);
 	foreach(lc, keys)
 		appendStringInfo(&texts, "%s%s", texts.len ? ", " : "", quote_literal_cstr(lfirst(lc)));
-	return psprintf("pg_catalog.unnest(ARRAY[%s]::pg_catalog.text[]) AS j, LATERAL pg_catalog.jsonb_populate_record(NULL::%s, j::pg_catalog.jsonb) AS q",
-					texts.data, ts_link_target(link));
+	return psprintf("pg_catalog.unnest(ARRAY[%s]::pg_catalog.text[]) AS j, LATERAL %s", texts.data, ts_statement_key(link, "j"));
 }
 
 /* AND the row of "alias" has one of the keys. */

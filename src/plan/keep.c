@@ -79,3 +79,21 @@ ts_keep_insert(const TsLink *link)
 					 ts_link_target(link), names.data, overriding ? " OVERRIDING SYSTEM VALUE" : "", values.data, ts_link_target(link));
 	return statement(sql.data);
 }
+
+char *
+ts_statement_key(const TsLink *link, const char *json)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "pg_catalog.jsonb_to_record(%s::pg_catalog.jsonb) AS q(", json);
+	for (int i = 0; i < link->nkeys; i++)
+	{
+		const TsColumn *col = &link->columns[link->keys[i]];
+
+		/* without a domain, which may refuse what is not there */
+		appendStringInfo(&sql, "%s%s %s", i ? ", " : "", quote_identifier(col->target_name), ts_quote_type(col->target_base, -1));
+	}
+	appendStringInfoChar(&sql, ')');
+	return sql.data;
+}

@@ -9,4 +9,7 @@ extern TsStatement *ts_keep_update(const TsLink *link);
 /* Inserts all. */
 extern TsStatement *ts_keep_insert(const TsLink *link);
 
+/* "json" (SQL), an object with the columns of the target's key, as a table q of these columns. */
+extern char *ts_statement_key(const TsLink *link, const char *json);
+
 #endif

@@ -7,15 +7,16 @@
 
 #include "access/nbtree.h"
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "fmgr.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "base/quote.h"
+#include "base/catalog.h"
 #include "plan/change.h"
+#include "plan/keep.h"
 
 typedef struct QuarantineSource
 {
@@ -39,20 +40,50 @@ source_datum(const TsColumn *col, char *text)
 	return OidInputFunctionCall(input, text, param, -1);
 }
 
-static Datum *
-read_key(const TsLink *link, const char *json)
+/* The keys, JSON, as values of the source's types. */
+static void
+read_keys(QuarantineSource *result, const TsLink *link, List *keys)
 {
-	Datum	   *key = palloc(sizeof(Datum) * link->nkeys);
-	Datum		object = DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
+	static const Oid types[] = {TEXTARRAYOID};
+	MemoryContext context = CurrentMemoryContext;
+	Datum	   *texts = palloc(sizeof(Datum) * list_length(keys));
+	Datum		values[1];
+	StringInfoData sql;
+	ListCell   *lc;
 
+	foreach(lc, keys)
+		texts[result->n++] = CStringGetTextDatum(lfirst(lc));
+	values[0] = PointerGetDatum(construct_array(texts, result->n, TEXTOID, -1, false, TYPALIGN_INT));
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT ");
 	for (int i = 0; i < link->nkeys; i++)
+		appendStringInfo(&sql, "CASE WHEN q.%s IS NOT NULL THEN pg_catalog.format('%%s', q.%s) END, ", quote_identifier(link->columns[link->keys[i]].target_name),
+						 quote_identifier(link->columns[link->keys[i]].target_name));
+	appendStringInfo(&sql, "v.j FROM pg_catalog.unnest($1) WITH ORDINALITY AS v(j, n), LATERAL %s ORDER BY v.n", ts_statement_key(link, "v.j"));
+	SPI_connect();
+	if (SPI_execute_with_args(sql.data, 1, (Oid *) types, values, NULL, true, 0) != SPI_OK_SELECT || SPI_processed != (uint64) result->n)
+		elog(ERROR, "could not read the keys of rows in quarantine");
+	for (int k = 0; k < result->n; k++)
 	{
-		const TsColumn *col = &link->columns[link->keys[i]];
-		Datum		value = DirectFunctionCall2(jsonb_object_field_text, object, CStringGetTextDatum(col->target_name));
+		MemoryContext old = MemoryContextSwitchTo(context);
 
-		key[i] = source_datum(col, TextDatumGetCString(value));
+		result->keys[k] = palloc(sizeof(Datum) * link->nkeys);
+		for (int i = 0; i < link->nkeys; i++)
+		{
+			char	   *text = ts_sql_text(k, i + 1);
+
+			if (text == NULL)
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("the row %s in quarantine has no value for key column %s of target %s", ts_sql_text(k, link->nkeys + 1),
+								quote_identifier(link->columns[link->keys[i]].target_name), ts_link_target(link)),
+						 errdetail("The column was renamed after the row went into quarantine."),
+						 errhint("Take the row off the list with tracksync.discard(%s, …), then change it at the source.", quote_literal_cstr(link->name))));
+			result->keys[k][i] = source_datum(&link->columns[link->keys[i]], text);
+		}
+		MemoryContextSwitchTo(old);
 	}
-	return key;
+	SPI_finish();
 }
 
 /* Is the change about one of the rows? */
@@ -103,6 +134,7 @@ quarantine_next(TsChangeSource *base, TsChange *change)
 
 		change->old_values[k] = source_datum(&link->columns[k], TextDatumGetCString(change->old_values[k]));
 	}
+	change->backfill = false;
 	change->moved = false;
 	change->park = TS_PARK_NOT;
 	return true;
@@ -123,7 +155,6 @@ ts_quarantine_source(const TsLink *link, Relation source, TsChangeSource *log, L
 {
 	QuarantineSource *result = palloc0(sizeof(QuarantineSource));
 	TsKeyIndex *index = ts_key_index_find(source, link->tracked->nkeys, link->tracked->keys);
-	ListCell   *lc;
 
 	result->base.link = link;
 	result->base.next = quarantine_next;
@@ -131,8 +162,7 @@ ts_quarantine_source(const TsLink *link, Relation source, TsChangeSource *log, L
 	result->log = log;
 	result->diff = ts_diff_keys_source(link, keys);
 	result->keys = palloc(sizeof(Datum *) * list_length(keys));
-	foreach(lc, keys)
-		result->keys[result->n++] = read_key(link, lfirst(lc));
+	read_keys(result, link, keys);
 	ts_key_index_reorder(index, link->nkeys, link->tracked->keys);
 	result->order = palloc0(sizeof(FmgrInfo) * link->nkeys);
 	result->collation = palloc0(sizeof(Oid) * link->nkeys);

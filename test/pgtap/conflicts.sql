@@ -1,6 +1,6 @@
 -- What each policy makes of each kind of conflict.
 SET client_min_messages = warning;
-SELECT plan(33);
+SELECT plan(36);
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(kind || rows, ' ' ORDER BY step), '') FROM tracksync.push(name) $$;
 CREATE FUNCTION rows_of(t regclass) RETURNS text LANGUAGE plpgsql AS
@@ -87,4 +87,16 @@ CREATE FUNCTION returns_text(kind text, key jsonb, old jsonb, source jsonb, targ
 SELECT throws_ok($$SELECT tracksync.alter_link('f', on_conflict => 'returns_text')$$, '22023', NULL, 'function: it returns no jsonb');
 SELECT tracksync.alter_link('f', on_conflict => 'source_wins');
 SELECT is(done('f') || rows_of('s'), 'update11 x w 10, 2 source w, 5 source w 1', 'and on with another policy');
+
+-- merges add with the built-in operator, not with one that somebody made for a domain
+CREATE DOMAIN qty AS int; CREATE FUNCTION evil(qty, qty) RETURNS qty LANGUAGE sql AS 'SELECT 666::qty';
+CREATE OPERATOR + (LEFTARG = qty, RIGHTARG = qty, FUNCTION = evil); CREATE OPERATOR - (LEFTARG = qty, RIGHTARG = qty, FUNCTION = evil);
+CREATE TABLE q (id int PRIMARY KEY, a qty); CREATE TABLE tq (LIKE q INCLUDING ALL); INSERT INTO q VALUES (1, 1), (2, NULL);
+SELECT tracksync.create_link('q', 'q', 'public.tq', on_conflict => 'merge'), tracksync.set_merge_rule('q', 'a', 'add');
+SELECT count(*) FROM tracksync.push('q'); UPDATE q SET a = 5; UPDATE tq SET a = 7; SELECT count(*) FROM tracksync.push('q');
+SELECT is((SELECT string_agg(a::text, ' ' ORDER BY id) FROM tq), '11 12', 'added: 7 + 5 - 1, and 7 + 5 where there was nothing');
+-- what was decided about a row that gets another key could be written to the wrong one
+UPDATE q SET id = 11, a = 6 WHERE id = 1; UPDATE tq SET a = 8 WHERE id = 1;
+SELECT throws_like($$SELECT count(*) FROM tracksync.push('q')$$, '%update_differs%', 'a row that gets another key is not merged');
+SELECT is((SELECT string_agg(id || ' ' || a, ', ' ORDER BY id) FROM tq), '1 8, 2 12', 'and nothing is done');
 SELECT * FROM finish();
