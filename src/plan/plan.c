@@ -108,7 +108,7 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 	{
 		TsStorageChange trust = source_trust(link, distrust);
 		List	   *quarantined = quarantined_keys(link);
-		bool		follow = trust == TS_STORAGE_SAME && !link->values_unknown && quarantined == NIL && keys_can_change(link);
+		bool		follow = trust == TS_STORAGE_SAME && !link->values_unknown && keys_can_change(link);
 		TsChangeSource *changes = trust == TS_STORAGE_LOST ? NULL : ts_log_source(link, source, snapshot, follow, pending);
 
 		*compared = changes == NULL || trust != TS_STORAGE_SAME || link->values_unknown || pending->rows_came;

@@ -86,12 +86,11 @@ read_keys(QuarantineSource *result, const TsLink *link, List *keys)
 	SPI_finish();
 }
 
-/* Is the change about one of the rows? */
+/* Is it the key of one of the rows? */
 static bool
-is_in(const QuarantineSource *source, const TsChange *change)
+is_in(const QuarantineSource *source, const Datum *values)
 {
 	const TsLink *link = source->base.link;
-	const Datum *values = change->op == TS_CHANGE_DELETE ? change->old_values : change->new_values;
 
 	for (int k = 0; k < source->n; k++)
 	{
@@ -115,7 +114,13 @@ quarantine_next(TsChangeSource *base, TsChange *change)
 	{
 		if (source->log->next(source->log, change))
 		{
-			if (is_in(source, change))
+			if (change->moved && (is_in(source, change->old_values) || is_in(source, change->new_values)))
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("a row of link \"%s\" got another key while it was in quarantine", link->name),
+						 errdetail("What is to become of the row that has the former key in %s cannot be told.", ts_link_target(link)),
+						 errhint("Give the row its key back, or take it off the list: tracksync.discard(%s, …).", quote_literal_cstr(link->name))));
+			if (is_in(source, change->op == TS_CHANGE_DELETE ? change->old_values : change->new_values))
 				continue;
 			return true;
 		}

@@ -1,6 +1,6 @@
 -- on_error => 'quarantine': what the target does not take is left out, recorded, and tried again by each push.
 SET client_min_messages = warning;
-SELECT plan(41);
+SELECT plan(44);
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(format('%s %s%s', link, kind, rows), ', ' ORDER BY step), '') FROM tracksync.push(name) $$;
 CREATE FUNCTION bad(l text) RETURNS text LANGUAGE sql AS
@@ -105,4 +105,12 @@ UPDATE k SET a = 2 WHERE id = '{2}'; SELECT done('k'); SELECT ok(all_of('k') = a
 -- a key change is not left out, and leaves the session usable
 UPDATE k SET id = '{3}', a = 300 WHERE id = '{2}';
 SELECT throws_ok($$SELECT done('k')$$, '23514', NULL, 'a row that gets another key fails the push');
+UPDATE k SET id = '{2}', a = 2 WHERE id = '{3}'; SELECT done('k');
+-- other rows get their keys as ever: what hangs on them in the target stays
+CREATE TABLE hangs (id int[] REFERENCES tk ON UPDATE CASCADE ON DELETE CASCADE); INSERT INTO hangs VALUES ('{1,2}'); INSERT INTO k VALUES ('{4}', 400); SELECT done('k');
+UPDATE k SET id = '{5}' WHERE id = '{1,2}';
+SELECT lives_ok($$SELECT done('k')$$, 'a key change beside a row in quarantine');
+SELECT is((SELECT id::text FROM hangs), '{5}', 'is one');
+UPDATE k SET id = '{6}' WHERE id = '{4}';
+SELECT throws_ok($$SELECT done('k')$$, '55000', NULL, 'but not of the row in quarantine');
 SELECT * FROM finish();
