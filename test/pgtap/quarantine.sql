@@ -1,6 +1,6 @@
 -- on_error => 'quarantine': what the target does not take is left out, recorded, and tried again by each push.
 SET client_min_messages = warning;
-SELECT plan(44);
+SELECT plan(46);
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(format('%s %s%s', link, kind, rows), ', ' ORDER BY step), '') FROM tracksync.push(name) $$;
 CREATE FUNCTION bad(l text) RETURNS text LANGUAGE sql AS
@@ -113,4 +113,11 @@ SELECT lives_ok($$SELECT done('k')$$, 'a key change beside a row in quarantine')
 SELECT is((SELECT id::text FROM hangs), '{5}', 'is one');
 UPDATE k SET id = '{6}' WHERE id = '{4}';
 SELECT throws_ok($$SELECT done('k')$$, '55000', NULL, 'but not of the row in quarantine');
+-- foreign keys to a table that is not in the push
+CREATE TABLE country (code text PRIMARY KEY); INSERT INTO country VALUES ('de'), ('fr');
+CREATE TABLE city (id int PRIMARY KEY, country text); CREATE TABLE tcity (id int PRIMARY KEY, country text REFERENCES country);
+INSERT INTO city VALUES (1, 'de'), (2, 'xx'), (3, 'fr'), (4, NULL);
+SELECT tracksync.create_link('city', 'city', 'public.tcity', on_error => 'quarantine'); SELECT done('city');
+SELECT is(bad('city') || (SELECT message FROM tracksync.quarantine WHERE link = 'city'), 'INSERT {"id": 2} 23503table public.country has no row with the key {"code": "xx"}', 'a row that refers to none');
+INSERT INTO country VALUES ('xx'); SELECT done('city'); SELECT ok(all_of('city') = all_of('tcity') AND bad('city') = '', 'comes when there is one');
 SELECT * FROM finish();
