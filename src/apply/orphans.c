@@ -90,6 +90,10 @@ exclude(TsWriter *writer, const char *key, const Reference *r, const char *why)
 	foreach(lc, writer->excluded)
 		if (strcmp(((TsBad *) lfirst(lc))->key, key) == 0)
 			return false;
+	/* for a reason of its own */
+	foreach(lc, writer->bad)
+		if (strcmp(((TsBad *) lfirst(lc))->key, key) == 0)
+			return false;
 	old = MemoryContextSwitchTo(writer->context);
 	bad = palloc0(sizeof(TsBad));
 	bad->key = pstrdup(key);

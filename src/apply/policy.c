@@ -159,11 +159,19 @@ merge(TsWriter *writer, const TsDispute *dispute)
 	return ask(dispute, writer->merge);
 }
 
+/* To be written later: the key, and the columns that differ. JSON cannot show all values of all types: what is right stays as it is. */
 static void
-keep(TsWriter *writer, char *row)
+keep(TsWriter *writer, const TsDispute *dispute, char *row)
 {
-	MemoryContext old = MemoryContextSwitchTo(writer->context);
+	TsDispute	both = *dispute;
+	MemoryContext old;
 
+	both.source = row;
+	if (dispute->target != NULL)
+		row = ask(&both, "SELECT (SELECT pg_catalog.jsonb_object_agg(e.key, e.value) FROM pg_catalog.jsonb_each($4::pg_catalog.jsonb) AS e "
+				  "WHERE pg_catalog.jsonb_exists($2::pg_catalog.jsonb, e.key) OR pg_catalog.jsonb_eq(e.value, "
+				  "pg_catalog.jsonb_object_field($5::pg_catalog.jsonb, e.key)) IS NOT TRUE) FROM (SELECT $1, $3) unused");
+	old = MemoryContextSwitchTo(writer->context);
 	writer->kept = lappend(writer->kept, pstrdup(row));
 	MemoryContextSwitchTo(old);
 }
@@ -194,7 +202,7 @@ ts_policy_decide(TsWriter *writer, const TsDispute *d)
 			row = merge(writer, d);
 			if (row == NULL)
 				break;
-			keep(writer, row);
+			keep(writer, d, row);
 			resolution = "merge";
 			break;
 		case TS_CONFLICT_FUNCTION:
@@ -203,7 +211,7 @@ ts_policy_decide(TsWriter *writer, const TsDispute *d)
 				break;
 			row = call_function(link, d);
 			if (row != NULL)
-				keep(writer, row);
+				keep(writer, d, row);
 			resolution = row ? "function" : "function: target left alone";
 			break;
 	}

@@ -1,6 +1,6 @@
 -- What each policy makes of each kind of conflict.
 SET client_min_messages = warning;
-SELECT plan(36);
+SELECT plan(37);
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(kind || rows, ' ' ORDER BY step), '') FROM tracksync.push(name) $$;
 CREATE FUNCTION rows_of(t regclass) RETURNS text LANGUAGE plpgsql AS
@@ -99,4 +99,12 @@ SELECT is((SELECT string_agg(a::text, ' ' ORDER BY id) FROM tq), '11 12', 'added
 UPDATE q SET id = 11, a = 6 WHERE id = 1; UPDATE tq SET a = 8 WHERE id = 1;
 SELECT throws_like($$SELECT count(*) FROM tracksync.push('q')$$, '%update_differs%', 'a row that gets another key is not merged');
 SELECT is((SELECT string_agg(id || ' ' || a, ', ' ORDER BY id) FROM tq), '1 8, 2 12', 'and nothing is done');
+-- columns that nobody changed are left alone: JSON does not show all values as they are
+CREATE TABLE r (id int PRIMARY KEY, a int, b int, j jsonb NOT NULL, t json, f float8, l int[]); CREATE TABLE tr (LIKE r INCLUDING ALL);
+INSERT INTO r VALUES (1, 1, 1, 'null', '{"a":1,  "a":2}', '-0', '[0:1]={1,2}'), (2, 1, 1, 'null', '{"a":1,  "a":2}', '-0', '[0:1]={1,2}');
+CREATE FUNCTION theirs(kind text, key jsonb, old jsonb, source jsonb, target jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT target || jsonb_build_object('a', source->'a') $$;
+SELECT tracksync.create_link('r', 'r', 'public.tr', on_conflict => 'merge'); SELECT count(*) FROM tracksync.push('r');
+UPDATE r SET a = 5 WHERE id = 1; UPDATE tr SET b = 7 WHERE id = 1; SELECT count(*) FROM tracksync.push('r'); SELECT tracksync.alter_link('r', on_conflict => 'public.theirs');
+UPDATE r SET a = 5 WHERE id = 2; UPDATE tr SET a = 6, b = 7 WHERE id = 2; SELECT count(*) FROM tracksync.push('r');
+SELECT is((SELECT string_agg(tr::text, ' ' ORDER BY id) FROM tr), (SELECT string_agg(x::text, ' ' ORDER BY id) FROM (SELECT id, a, 7 AS b, j, t, f, l FROM r) x), 'merged, and the rest is as it was');
 SELECT * FROM finish();
