@@ -119,6 +119,20 @@ clash(const TsLink *link, const TsColumn *col, const char *key)
 	return psprintf("coalesce(pg_catalog.to_jsonb(%s(%s, %s)), 'null')", rule, s, t);
 }
 
+/* Has JSON the same text for a value of the source and for what the target makes of it? */
+static bool
+is_same_in_json(const TsColumn *col)
+{
+	static const Oid numbers[] = {INT2OID, INT4OID, INT8OID, NUMERICOID};
+	Oid			source = getBaseType(col->source_type);
+	int			found = 0;
+
+	for (int i = 0; i < lengthof(numbers); i++)
+		found += (source == numbers[i]) + (col->target_base == numbers[i]);
+	return source == col->target_base || found == 2 ||
+		((source == TEXTOID || source == VARCHAROID) && (col->target_base == TEXTOID || col->target_base == VARCHAROID));
+}
+
 /*
  * The query that merges: the target's row with the columns that the source changed; NULL if both changed one that has no rule. A
  * column that the target has unchanged takes the source's value. x: the rows o before, s of the source, t of the target; c: a column's
@@ -138,6 +152,12 @@ merge_query(TsWriter *writer)
 	{
 		char	   *key = quote_literal_cstr(link->columns[i].target_name);
 
+		if (!is_same_in_json(&link->columns[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("conflicts of link \"%s\" cannot be merged: column %s has another type in the source", link->name,
+							quote_identifier(link->columns[i].target_name)),
+					 errhint("Give both the same type, or name another policy: tracksync.alter_link(%s, on_conflict => …).", quote_literal_cstr(link->name))));
 		appendStringInfo(&sql, "%sSELECT c.name, CASE WHEN c.s IS NULL OR pg_catalog.jsonb_eq(c.s, c.t) THEN c.t "
 						 "WHEN pg_catalog.jsonb_eq(c.o, c.t) THEN c.s WHEN pg_catalog.jsonb_eq(c.o, c.s) THEN c.t ELSE %s END FROM (SELECT %s, pg_catalog.jsonb_object_field(x.o, %s), "
 						 "pg_catalog.jsonb_object_field(x.s, %s), pg_catalog.jsonb_object_field(x.t, %s)) c(name, o, s, t)",

@@ -1,6 +1,6 @@
 -- What each policy makes of each kind of conflict.
 SET client_min_messages = warning;
-SELECT plan(37);
+SELECT plan(38);
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(kind || rows, ' ' ORDER BY step), '') FROM tracksync.push(name) $$;
 CREATE FUNCTION rows_of(t regclass) RETURNS text LANGUAGE plpgsql AS
@@ -107,4 +107,7 @@ SELECT tracksync.create_link('r', 'r', 'public.tr', on_conflict => 'merge'); SEL
 UPDATE r SET a = 5 WHERE id = 1; UPDATE tr SET b = 7 WHERE id = 1; SELECT count(*) FROM tracksync.push('r'); SELECT tracksync.alter_link('r', on_conflict => 'public.theirs');
 UPDATE r SET a = 5 WHERE id = 2; UPDATE tr SET a = 6, b = 7 WHERE id = 2; SELECT count(*) FROM tracksync.push('r');
 SELECT is((SELECT string_agg(tr::text, ' ' ORDER BY id) FROM tr), (SELECT string_agg(x::text, ' ' ORDER BY id) FROM (SELECT id, a, 7 AS b, j, t, f, l FROM r) x), 'merged, and the rest is as it was');
+CREATE TABLE d (id int PRIMARY KEY, a timestamptz); CREATE TABLE td (id bigint PRIMARY KEY, a text); INSERT INTO d VALUES (1, '2026-01-01');
+SELECT tracksync.create_link('d', 'd', 'public.td', on_conflict => 'merge'); SELECT count(*) FROM tracksync.push('d'); UPDATE d SET a = '2026-02-02'; UPDATE td SET a = 'mine';
+SELECT throws_ok($$SELECT count(*) FROM tracksync.push('d')$$, '0A000', NULL, 'other types are not merged');
 SELECT * FROM finish();
