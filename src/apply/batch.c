@@ -177,7 +177,7 @@ park(TsWriter *writer, TsBatch *batch, const int *all)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("rows of target table %s cannot exchange their keys", ts_link_target(writer->link)),
 				 errdetail("No value of the key's type can be made that is free for sure."),
-				 errhint("Make the key of the target DEFERRABLE.")));
+				 errhint("At the source, give one of the rows a key that is free, push, and give it its key back.")));
 	if (batch->rows[0].park == TS_PARK_IN)
 	{
 		writer->parked = NULL;

@@ -35,7 +35,7 @@ static bool
 conflict(TsWriter *writer, const TsBatch *batch, int i, TsConflictKind kind)
 {
 	const TsChange *row = &batch->rows[i];
-	TsDispute	dispute = {.kind = kind, .target = batch->found[i].row, .moved = row->moved};
+	TsDispute	dispute = {.kind = kind, .target = batch->found[i].row, .moved = row->moved, .parked = row->park != TS_PARK_NOT};
 
 	if (source_overrides(writer, batch->op))
 		return true;
@@ -171,6 +171,15 @@ ts_settle(TsWriter *writer, TsBatch *batch, const int *all)
 	int		   *lost = palloc(sizeof(int) * batch->n);
 	int			nlost = 0;
 
+	/*
+	 * Under a key that one row should have left there may be by now the row that another change of the batch put there. So none of it
+	 * may stay; the push is repeated, and writes these rows one at a time.
+	 */
+	if (batch->n > 1 && batch->rows[0].moved)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("rows of table %s whose keys change are not as expected", ts_link_target(writer->link)),
+				 errhint("Push again.")));
 	ts_batch_execute(writer, ts_batch_statement(writer, TS_STATEMENT_LOOK, batch->op, batch->mask), batch, batch->n, all, note_found, batch);
 	for (int i = 0; i < batch->n; i++)
 	{

@@ -1,6 +1,6 @@
 -- Keys that change: one UPDATE of the target's row, and what must not come of it.
 SET client_min_messages = warning;
-SELECT plan(20);
+SELECT plan(29);
 CREATE FUNCTION planned(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(kind || rows, ' ' ORDER BY step), '') FROM tracksync.plan(name) $$;
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
@@ -61,4 +61,20 @@ BEGIN; UPDATE cs SET a = 'x' WHERE a = 'k1'; UPDATE cs SET a = 'k1', b = '000000
 UPDATE cs SET a = 'k2', b = '00000000-0000-0000-0000-000000000002' WHERE a = 'x'; COMMIT;
 SELECT is(done('c'), 'update2', 'a swap of composite keys');
 SELECT is(all_of('ct'), all_of('cs'), 'equal');
+-- a row that is not there must not be taken for another one that comes to its key
+CREATE TABLE m (id int PRIMARY KEY, v text, w int); CREATE TABLE mt (LIKE m INCLUDING ALL); INSERT INTO m SELECT i, 'v', 0 FROM generate_series(1, 3) i;
+SELECT tracksync.create_link('m', 'm', 'public.mt'), done('m');
+DELETE FROM mt WHERE id = 2; UPDATE m SET id = 9 WHERE id = 2; UPDATE m SET id = 2 WHERE id = 1;
+SELECT throws_like($$SELECT done('m')$$, '%1 conflicting row: 1 update_missing%', 'a chain with a row missing is a conflict');
+SELECT is(all_of('mt'), '(1,v,0) (3,v,0)', 'and nothing is written');
+SELECT tracksync.alter_link('m', on_conflict => 'source_wins'); SELECT is(done('m'), 'update2', 'the source wins');
+SELECT is(all_of('mt'), all_of('m'), 'all rows');
+DELETE FROM mt WHERE id = 3; BEGIN; UPDATE m SET id = 99 WHERE id = 9; UPDATE m SET id = 9 WHERE id = 3; UPDATE m SET id = 3 WHERE id = 2; UPDATE m SET id = 2 WHERE id = 99; COMMIT;
+SELECT lives_ok($$SELECT done('m')$$, 'a circle with a row missing'); SELECT is(all_of('mt'), all_of('m'), 'all rows');
+-- a row that is parked has to be written
+SELECT tracksync.alter_link('m', on_conflict => 'target_wins'); UPDATE mt SET v = 'mine';
+BEGIN; UPDATE m SET id = 99 WHERE id = 2; UPDATE m SET id = 2 WHERE id = 3; UPDATE m SET id = 3 WHERE id = 99; COMMIT;
+SELECT throws_ok($$SELECT done('m')$$, NULL, NULL, 'nobody gets a key that the source never had');
+SELECT is(all_of('mt'), '(2,mine,0) (3,mine,0) (9,mine,0)', 'nothing is done');
+SELECT tracksync.alter_link('m', on_conflict => 'source_wins'); SELECT done('m'); SELECT is((SELECT string_agg(id::text, ' ' ORDER BY id) FROM mt), '2 3 9', 'the source wins');
 SELECT * FROM finish();
