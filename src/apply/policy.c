@@ -274,7 +274,12 @@ ts_policy_write(TsWriter *writer)
 	if (missing > 0)
 	{
 		array = PointerGetDatum(construct_array(rows, missing, TEXTOID, -1, false, TYPALIGN_INT));
-		(void) writer->target->ops->execute(writer->target, ts_keep_insert(writer->link), &array, NULL, NULL);
+		if (writer->target->ops->execute(writer->target, ts_keep_insert(writer->link), &array, NULL, NULL) != (uint64) missing)
+			ereport(ERROR,
+					(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+					 errmsg("table %s did not take a row that a policy decided on, of link \"%s\"", ts_link_target(writer->link), writer->link->name),
+					 errdetail("A trigger or rule of the table suppressed the change."),
+					 errhint("Let the trigger return the row, or disable it for the role that pushes.")));
 	}
 	list_free_deep(writer->kept);
 	writer->kept = NIL;

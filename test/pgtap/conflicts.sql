@@ -1,6 +1,6 @@
 -- What each policy makes of each kind of conflict.
 SET client_min_messages = warning;
-SELECT plan(38);
+SELECT plan(39);
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(kind || rows, ' ' ORDER BY step), '') FROM tracksync.push(name) $$;
 CREATE FUNCTION rows_of(t regclass) RETURNS text LANGUAGE plpgsql AS
@@ -110,4 +110,11 @@ SELECT is((SELECT string_agg(tr::text, ' ' ORDER BY id) FROM tr), (SELECT string
 CREATE TABLE d (id int PRIMARY KEY, a timestamptz); CREATE TABLE td (id bigint PRIMARY KEY, a text); INSERT INTO d VALUES (1, '2026-01-01');
 SELECT tracksync.create_link('d', 'd', 'public.td', on_conflict => 'merge'); SELECT count(*) FROM tracksync.push('d'); UPDATE d SET a = '2026-02-02'; UPDATE td SET a = 'mine';
 SELECT throws_ok($$SELECT count(*) FROM tracksync.push('d')$$, '0A000', NULL, 'other types are not merged');
+-- a row that was decided on and that a trigger of the target swallows
+CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE FUNCTION sources(kind text, key jsonb, old jsonb, source jsonb, target jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT source';
+CREATE TABLE w (id int PRIMARY KEY, a int); CREATE TABLE tw (LIKE w INCLUDING ALL); INSERT INTO w VALUES (1, 1);
+SELECT tracksync.create_link('w', 'w', 'public.tw', on_conflict => 'public.sources'); SELECT count(*) FROM tracksync.push('w');
+CREATE TRIGGER swallow BEFORE INSERT ON tw FOR EACH ROW EXECUTE FUNCTION swallow(); DELETE FROM tw; UPDATE w SET a = 2;
+SELECT throws_ok($$SELECT count(*) FROM tracksync.push('w')$$, '09000', NULL, 'is told');
 SELECT * FROM finish();
