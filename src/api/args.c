@@ -167,13 +167,13 @@ static void
 become_owner(TsOpening *opening)
 {
 	Oid			owner = opening->n > 0 ? opening->links[0].link->owner : GetUserId();
-	bool		casts = false;
+	bool		pins_zone = false;
 
 	for (int i = 0; i < opening->n; i++)
-		casts |= converts(opening->links[i].link);
+		pins_zone |= converts(opening->links[i].link) || opening->links[i].link->quarantine;
 	ts_become(&opening->identity, owner, GetUserId() != owner, ts_role_setting(owner, "search_path", "\"$user\", public"));
-	/* a cast between timestamps must not depend on who pushes */
-	if (casts)
+	/* pins_zone between timestamps must not depend on who pushes, nor what is remembered of rows in quarantine */
+	if (pins_zone)
 		(void) set_config_option("TimeZone", ts_role_setting(owner, "TimeZone", "UTC"), PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();

@@ -137,10 +137,10 @@ ts_images_disputed(const TsLink *link)
 	if (n == 0)
 		return NIL;
 	SPI_connect();
-	/* columns that came or went since are no matter */
-	n = run(psprintf("SELECT v.key, v.image, h.j::pg_catalog.text %s WHERE CASE WHEN v.image IS NULL THEN h.j IS NOT NULL WHEN h.j IS NULL THEN true "
+	/* columns that came or went since are no matter; a key looks as it does under today's settings, TimeZone say */
+	n = run(psprintf("SELECT %s, v.image, h.j::pg_catalog.text %s WHERE CASE WHEN v.image IS NULL THEN h.j IS NOT NULL WHEN h.j IS NULL THEN true "
 					 "ELSE EXISTS (SELECT FROM pg_catalog.jsonb_each(v.image::pg_catalog.jsonb) AS e WHERE pg_catalog.jsonb_exists(h.j, e.key) "
-					 "AND NOT pg_catalog.jsonb_eq(pg_catalog.jsonb_object_field(h.j, e.key), e.value)) END", rows_and_targets(link, true)),
+					 "AND NOT pg_catalog.jsonb_eq(pg_catalog.jsonb_object_field(h.j, e.key), e.value)) END", ts_statement_key_text(link, "q"), rows_and_targets(link, true)),
 			(int) n, keys, images, nulls);
 	for (uint64 i = 0; i < n; i++)
 	{

@@ -12,6 +12,7 @@
 #include "apply/quarantine.h"
 #include "base/catalog.h"
 #include "base/quote.h"
+#include "plan/keep.h"
 
 /* A foreign key; columns are quoted lists, pairs and JSON arguments of aliases t (it refers) and p (it is referred to). */
 typedef struct Reference
@@ -104,22 +105,6 @@ exclude(TsWriter *writer, const char *key, const Reference *r, const char *why)
 	return true;
 }
 
-/* 'k', t.k, … of the link's key. */
-static char *
-key_arguments(const TsLink *link)
-{
-	StringInfoData out;
-
-	initStringInfo(&out);
-	for (int i = 0; i < link->nkeys; i++)
-	{
-		const char *name = link->columns[link->keys[i]].target_name;
-
-		appendStringInfo(&out, "%s%s, t.%s", i ? ", " : "", quote_literal_cstr(name), quote_identifier(name));
-	}
-	return out.data;
-}
-
 /* A row that refers to none waits. If it is left out already, or has no change, the row that it refers to must not go. */
 static bool
 hold_back(const Reference *r, int n, TsWriter **writers, const char *child_key, const char *parent_key)
@@ -152,8 +137,8 @@ ts_quarantine_references(int n, TsWriter **writers)
 		for (int i = 0; i < n; i++)
 			if (writers[i]->link->target == r->child)
 				link = writers[i]->link;
-		if (SPI_execute(psprintf("SELECT pg_catalog.jsonb_build_object(%s)::pg_catalog.text, pg_catalog.jsonb_build_object(%s)::pg_catalog.text "
-								 "FROM %s AS t WHERE %s AND NOT EXISTS (SELECT FROM %s AS p WHERE %s)", key_arguments(link), r->parent_key,
+		if (SPI_execute(psprintf("SELECT %s, pg_catalog.jsonb_build_object(%s)::pg_catalog.text "
+								 "FROM %s AS t WHERE %s AND NOT EXISTS (SELECT FROM %s AS p WHERE %s)", ts_statement_key_text(link, "t"), r->parent_key,
 								 ts_quote_relation(r->child), r->filled, ts_quote_relation(r->parent), r->match), false, 0) != SPI_OK_SELECT)
 			elog(ERROR, "could not look for rows without the one that they refer to");
 		for (uint64 i = 0; i < SPI_processed; i++)

@@ -97,3 +97,20 @@ ts_statement_key(const TsLink *link, const char *json)
 	appendStringInfoChar(&sql, ')');
 	return sql.data;
 }
+
+char *
+ts_statement_key_text(const TsLink *link, const char *alias)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "pg_catalog.jsonb_build_object(");
+	for (int i = 0; i < link->nkeys; i++)
+	{
+		const char *name = link->columns[link->keys[i]].target_name;
+
+		appendStringInfo(&sql, "%s%s, %s.%s", i ? ", " : "", quote_literal_cstr(name), alias, quote_identifier(name));
+	}
+	appendStringInfoString(&sql, ")::pg_catalog.text");
+	return sql.data;
+}

@@ -11,5 +11,7 @@ extern TsStatement *ts_keep_insert(const TsLink *link);
 
 /* "json" (SQL), an object with the columns of the target's key, as a table q of these columns. */
 extern char *ts_statement_key(const TsLink *link, const char *json);
+/* The key of a row with the columns of the target's key, as the text of such an object; what it looks like may depend on settings. */
+extern char *ts_statement_key_text(const TsLink *link, const char *alias);
 
 #endif

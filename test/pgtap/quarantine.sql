@@ -1,6 +1,6 @@
 -- on_error => 'quarantine': what the target does not take is left out, recorded, and tried again by each push.
 SET client_min_messages = warning;
-SELECT plan(46);
+SELECT plan(48);
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(format('%s %s%s', link, kind, rows), ', ' ORDER BY step), '') FROM tracksync.push(name) $$;
 CREATE FUNCTION bad(l text) RETURNS text LANGUAGE sql AS
@@ -120,4 +120,10 @@ INSERT INTO city VALUES (1, 'de'), (2, 'xx'), (3, 'fr'), (4, NULL);
 SELECT tracksync.create_link('city', 'city', 'public.tcity', on_error => 'quarantine'); SELECT done('city');
 SELECT is(bad('city') || (SELECT message FROM tracksync.quarantine WHERE link = 'city'), 'INSERT {"id": 2} 23503table public.country has no row with the key {"code": "xx"}', 'a row that refers to none');
 INSERT INTO country VALUES ('xx'); SELECT done('city'); SELECT ok(all_of('city') = all_of('tcity') AND bad('city') = '', 'comes when there is one');
+-- a key that looks otherwise in another time zone
+CREATE TABLE z (b int, a text, at timestamptz, v int, PRIMARY KEY (b, a, at)); CREATE TABLE tz (LIKE z INCLUDING ALL, CHECK (v < 100)); INSERT INTO z VALUES (1, 'x', '2026-01-01', 1);
+SELECT tracksync.create_link('z', 'z', 'public.tz', on_error => 'quarantine'), done('z'); UPDATE z SET v = 200; SELECT done('z');
+UPDATE z SET v = 20; UPDATE tz SET v = 50; SET timezone = 'Asia/Tokyo';
+SELECT throws_like($$SELECT done('z')$$, '%1 update_differs%', 'is the same key');
+UPDATE tz SET v = 1; SELECT done('z'); RESET timezone; SELECT ok(all_of('z') = all_of('tz') AND bad('z') = '', 'and comes');
 SELECT * FROM finish();
