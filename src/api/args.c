@@ -172,7 +172,7 @@ become_owner(TsOpening *opening)
 	for (int i = 0; i < opening->n; i++)
 		pins_zone |= converts(opening->links[i].link) || opening->links[i].link->quarantine;
 	ts_become(&opening->identity, owner, GetUserId() != owner, ts_role_setting(owner, "search_path", "\"$user\", public"));
-	/* pins_zone between timestamps must not depend on who pushes, nor what is remembered of rows in quarantine */
+	/* casts between timestamps must not depend on who pushes, nor what is remembered of rows in quarantine */
 	if (pins_zone)
 		(void) set_config_option("TimeZone", ts_role_setting(owner, "TimeZone", "UTC"), PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);

@@ -98,6 +98,16 @@ typed(const char *row, const TsColumn *col)
 	return psprintf("(SELECT q.%s FROM pg_catalog.jsonb_to_record(%s) AS q(%s %s))", name, row, name, ts_quote_type(col->target_base, -1));
 }
 
+/* The source's value, JSON; NULL, which is no decision, where a null may be that of the column or that of JSON. SQL. */
+static char *
+source_field(const TsColumn *col, const char *key)
+{
+	char	   *field = psprintf("pg_catalog.jsonb_object_field(x.s, %s)", key);
+
+	return col->target_base == JSONBOID || col->target_base == JSONOID ?
+		psprintf("CASE WHEN NOT pg_catalog.jsonb_eq(%s, 'null') THEN %s END", field, field) : field;
+}
+
 /* What becomes of a column that both sides changed, as JSON; SQL. */
 static char *
 clash(const TsLink *link, const TsColumn *col, const char *key)
@@ -110,7 +120,7 @@ clash(const TsLink *link, const TsColumn *col, const char *key)
 	if (rule == NULL)
 		return pstrdup("NULL");
 	if (strcmp(rule, "source") == 0)
-		return psprintf("pg_catalog.jsonb_object_field(x.s, %s)", key);
+		return source_field(col, key);
 	if (strcmp(rule, "target") == 0)
 		return psprintf("pg_catalog.jsonb_object_field(x.t, %s)", key);
 	if (strcmp(rule, "add") == 0)
@@ -159,9 +169,9 @@ merge_query(TsWriter *writer)
 							quote_identifier(link->columns[i].target_name)),
 					 errhint("Give both the same type, or name another policy: tracksync.alter_link(%s, on_conflict => …).", quote_literal_cstr(link->name))));
 		appendStringInfo(&sql, "%sSELECT c.name, CASE WHEN c.s IS NULL OR pg_catalog.jsonb_eq(c.s, c.t) THEN c.t "
-						 "WHEN pg_catalog.jsonb_eq(c.o, c.t) THEN c.s WHEN pg_catalog.jsonb_eq(c.o, c.s) THEN c.t ELSE %s END FROM (SELECT %s, pg_catalog.jsonb_object_field(x.o, %s), "
+						 "WHEN pg_catalog.jsonb_eq(c.o, c.t) THEN %s WHEN pg_catalog.jsonb_eq(c.o, c.s) THEN c.t ELSE %s END FROM (SELECT %s, pg_catalog.jsonb_object_field(x.o, %s), "
 						 "pg_catalog.jsonb_object_field(x.s, %s), pg_catalog.jsonb_object_field(x.t, %s)) c(name, o, s, t)",
-						 i ? " UNION ALL " : "", clash(link, &link->columns[i], key), key, key, key, key);
+						 i ? " UNION ALL " : "", source_field(&link->columns[i], key), clash(link, &link->columns[i], key), key, key, key, key);
 	}
 	appendStringInfoString(&sql, ") m(name, value)");
 	MemoryContextSwitchTo(old);

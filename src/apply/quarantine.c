@@ -12,20 +12,20 @@
 #include "apply/quarantine.h"
 #include "base/catalog.h"
 
-/* Is it the row's fault? Not a cancel, a time-out, a lost lock, a full disk, a conflict with other sessions or a bug. */
+/* Is it the row's fault? Not a cancel, a time-out, a lost lock, a full disk, a conflict with other sessions, a bug or a function that is gone. */
 static bool
 is_about_rows(int sqlstate)
 {
 	static const int classes[] = {
 		MAKE_SQLSTATE('2', '2', '0', '0', '0'), MAKE_SQLSTATE('2', '3', '0', '0', '0'), MAKE_SQLSTATE('4', '4', '0', '0', '0'),
 		MAKE_SQLSTATE('P', '0', '0', '0', '0'), MAKE_SQLSTATE('0', '9', '0', '0', '0'), MAKE_SQLSTATE('2', '7', '0', '0', '0'),
-		MAKE_SQLSTATE('5', '4', '0', '0', '0'), MAKE_SQLSTATE('4', '2', '0', '0', '0'),
+		MAKE_SQLSTATE('5', '4', '0', '0', '0'),
 	};
 
 	for (int i = 0; i < lengthof(classes); i++)
 		if (ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_TO_CATEGORY(classes[i]))
 			return true;
-	return false;
+	return sqlstate == ERRCODE_INSUFFICIENT_PRIVILEGE;	/* a policy of row security */
 }
 
 /* What a trial must put back. */

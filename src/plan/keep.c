@@ -42,15 +42,15 @@ ts_keep_update(const TsLink *link)
 		appendStringInfo(&values, "%sr.%s", values.len ? ", " : "", quote_identifier(col->target_name));
 	}
 	appendStringInfo(&sql, "UPDATE %s%s AS t SET (%s) = (SELECT %s FROM pg_catalog.jsonb_populate_record(t.*, v.j::pg_catalog.jsonb) AS r) "
-					 "FROM " ROWS ", LATERAL pg_catalog.jsonb_populate_record(NULL::%s, v.j::pg_catalog.jsonb) AS k WHERE ",
-					 link->target_partitioned ? "" : "ONLY ", ts_link_target(link), names.data, values.data, ts_link_target(link));
+					 "FROM " ROWS ", LATERAL %s WHERE ",
+					 link->target_partitioned ? "" : "ONLY ", ts_link_target(link), names.data, values.data, ts_statement_key(link, "v.j"));
 	for (int i = 0; i < link->nkeys; i++)
 	{
 		const TsColumn *col = &link->columns[link->keys[i]];
 		const char *name = quote_identifier(col->target_name);
-		char	   *type = ts_quote_type(col->target_base, -1);
 
-		appendStringInfo(&sql, "%st.%s::%s %s k.%s::%s", i ? " AND " : "", name, type, ts_quote_operator(col->key_eq_op), name, type);
+		appendStringInfo(&sql, "%st.%s::%s %s q.%s", i ? " AND " : "", name, ts_quote_type(col->target_base, -1),
+						 ts_quote_operator(col->key_eq_op), name);
 	}
 	appendStringInfoString(&sql, " RETURNING v.n");
 	return statement(sql.data);

@@ -1,6 +1,6 @@
 -- What each policy makes of each kind of conflict.
 SET client_min_messages = warning;
-SELECT plan(39);
+SELECT plan(42);
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(kind || rows, ' ' ORDER BY step), '') FROM tracksync.push(name) $$;
 CREATE FUNCTION rows_of(t regclass) RETURNS text LANGUAGE plpgsql AS
@@ -117,4 +117,15 @@ CREATE TABLE w (id int PRIMARY KEY, a int); CREATE TABLE tw (LIKE w INCLUDING AL
 SELECT tracksync.create_link('w', 'w', 'public.tw', on_conflict => 'public.sources'); SELECT count(*) FROM tracksync.push('w');
 CREATE TRIGGER swallow BEFORE INSERT ON tw FOR EACH ROW EXECUTE FUNCTION swallow(); DELETE FROM tw; UPDATE w SET a = 2;
 SELECT throws_ok($$SELECT count(*) FROM tracksync.push('w')$$, '09000', NULL, 'is told');
+-- the null of JSON and that of SQL look the same in a row that is JSON
+CREATE TABLE n (id int PRIMARY KEY, a int, j jsonb); CREATE TABLE tn (LIKE n INCLUDING ALL); INSERT INTO n VALUES (1, 1, '{}');
+SELECT tracksync.create_link('n', 'n', 'public.tn', on_conflict => 'merge'); SELECT count(*) FROM tracksync.push('n'); UPDATE n SET a = 2, j = 'null'; UPDATE tn SET a = 3, j = '{}';
+SELECT tracksync.set_merge_rule('n', 'a', 'source');
+SELECT throws_like($$SELECT count(*) FROM tracksync.push('n')$$, '%update_differs%', 'it is not told which'); UPDATE n SET j = '[]';
+SELECT lives_ok($$SELECT count(*) FROM tracksync.push('n')$$, 'other values are');
+-- a domain that takes no NULL, in a row of which a function returns a part
+CREATE DOMAIN present AS int CHECK (VALUE IS NOT NULL); CREATE TABLE e (id int PRIMARY KEY, a int, b int); CREATE TABLE te (id int PRIMARY KEY, a int, b present); INSERT INTO e VALUES (1, 1, 1);
+CREATE FUNCTION part(kind text, key jsonb, old jsonb, source jsonb, target jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT key || '{"a": 9}' $$;
+SELECT tracksync.create_link('e', 'e', 'public.te', on_conflict => 'public.part'); SELECT count(*) FROM tracksync.push('e'); UPDATE e SET a = 2; UPDATE te SET a = 3; SELECT count(*) FROM tracksync.push('e');
+SELECT is((SELECT te::text FROM te), '(1,9,1)', 'a part of a row');
 SELECT * FROM finish();

@@ -1,6 +1,6 @@
 -- on_error => 'quarantine': what the target does not take is left out, recorded, and tried again by each push.
 SET client_min_messages = warning;
-SELECT plan(48);
+SELECT plan(50);
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(format('%s %s%s', link, kind, rows), ', ' ORDER BY step), '') FROM tracksync.push(name) $$;
 CREATE FUNCTION bad(l text) RETURNS text LANGUAGE sql AS
@@ -126,4 +126,10 @@ SELECT tracksync.create_link('z', 'z', 'public.tz', on_error => 'quarantine'), d
 UPDATE z SET v = 20; UPDATE tz SET v = 50; SET timezone = 'Asia/Tokyo';
 SELECT throws_like($$SELECT done('z')$$, '%1 update_differs%', 'is the same key');
 UPDATE tz SET v = 1; SELECT done('z'); RESET timezone; SELECT ok(all_of('z') = all_of('tz') AND bad('z') = '', 'and comes');
+-- what fails for every row is no row's fault
+CREATE TABLE f (id int PRIMARY KEY); CREATE TABLE tf (LIKE f INCLUDING ALL); INSERT INTO f SELECT generate_series(1, 10);
+CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO no_such_table VALUES (1); RETURN NEW; END $$;
+CREATE TRIGGER broken BEFORE INSERT ON tf FOR EACH ROW EXECUTE FUNCTION broken();
+SELECT tracksync.create_link('f', 'f', 'public.tf', on_error => 'quarantine');
+SELECT throws_ok($$SELECT done('f')$$, '42P01', NULL, 'a trigger that is broken'); SELECT is(bad('f'), '', 'fills no quarantine');
 SELECT * FROM finish();
