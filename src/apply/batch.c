@@ -19,6 +19,7 @@
 #include "apply/policy.h"
 #include "apply/quarantine.h"
 #include "apply/settle.h"
+#include "apply/tangle.h"
 #include "base/catalog.h"
 #include "base/settings.h"
 #include "plan/parking.h"
@@ -196,20 +197,35 @@ park(TsWriter *writer, TsBatch *batch, const int *all)
 	return true;
 }
 
-void
-ts_batch_write(TsWriter *writer, TsBatch *batch)
+int *
+ts_batch_all(int n)
 {
-	int		   *all = palloc(sizeof(int) * batch->n);
-	uint64		done;
+	int		   *all = palloc(sizeof(int) * n);
 
-	for (int i = 0; i < batch->n; i++)
+	for (int i = 0; i < n; i++)
 		all[i] = i;
-	batch->found = palloc0(sizeof(TsFound) * batch->n);
+	return all;
+}
+
+void
+ts_batch_announce(TsWriter *writer, const TsBatch *batch)
+{
 	writer->batch_size = batch->n;
+	writer->row = batch->rows[0];
 	writer->first_key = ts_batch_describe(writer, &batch->rows[0], batch->op, DESCRIBE_KEY, 200);
 	writer->last_key = ts_batch_describe(writer, &batch->rows[batch->n - 1], batch->op, DESCRIBE_KEY, 200);
 	writer->cast = batch->n == 1 && batch->op != TS_CHANGE_DELETE ? ts_batch_describe(writer, &batch->rows[0], batch->op, DESCRIBE_CAST, 500) : NULL;
 	writer->batch++;
+}
+
+void
+ts_batch_write(TsWriter *writer, TsBatch *batch)
+{
+	int		   *all = ts_batch_all(batch->n);
+	uint64		done;
+
+	batch->found = palloc0(sizeof(TsFound) * batch->n);
+	ts_batch_announce(writer, batch);
 	if (batch->rows[0].park != TS_PARK_NOT && !park(writer, batch, all))
 		return;
 	if (batch->op == TS_CHANGE_INSERT && writer->careful)
@@ -221,10 +237,10 @@ ts_batch_write(TsWriter *writer, TsBatch *batch)
 		ts_settle(writer, batch, all);
 }
 
-/* A change in the current context. */
-static TsChange
-copy_change(const TsLink *link, TsChangeOp op, bool text_keys, const TsChange *from)
+TsChange
+ts_batch_copy(const TsWriter *writer, TsChangeOp op, const TsChange *from)
 {
+	const TsLink *link = writer->link;
 	TsChange	to;
 
 	ts_change_init(&to, link->ncolumns);
@@ -236,7 +252,7 @@ copy_change(const TsLink *link, TsChangeOp op, bool text_keys, const TsChange *f
 	memcpy(to.old_nulls, from->old_nulls, link->ncolumns);
 	for (int i = 0; i < link->ncolumns; i++)
 	{
-		TsValueType type = ts_value_type(link, i, op, text_keys);
+		TsValueType type = ts_value_type(link, i, op, writer->text_keys);
 
 		if (op != TS_CHANGE_DELETE && !from->new_nulls[i])
 			to.new_values[i] = datumCopy(from->new_values[i], type.byval, type.len);
@@ -256,6 +272,7 @@ ts_writer_step(TsWriter *writer, const TsStep *step)
 	bool		more;
 
 	writer->step = step->kind;
+	writer->op = step->op;
 	ts_store_rewind(step->store);
 	more = ts_store_next(step->store, &row, &bytes);
 	while (more)
@@ -276,8 +293,10 @@ ts_writer_step(TsWriter *writer, const TsStep *step)
 				 batch.rows[0].park == TS_PARK_NOT && memcmp(row.mask, batch.mask, writer->link->ncolumns) == 0);
 		if (writer->disputed != NIL)
 			ts_images_settle(writer, &batch);
+		if (writer->tangle != NULL && batch.n > 0 && step->op == TS_CHANGE_UPDATE)
+			(batch.rows[0].moved ? ts_tangle_split : ts_tangle_take) (writer, &batch);
 		if (batch.n == 0)
-			;					/* all settled */
+			;					/* all settled, or put by */
 		else if (writer->probing && batch.rows[0].park == TS_PARK_NOT)
 			total += ts_quarantine_write(writer, &batch);
 		else
@@ -290,7 +309,7 @@ ts_writer_step(TsWriter *writer, const TsStep *step)
 		/* the first row of the next batch outlives this one's memory */
 		next = AllocSetContextCreate(writer->context, "tracksync batch", ALLOCSET_DEFAULT_SIZES);
 		MemoryContextSwitchTo(next);
-		row = copy_change(writer->link, step->op, writer->text_keys, &row);
+		row = ts_batch_copy(writer, step->op, &row);
 		MemoryContextDelete(writer->batch_context);
 		writer->batch_context = next;
 	}

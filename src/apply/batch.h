@@ -21,10 +21,11 @@ typedef struct TsWriter
 	/* where it is, for the context of an error */
 	const char *step;			/* kind; NULL outside of steps */
 	int			number;			/* of the step in the plan, from 1 */
-	char	   *first_key;		/* of the batch, JSON */
+	char	   *first_key;		/* of the batch, JSON; NULL outside of batches */
 	char	   *last_key;
 	char	   *cast;			/* JSON: of a batch of one row the values that are cast on their way; NULL = none */
 	int			batch_size;
+	TsChange	row;			/* its first one */
 	char	   *parked;			/* the key that the row now parked has, as text; NULL = there is none */
 	int64		batch;			/* how many batches were begun */
 	bool		probing;		/* rows that the target does not take are looked for, batch by batch, and left out */
@@ -34,6 +35,9 @@ typedef struct TsWriter
 	List	   *disputed;		/* rows in quarantine that somebody else wrote to meanwhile: see images.h */
 	List	   *kept;			/* rows that a policy made, JSON text, to be written when the batch is settled */
 	char	   *merge;			/* the query of policy 'merge'; NULL = not built yet */
+	struct TsTangle *tangle;	/* where rows go whose unique values are taken; NULL: it is not expected */
+	bool		uniques_known;	/* link->uniques is right */
+	TsChangeOp	op;				/* of the step */
 	bool		altering;		/* a schema step was begun */
 	bool		careful;		/* keys to be inserted may be there */
 	/* find the failing row: from this batch on, one row at a time; -1 = never */

@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
@@ -17,9 +16,12 @@
 
 #include "apply/alter.h"
 #include "apply/batch.h"
+#include "apply/holder.h"
 #include "apply/images.h"
 #include "apply/push.h"
 #include "apply/quarantine.h"
+#include "apply/tangle.h"
+#include "base/attempt.h"
 #include "base/catalog.h"
 
 /* One attempt at a link. */
@@ -33,6 +35,7 @@ typedef struct LinkRun
 	char	   *deferred;		/* sets its constraints back */
 	bool		careful;
 	bool		probing;
+	bool		tangled;		/* unique values move between rows */
 	int64		single_from;
 	bool		altered;
 } LinkRun;
@@ -44,6 +47,7 @@ typedef struct Run
 	LinkRun    *links;
 	LinkRun    *at;				/* the one being worked on; NULL: all */
 	bool		references;		/* look for rows that wait with rows in quarantine */
+	TsTangle   *tangle;			/* of the attempt */
 } Run;
 
 /* Raised when all has to be done once more without rows that were found just now. */
@@ -144,17 +148,42 @@ run_schema_steps(Run *run)
 	}
 }
 
+/* The updates that were put by until all others were done. */
+static void
+finish_updates(Run *run)
+{
+	TsWriter   *writer;
+	int			number;
+
+	ts_tangle_sort(run->tangle);
+	while ((writer = ts_tangle_next(run->tangle, &number)) != NULL)
+	{
+		TimestampTz started = GetCurrentTimestamp();
+
+		run->at = &run->links[run->pushed->merged->steps[number - 1].plan];
+		run->at->writer->number = number;
+		run->pushed->done[number - 1].rows += ts_tangle_write(run->tangle);
+		run->pushed->done[number - 1].microseconds += GetCurrentTimestamp() - started;
+	}
+}
+
 /* Deletes, updates and inserts of all links. */
 static void
 run_data_steps(Run *run)
 {
 	TsMerged   *merged = run->pushed->merged;
+	bool		updating = true;
 
 	for (int i = 0; i < merged->nsteps; i++)
 	{
 		const TsStep *step = ts_merged_step(merged, i);
 		TimestampTz started = GetCurrentTimestamp();
 
+		if (updating && step->priority > TS_PRIORITY_UPDATE)
+		{
+			finish_updates(run);
+			updating = false;
+		}
 		if (step->function != NULL && step->priority >= TS_PRIORITY_DELETE && step->priority < TS_PRIORITY_SEQUENCE)
 			run_user_step(run, i);
 		if (step->function != NULL || !is_data_step(step))
@@ -164,6 +193,8 @@ run_data_steps(Run *run)
 		run->pushed->done[i].rows = ts_writer_step(run->at->writer, step);
 		run->pushed->done[i].microseconds = GetCurrentTimestamp() - started;
 	}
+	if (updating)
+		finish_updates(run);
 }
 
 /* What is left of the schema steps when the rows are there. */
@@ -267,6 +298,7 @@ typedef enum Attempt
 {
 	ATTEMPT_DONE,
 	ATTEMPT_CAREFULLY,			/* again, looking for keys that are there already */
+	ATTEMPT_UNTANGLING,			/* again, looking for rows that take over each other's unique values */
 	ATTEMPT_PROBING,			/* again, leaving out what the target does not take */
 	ATTEMPT_ROW_BY_ROW			/* again, taking the failing batch apart */
 } Attempt;
@@ -280,6 +312,13 @@ has_quarantine(const Run *run)
 	return false;
 }
 
+/* Is it about a value that another row has? */
+static bool
+is_taken(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION || error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION;
+}
+
 /* What to do about an error: another attempt, or nothing (ATTEMPT_DONE). */
 static Attempt
 next_attempt(const Run *run, const ErrorData *error)
@@ -290,6 +329,8 @@ next_attempt(const Run *run, const ErrorData *error)
 		return ATTEMPT_PROBING;
 	if (writer == NULL)
 		return error->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION && !run->references && has_quarantine(run) ? ATTEMPT_PROBING : ATTEMPT_DONE;
+	if (is_taken(error) && writer->tangle == NULL && writer->op == TS_CHANGE_UPDATE && writer->step != NULL)
+		return ATTEMPT_UNTANGLING;
 	if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && !writer->careful && writer->step != NULL)
 		return ATTEMPT_CAREFULLY;
 	if (writer->link->quarantine && !writer->probing && writer->step != NULL && writer->first_key != NULL && is_worth_it(error->sqlerrcode))
@@ -297,48 +338,60 @@ next_attempt(const Run *run, const ErrorData *error)
 	return worth_locating(writer, error->sqlerrcode) ? ATTEMPT_ROW_BY_ROW : ATTEMPT_DONE;
 }
 
-/* One attempt, in a subtransaction. */
+typedef struct Found
+{
+	TsWriter   *writer;
+	const ErrorData *error;
+	char	   *holder;
+} Found;
+
+static void
+find_holder(void *arg)
+{
+	Found	   *found = arg;
+
+	found->holder = ts_holder_find(found->writer, found->error);
+}
+
+/* Says who has the value that is taken; by what the target is like without this push, which may be nothing that it can say. */
+static void
+name_holder(const Run *run, ErrorData *error)
+{
+	TsWriter   *writer = run->at ? run->at->writer : NULL;
+	Found		found = {writer, error, NULL};
+
+	if (!is_taken(error) || writer == NULL || writer->step == NULL || writer->first_key == NULL)
+		return;
+	writer->statements = NIL;
+	writer->uniques_known = false;
+	if (ts_attempt(find_holder, &found, true) == NULL && found.holder != NULL)
+		error->detail = psprintf("%s%sThe row %s of table %s has it, which is not part of this push.", error->detail ? error->detail : "",
+								 error->detail ? "\n" : "", found.holder, ts_link_target(writer->link));
+}
+
+static void
+run_all(void *run)
+{
+	run_steps(run);
+}
+
 static Attempt
 attempt(Run *run, bool dry_run)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile Attempt result = ATTEMPT_DONE;
+	ErrorData  *error = ts_attempt(run_all, run, dry_run);
+	Attempt		next;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		run_steps(run);
-		if (dry_run)
-			RollbackAndReleaseCurrentSubTransaction();
-		else
-			ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		for (int i = 0; i < run->n; i++)
-			run->links[i].target->ops->reset(run->links[i].target);
-		result = next_attempt(run, error);
-		if (result == ATTEMPT_DONE)
-		{
-			/* what matters to the user first, then the server's own lines */
-			error->context = error->context ? psprintf("%s\n%s", describe_place(run), error->context) : describe_place(run);
-			ReThrowError(error);
-		}
-	}
-	PG_END_TRY();
-	return result;
+	if (error == NULL)
+		return ATTEMPT_DONE;
+	for (int i = 0; i < run->n; i++)
+		run->links[i].target->ops->reset(run->links[i].target);
+	next = next_attempt(run, error);
+	if (next != ATTEMPT_DONE)
+		return next;
+	name_holder(run, error);
+	/* what matters to the user first, then the server's own lines */
+	error->context = error->context ? psprintf("%s\n%s", describe_place(run), error->context) : describe_place(run);
+	ReThrowError(error);
 }
 
 static void
@@ -381,6 +434,7 @@ ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run
 	prepare(&run, sources);
 	do
 	{
+		run.tangle = ts_tangle_begin();
 		for (int i = 0; i < run.n; i++)
 		{
 			LinkRun    *link = &run.links[i];
@@ -389,6 +443,7 @@ ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run
 			excluded = link->writer ? link->writer->excluded : NIL;
 			link->writer = ts_writer_begin(link->plan, link->target, link->careful, link->probing, link->single_from);
 			link->writer->excluded = excluded;
+			link->writer->tangle = link->tangled ? run.tangle : NULL;
 			link->plan->link->target = link->existing;
 			link->altered = false;
 		}
@@ -400,6 +455,8 @@ ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run
 		/* rows of the other links may have to wait with those of this one */
 		for (int i = 0; result == ATTEMPT_PROBING && i < run.n; i++)
 			run.links[i].probing = run.links[i].plan->link->quarantine;
+		for (int i = 0; (result == ATTEMPT_UNTANGLING || result == ATTEMPT_PROBING) && i < run.n; i++)
+			run.links[i].tangled = true;
 		if (result == ATTEMPT_ROW_BY_ROW)
 			run.at->single_from = run.at->writer->batch - 1;
 	} while (result != ATTEMPT_DONE);

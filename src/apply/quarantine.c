@@ -3,13 +3,13 @@
 
 #include <limits.h>
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
+#include "apply/holder.h"
 #include "apply/quarantine.h"
+#include "base/attempt.h"
 #include "base/catalog.h"
 
 /* Is it the row's fault? Not a cancel, a time-out, a lost lock, a full disk, a conflict with other sessions, a bug or a function that is gone. */
@@ -27,15 +27,6 @@ is_about_rows(int sqlstate)
 			return true;
 	return sqlstate == ERRCODE_INSUFFICIENT_PRIVILEGE;	/* a policy of row security */
 }
-
-/* What a trial must put back. */
-typedef struct Before
-{
-	MemoryContext context;
-	ResourceOwner owner;
-	TsConflicts conflicts;
-	List	   *kept;
-} Before;
 
 /* A run of rows of the batch that the target takes in one go. */
 typedef struct Piece
@@ -56,71 +47,51 @@ part_of(const TsBatch *batch, int low, int high)
 	return part;
 }
 
-static Before
-begin_trial(const TsWriter *writer)
-{
-	Before		before = {CurrentMemoryContext, CurrentResourceOwner, writer->conflicts, writer->kept};
-
-	before.conflicts.listed = list_copy(before.conflicts.listed);
-	before.kept = list_copy(before.kept);
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(before.context);
-	return before;
-}
-
-static void
-undo_trial(TsWriter *writer, const Before *before)
-{
-	RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(before->context);
-	CurrentResourceOwner = before->owner;
-	writer->conflicts = before->conflicts;
-	writer->kept = before->kept;
-}
-
-/* Does the target take these rows? NULL if it does: then they are written. */
+/* As ts_attempt; what the writer noted goes with what is undone, and errors that are not about rows are thrown. */
 static ErrorData *
-try_rows(TsWriter *writer, const TsBatch *batch, int low, int high)
+attempt(TsWriter *writer, void (*work) (void *), void *arg, bool undo)
 {
-	TsBatch		part = part_of(batch, low, high);
-	ErrorData  *volatile error = NULL;
-	Before		before = begin_trial(writer);
+	TsConflicts conflicts = writer->conflicts;
+	List	   *listed = list_copy(conflicts.listed);
+	List	   *kept = list_copy(writer->kept);
+	ErrorData  *error = ts_attempt(work, arg, undo);
 
-	PG_TRY();
+	if (error != NULL || undo)
 	{
-		ts_batch_write(writer, &part);
+		writer->conflicts = conflicts;
+		writer->conflicts.listed = listed;
+		writer->kept = kept;
 	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(before.context);
-		error = CopyErrorData();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	if (error == NULL)
-	{
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(before.context);
-		CurrentResourceOwner = before.owner;
-		return NULL;
-	}
-	undo_trial(writer, &before);
-	if (writer->deciding || !is_about_rows(error->sqlerrcode))
+	if (error != NULL && (writer->deciding || !is_about_rows(error->sqlerrcode)))
 		ReThrowError(error);
 	return error;
 }
 
-static void
-note_bad(TsWriter *writer, const TsBatch *batch, int i, const ErrorData *error)
+/* Some of a batch. */
+typedef struct Some
 {
-	const TsChange *row = &batch->rows[i];
+	TsWriter   *writer;
+	TsBatch		batch;
+} Some;
+
+static void
+write_some(void *arg)
+{
+	Some	   *some = arg;
+
+	ts_batch_write(some->writer, &some->batch);
+}
+
+void
+ts_quarantine_note(TsWriter *writer, TsChangeOp op, const TsChange *row, const ErrorData *error)
+{
 	MemoryContext old = MemoryContextSwitchTo(writer->context);
 	TsBad	   *bad = palloc0(sizeof(TsBad));
 
-	bad->op = batch->op;
-	bad->key = ts_batch_describe(writer, row, batch->op, DESCRIBE_KEY, INT_MAX);
-	if (batch->op != TS_CHANGE_DELETE)
-		bad->row = ts_batch_describe(writer, row, batch->op, DESCRIBE_ROW, INT_MAX);
+	bad->op = op;
+	bad->key = ts_batch_describe(writer, row, op, DESCRIBE_KEY, INT_MAX);
+	if (op != TS_CHANGE_DELETE)
+		bad->row = ts_batch_describe(writer, row, op, DESCRIBE_ROW, INT_MAX);
 	bad->sqlstate = pstrdup(unpack_sql_state(error->sqlerrcode));
 	bad->message = pstrdup(error->message ? error->message : "");
 	bad->constraint = error->constraint_name ? pstrdup(error->constraint_name) : NULL;
@@ -128,11 +99,24 @@ note_bad(TsWriter *writer, const TsBatch *batch, int i, const ErrorData *error)
 	MemoryContextSwitchTo(old);
 }
 
+/* Of a value that is taken: who has it. */
+static void
+name_holder(TsWriter *writer, ErrorData *error)
+{
+	char	   *holder = NULL;
+
+	if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION || error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION)
+		holder = ts_holder_find(writer, error);
+	if (holder != NULL)
+		error->message = psprintf("%s: row %s has it", error->message, holder);
+}
+
 /* Finds the pieces of the rows low … high - 1 that the target takes: all of them, or what it takes of each half. */
 static List *
 find_pieces(TsWriter *writer, const TsBatch *batch, int low, int high, List *pieces)
 {
-	ErrorData  *error = try_rows(writer, batch, low, high);
+	Some		some = {writer, part_of(batch, low, high)};
+	ErrorData  *error = attempt(writer, write_some, &some, false);
 
 	if (error == NULL)
 	{
@@ -146,21 +130,33 @@ find_pieces(TsWriter *writer, const TsBatch *batch, int low, int high, List *pie
 		/* it would come back as a DELETE and an INSERT, of which only the one fails */
 		if (batch->rows[low].moved)
 			ReThrowError(error);
-		note_bad(writer, batch, low, error);
+		name_holder(writer, error);
+		ts_quarantine_note(writer, batch->op, &batch->rows[low], error);
 		return pieces;
 	}
 	pieces = find_pieces(writer, batch, low, (low + high) / 2, pieces);
 	return find_pieces(writer, batch, (low + high) / 2, high, pieces);
 }
 
-static const TsBad *
-find_excluded(const TsWriter *writer, const char *key)
+ErrorData *
+ts_quarantine_excluded(TsWriter *writer, TsChangeOp op, const TsChange *row)
 {
+	char	   *key = ts_batch_describe(writer, row, op, DESCRIBE_KEY, INT_MAX);
 	ListCell   *lc;
 
 	foreach(lc, writer->excluded)
-		if (strcmp(((TsBad *) lfirst(lc))->key, key) == 0)
-			return lfirst(lc);
+	{
+		const TsBad *bad = lfirst(lc);
+		ErrorData  *error;
+
+		if (strcmp(bad->key, key) != 0)
+			continue;
+		error = palloc0(sizeof(ErrorData));
+		error->sqlerrcode = ERRCODE_FOREIGN_KEY_VIOLATION;
+		error->message = bad->message;
+		error->constraint_name = bad->constraint;
+		return error;
+	}
 	return NULL;
 }
 
@@ -172,55 +168,65 @@ leave_out(TsWriter *writer, TsBatch *batch)
 
 	for (int i = 0; i < batch->n; i++)
 	{
-		const TsBad *why = find_excluded(writer, ts_batch_describe(writer, &batch->rows[i], batch->op, DESCRIBE_KEY, INT_MAX));
-		ErrorData	error = {0};
+		ErrorData  *why = ts_quarantine_excluded(writer, batch->op, &batch->rows[i]);
 
 		if (why == NULL)
-		{
 			batch->rows[n++] = batch->rows[i];
-			continue;
-		}
-		if (batch->rows[i].moved)
+		else if (batch->rows[i].moved)
 			ereport(ERROR, (errcode(ERRCODE_FOREIGN_KEY_VIOLATION), errmsg("%s", why->message)));
-		error.sqlerrcode = ERRCODE_FOREIGN_KEY_VIOLATION;
-		error.message = why->message;
-		error.constraint_name = why->constraint;
-		note_bad(writer, batch, i, &error);
+		else
+			ts_quarantine_note(writer, batch->op, &batch->rows[i], why);
 	}
 	batch->n = n;
 }
 
-/* The pieces of the batch that the target takes; nothing is written. */
-static List *
-try_batch(TsWriter *writer, const TsBatch *batch)
+/* Work, and whose. */
+typedef struct Trial
 {
-	Before		before = begin_trial(writer);
-	List	   *volatile pieces = NIL;
-	ErrorData  *volatile error = NULL;
+	TsWriter   *writer;
+	void		(*work) (void *);
+	void	   *arg;
+} Trial;
 
-	PG_TRY();
-	{
-		/* no events of triggers stay behind: they have a level of their own, which goes with the subtransaction */
-		writer->target->ops->probe(writer->target);
-		pieces = find_pieces(writer, batch, 0, batch->n, NIL);
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(before.context);
-		error = CopyErrorData();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	undo_trial(writer, &before);
-	if (error != NULL)
-		ReThrowError(error);
-	return pieces;
+static void
+try_work(void *arg)
+{
+	Trial	   *trial = arg;
+
+	/* no events of triggers stay behind: they have a level of their own, which goes with the subtransaction */
+	trial->writer->target->ops->probe(trial->writer->target);
+	trial->work(trial->arg);
+}
+
+ErrorData *
+ts_quarantine_trial(TsWriter *writer, void (*work) (void *), void *arg)
+{
+	Trial		trial = {writer, work, arg};
+
+	return attempt(writer, try_work, &trial, true);
+}
+
+/* A batch, and the pieces of it that the target takes. */
+typedef struct Probed
+{
+	TsWriter   *writer;
+	const TsBatch *batch;
+	List	   *pieces;
+} Probed;
+
+static void
+probe(void *arg)
+{
+	Probed	   *probed = arg;
+
+	probed->pieces = find_pieces(probed->writer, probed->batch, 0, probed->batch->n, NIL);
 }
 
 int
 ts_quarantine_write(TsWriter *writer, TsBatch *batch)
 {
-	List	   *pieces;
+	Probed		probed = {writer, batch, NIL};
+	ErrorData  *error;
 	ListCell   *lc;
 	int			written = 0;
 
@@ -228,9 +234,11 @@ ts_quarantine_write(TsWriter *writer, TsBatch *batch)
 		leave_out(writer, batch);
 	if (batch->n == 0)
 		return 0;
-	pieces = try_batch(writer, batch);
+	error = ts_quarantine_trial(writer, probe, &probed);
+	if (error != NULL)
+		ReThrowError(error);
 	/* the same once more, in the same order, and to stay */
-	foreach(lc, pieces)
+	foreach(lc, probed.pieces)
 	{
 		const Piece *piece = lfirst(lc);
 		TsBatch		part = part_of(batch, piece->low, piece->high);

@@ -24,6 +24,12 @@ typedef struct TsBad
 
 /* Writes those rows of the batch that the target takes; returns their number. */
 extern int	ts_quarantine_write(TsWriter *writer, TsBatch *batch);
+/* Does the work, and undoes it; the error if there was one that is about rows. Others are thrown. */
+extern ErrorData *ts_quarantine_trial(TsWriter *writer, void (*work) (void *), void *arg);
+/* Why the row is known not to go; NULL: it is not. */
+extern ErrorData *ts_quarantine_excluded(TsWriter *writer, TsChangeOp op, const TsChange *row);
+/* The row is left out. */
+extern void ts_quarantine_note(TsWriter *writer, TsChangeOp op, const TsChange *row, const ErrorData *error);
 /*
  * All rows are written; now foreign keys would be checked. Rows that refer to none, and those whose going they would not survive, wait:
  * they are added to the writers' excluded rows. True if there are any that were not: then everything has to be done once more.

@@ -38,6 +38,12 @@ extern void ts_settle_moved(TsWriter *writer, const TsBatch *batch, int n, const
 
 /* Writes the batch, and settles what was not as expected. */
 extern void ts_batch_write(TsWriter *writer, TsBatch *batch);
+/* Says what is written now, for the context of an error. */
+extern void ts_batch_announce(TsWriter *writer, const TsBatch *batch);
+/* 0 … n - 1 */
+extern int *ts_batch_all(int n);
+/* A change in the current context. */
+extern TsChange ts_batch_copy(const TsWriter *writer, TsChangeOp op, const TsChange *from);
 /* batch.c's, for settling: a statement for such rows, */
 extern TsStatement *ts_batch_statement(TsWriter *writer, TsStatementKind kind, TsChangeOp op, const unsigned char *mask);
 /* run for n chosen rows of a batch, */

@@ -32,6 +32,21 @@
 #define ts_namespace_aclcheck(nspid, roleid, mode) object_aclcheck(NamespaceRelationId, (nspid), (roleid), (mode))
 #endif
 
+/* PostgreSQL 15: unique indexes may take NULL for a value like others. */
+#if PG_VERSION_NUM < 150000
+#define ts_nulls_equal(index) false
+#else
+#define ts_nulls_equal(index) ((index)->rd_index->indnullsnotdistinct)
+#endif
+
+/* PostgreSQL 14: multiranges. */
+#if PG_VERSION_NUM < 140000
+#define ts_is_multirange(typid) ((void) (typid), false)
+#else
+#include "utils/lsyscache.h"
+#define ts_is_multirange(typid) type_is_multirange(typid)
+#endif
+
 /* PostgreSQL 18: index scans take an instrumentation structure. */
 #if PG_VERSION_NUM < 180000
 #define ts_index_beginscan(heap, index, snapshot, nkeys) index_beginscan((heap), (index), (snapshot), (nkeys), 0)

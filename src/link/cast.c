@@ -1,7 +1,6 @@
 /* cast.c: can the values that the target has be cast to another type? */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -9,8 +8,8 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
+#include "base/attempt.h"
 #include "base/catalog.h"
 #include "base/quote.h"
 #include "link/cast.h"
@@ -39,7 +38,7 @@ only(bool partitioned)
 
 /* Casts value by value; *at is the one at hand, kept in context. */
 static void
-cast_all(const TsLink *link, const char *column, const char *type, MemoryContext context, char *volatile *at)
+cast_all(const TsLink *link, const char *column, const char *type, MemoryContext context, char **at)
 {
 	SPIPlanPtr	one = NULL;
 	SPIPlanPtr	all = SPI_prepare(psprintf("SELECT t.%s FROM %s%s AS t", quote_identifier(column),
@@ -79,60 +78,57 @@ cast_all(const TsLink *link, const char *column, const char *type, MemoryContext
 	SPI_cursor_close(portal);
 }
 
-/* Does it all in a subtransaction; false if a value could not be cast. Other errors are errors. */
-static bool
-try_cast(const TsLink *link, const char *column, const char *type, bool one_by_one, char *volatile *at)
+/* A cast to be tried. */
+typedef struct Trial
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool holds = true;
+	const TsLink *link;
+	const char *column;
+	const char *type;
+	bool		one_by_one;
+	MemoryContext context;
+	char	   *at;				/* in which: the value that was cast last */
+} Trial;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		TsIdentity	identity;
+static void
+cast_values(void *arg)
+{
+	Trial	   *trial = arg;
+	const TsLink *link = trial->link;
+	TsIdentity	identity;
 
-		become_owner(link, &identity);
-		if (one_by_one)
-			cast_all(link, column, type, context, at);
-		else
-			SPI_execute(psprintf("SELECT pg_catalog.count((t.%s)::%s) FROM %s%s AS t", quote_identifier(column), type,
-								 only(get_rel_relkind(link->target) == RELKIND_PARTITIONED_TABLE),
-								 ts_quote_relation(link->target)), true, 0);
-		leave_owner(&identity);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
+	become_owner(link, &identity);
+	if (trial->one_by_one)
+		cast_all(link, trial->column, trial->type, trial->context, &trial->at);
+	else
+		SPI_execute(psprintf("SELECT pg_catalog.count((t.%s)::%s) FROM %s%s AS t", quote_identifier(trial->column), trial->type,
+							 only(get_rel_relkind(link->target) == RELKIND_PARTITIONED_TABLE), ts_quote_relation(link->target)), true, 0);
+	leave_owner(&identity);
+}
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		holds = false;
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
-			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
-			ReThrowError(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return holds;
+/* False if a value could not be cast. Other errors are errors. */
+static bool
+try_cast(Trial *trial)
+{
+	ErrorData  *error = ts_attempt(cast_values, trial, false);
+
+	if (error != NULL && ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+		ReThrowError(error);
+	return error == NULL;
 }
 
 bool
 ts_cast_holds(const TsLink *link, const char *column, const char *type, char **culprit)
 {
-	char	   *volatile at = NULL;
+	Trial		trial = {link, column, type, false, CurrentMemoryContext, NULL};
 
 	*culprit = NULL;
-	if (try_cast(link, column, type, false, &at))
+	if (try_cast(&trial))
 		return true;
-	if (try_cast(link, column, type, true, &at))
+	trial.one_by_one = true;
+	if (try_cast(&trial))
 		return true;
-	*culprit = at ? quote_literal_cstr(at) : "NULL";
+	*culprit = trial.at ? quote_literal_cstr(trial.at) : "NULL";
 	return false;
 }
 

@@ -118,6 +118,7 @@ typedef struct TsLink
 	int32		shape;			/* the source's at the last push, */
 	int32		followed;		/* and the one that the target has followed */
 	List	   *schema;			/* of TsSchemaStep, in their order */
+	List	   *uniques;		/* of TsUnique: the target's, once a push has asked for them */
 	bool		foreseen;		/* the columns are resolved against the target as it will be */
 	bool		values_unknown;	/* after the schema steps only a comparison tells which rows need values */
 } TsLink;

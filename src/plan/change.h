@@ -24,6 +24,7 @@ typedef enum TsChangeOp
 #define TS_COLUMN_CHANGED 0x01	/* UPDATE: write it */
 #define TS_COLUMN_KNOWN 0x02	/* the old value is known */
 #define TS_COLUMN_MOVED 0x04	/* UPDATE, of key columns: the row is found by its old key, which is known, and gets the new one */
+#define TS_COLUMN_VACATED 0x08	/* UPDATE: it is to get a value that is in nobody's way */
 
 /* Arrays are per column of the link; valid until the next change is asked for. */
 typedef struct TsChange

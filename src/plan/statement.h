@@ -17,7 +17,11 @@ typedef enum TsStatementKind
 	TS_STATEMENT_DELETE_ANYWAY,
 	TS_STATEMENT_UPDATE_ANYWAY,
 	TS_STATEMENT_OVERWRITE,		/* all columns but the key, by key */
-	TS_STATEMENT_PARK			/* gives the row a key that nobody has (parking.h), and returns that column as text */
+	TS_STATEMENT_PARK,			/* gives the row a key that nobody has (parking.h), and returns that column as text */
+	/* of rows that will be so: needs link->uniques */
+	TS_STATEMENT_HOLDERS,		/* which other rows have their values: ord, id of the other row, number of the constraint */
+	TS_STATEMENT_IDENTIFY,		/* ord, id of the row */
+	TS_STATEMENT_VACATE			/* gives up the values of the columns that are to be vacated, if the known columns hold their old values; ord */
 } TsStatementKind;
 
 typedef enum TsParamKind
@@ -47,6 +51,8 @@ typedef struct TsStatement
 	int		   *aliases[2];		/* of rows of new and of old values: per column, the n of v.p<n>, 0 = not used */
 	void	   *prepared;		/* the target's own */
 } TsStatement;
+
+/* An id is the row's key by the target's columns, JSON. */
 
 /* Builds a statement in the current context. mask: what the batch's changes say of each column. */
 extern TsStatement *ts_statement_build(const TsLink *link, TsStatementKind kind, TsChangeOp op, const unsigned char *mask,

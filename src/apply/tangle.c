@@ -1,0 +1,266 @@
+/* tangle.c: rows that are to get unique values which other rows of the push give up. */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "apply/holder.h"
+#include "apply/strands.h"
+#include "base/settings.h"
+#include "plan/parking.h"
+
+TsTangle *
+ts_tangle_begin(void)
+{
+	TsTangle   *tangle = palloc0(sizeof(TsTangle));
+
+	tangle->context = AllocSetContextCreate(CurrentMemoryContext, "tracksync tangle", ALLOCSET_DEFAULT_SIZES);
+	return tangle;
+}
+
+static void *
+enlarge(TsTangle *tangle, void *array, int max, Size size)
+{
+	if (array == NULL)
+		return MemoryContextAllocHuge(tangle->context, size * max);
+	return repalloc_huge(array, size * max);
+}
+
+/* A change with a mask of its own, to be written later. */
+static Strand *
+put_by(TsWriter *writer, const TsChange *row)
+{
+	TsTangle   *tangle = writer->tangle;
+	MemoryContext old = MemoryContextSwitchTo(tangle->context);
+	Strand	   *strand;
+
+	if (tangle->n == tangle->max)
+	{
+		tangle->max = Max(tangle->max * 2, 256);
+		tangle->strands = enlarge(tangle, tangle->strands, tangle->max, sizeof(Strand));
+	}
+	strand = &tangle->strands[tangle->n];
+	*strand = (Strand) {.writer = writer, .step = writer->number, .kind = writer->step, .number = tangle->n++};
+	strand->row = ts_batch_copy(writer, TS_CHANGE_UPDATE, row);
+	MemoryContextSwitchTo(old);
+	return strand;
+}
+
+void
+ts_tangle_take(TsWriter *writer, TsBatch *batch)
+{
+	bool	   *taken;
+	int			n = 0;
+
+	if (!ts_holder_matters(writer, batch->op, batch->mask))
+		return;
+	taken = ts_holder_taken(writer, batch);
+	for (int i = 0; i < batch->n; i++)
+	{
+		if (taken[i])
+			put_by(writer, &batch->rows[i]);
+		else
+			batch->rows[n++] = batch->rows[i];
+	}
+	batch->n = n;
+}
+
+void
+ts_tangle_split(TsWriter *writer, TsBatch *batch)
+{
+	const TsLink *link = writer->link;
+	unsigned char *now = palloc0(link->ncolumns + 1);
+	unsigned char *later = palloc0(link->ncolumns + 1);
+	bool		any = false;
+
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		bool		wait = !link->columns[i].is_key && (batch->mask[i] & TS_COLUMN_CHANGED) != 0 && ts_holder_is_unique(writer, i);
+
+		(wait ? later : now)[i] = batch->mask[i];
+		any |= wait;
+	}
+	if (!any)
+		return;
+	for (int i = 0; i < batch->n; i++)
+	{
+		Strand	   *strand;
+
+		batch->rows[i].mask = now;
+		if (batch->rows[i].park == TS_PARK_IN)
+			continue;
+		batch->rows[i].mask = later;
+		strand = put_by(writer, &batch->rows[i]);
+		strand->row.moved = false;
+		strand->row.park = TS_PARK_NOT;
+		batch->rows[i].mask = now;
+	}
+	batch->mask = now;
+}
+
+static int
+by_mask(const void *a, const void *b)
+{
+	const Strand *x = a,
+			   *y = b;
+	int			c = x->step - y->step;
+
+	if (c == 0)
+		c = memcmp(x->row.mask, y->row.mask, x->writer->link->ncolumns);
+	return c != 0 ? c : x->number - y->number;
+}
+
+/* The strands from "first" on that can be written at once. */
+Part
+ts_strands_part(TsTangle *tangle, int *strands, int first, int end)
+{
+	Part		part = {.tangle = tangle, .strands = strands + first};
+	const Strand *one = &tangle->strands[strands[first]];
+	int			limit = one->writer->single_from >= 0 && one->writer->batch >= one->writer->single_from ? 1 : Min(ts_batch_rows, TS_PARKING_ROOM);
+
+	part.batch = (TsBatch) {.op = TS_CHANGE_UPDATE, .mask = one->row.mask, .rows = palloc(sizeof(TsChange) * Min(limit, end - first))};
+	for (; part.n < limit && first + part.n < end; part.n++)
+	{
+		const Strand *strand = &tangle->strands[strands[first + part.n]];
+
+		if (strand->writer != one->writer || strand->step != one->step || memcmp(strand->row.mask, one->row.mask, one->writer->link->ncolumns) != 0)
+			break;
+		part.batch.rows[part.n] = strand->row;
+	}
+	part.batch.n = part.n;
+	return part;
+}
+
+void
+ts_strands_execute(Part *part, TsStatementKind kind, TsRowFunction row, void *arg)
+{
+	TsWriter   *writer = part->tangle->strands[part->strands[0]].writer;
+
+	ts_batch_execute(writer, ts_batch_statement(writer, kind, TS_CHANGE_UPDATE, part->batch.mask), &part->batch, part->n, ts_batch_all(part->n), row, arg);
+}
+
+static void
+note_id(void *arg, int ncolumns, char *const *values)
+{
+	Part	   *part = arg;
+
+	part->tangle->strands[part->strands[strtol(values[0], NULL, 10)]].id = MemoryContextStrdup(part->tangle->context, values[1]);
+}
+
+/* Of which row is this the id, by the target? */
+static int
+compare_ids(const Strand *strand, Oid target, const char *id)
+{
+	Oid			of = strand->writer->link->target;
+
+	return of != target ? (of < target ? -1 : 1) : strcmp(strand->id, id);
+}
+
+static int
+find(const TsTangle *tangle, Oid target, const char *id)
+{
+	int			low = 0,
+				high = tangle->nids;
+
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+		int			c = compare_ids(&tangle->strands[tangle->by_id[middle]], target, id);
+
+		if (c == 0)
+			return tangle->by_id[middle];
+		if (c < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return -1;
+}
+
+static void
+note_holder(void *arg, int ncolumns, char *const *values)
+{
+	Part	   *part = arg;
+	TsTangle   *tangle = part->tangle;
+	int			from = part->strands[strtol(values[0], NULL, 10)];
+	const TsLink *link = tangle->strands[from].writer->link;
+	int			to = find(tangle, link->target, values[1]);
+
+	/* what a row has that is not put by is not given up */
+	if (to < 0)
+		return;
+	if (tangle->nwaits == tangle->maxwaits)
+	{
+		tangle->maxwaits = Max(tangle->maxwaits * 2, 256);
+		tangle->waits = enlarge(tangle, tangle->waits, tangle->maxwaits, sizeof(TsWait));
+		tangle->claims = enlarge(tangle, tangle->claims, tangle->maxwaits, sizeof(Claim));
+	}
+	tangle->waits[tangle->nwaits] = (TsWait) {from, to};
+	tangle->claims[tangle->nwaits++] = (Claim) {to, list_nth(link->uniques, strtol(values[2], NULL, 10))};
+}
+
+static int
+by_id(const void *a, const void *b, void *arg)
+{
+	const Strand *strands = arg;
+	const Strand *y = &strands[*(const int *) b];
+
+	return compare_ids(&strands[*(const int *) a], y->writer->link->target, y->id);
+}
+
+/* A column of a row that is put aside can be vacated if the row's change writes it; those that are the constraint's own rather than others. */
+static void
+vacate_column(Strand *strand, const TsUnique *unique)
+{
+	const TsLink *link = strand->writer->link;
+
+	for (int i = 0; i < link->ncolumns; i++)
+		if (unique->plain[i] && (strand->row.mask[i] & TS_COLUMN_VACATED))
+			return;
+	for (int plain = 1; plain >= 0; plain--)
+		for (int i = 0; i < link->ncolumns; i++)
+			if ((plain ? unique->plain[i] : unique->touches[i]) && (strand->row.mask[i] & TS_COLUMN_CHANGED) && ts_parking_vacant(link, i, "0") != NULL)
+			{
+				strand->row.mask[i] |= TS_COLUMN_VACATED;
+				return;
+			}
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("rows of target table %s cannot exchange their values of constraint \"%s\"", ts_link_target(link), unique->name),
+			 errdetail("No value of the columns' types can be made that is free for sure."),
+			 errhint("At the source, give one of the rows a value that is free, push, and give it its value back; or let the columns be NULL at the target.")));
+}
+
+void
+ts_tangle_sort(TsTangle *tangle)
+{
+	int		   *all;
+
+	if (tangle->n == 0)
+		return;
+	qsort(tangle->strands, tangle->n, sizeof(Strand), by_mask);
+	all = ts_batch_all(tangle->n);
+	tangle->by_id = palloc(sizeof(int) * tangle->n);
+	for (int i = 0, n; i < tangle->n; i += n)
+	{
+		Part		part = ts_strands_part(tangle, all, i, tangle->n);
+
+		n = part.n;
+		ts_strands_execute(&part, TS_STATEMENT_IDENTIFY, note_id, &part);
+		for (int j = i; j < i + n; j++)
+			if (tangle->strands[j].id != NULL)
+				tangle->by_id[tangle->nids++] = j;
+	}
+	qsort_arg(tangle->by_id, tangle->nids, sizeof(int), by_id, tangle->strands);
+	for (int i = 0, n; i < tangle->n; i += n)
+	{
+		Part		part = ts_strands_part(tangle, all, i, tangle->n);
+
+		n = part.n;
+		ts_strands_execute(&part, TS_STATEMENT_HOLDERS, note_holder, &part);
+	}
+	tangle->sorted = ts_untangle(tangle->n, tangle->nwaits, tangle->waits);
+	for (int i = 0; i < tangle->nwaits; i++)
+		if (tangle->sorted.aside[tangle->claims[i].strand])
+			vacate_column(&tangle->strands[tangle->claims[i].strand], tangle->claims[i].unique);
+}
+

@@ -1,0 +1,11 @@
+/* attempt.h: work that may fail. */
+#ifndef TS_ATTEMPT_H
+#define TS_ATTEMPT_H
+
+/*
+ * Does the work in a subtransaction, in the current context. What it did stays if it succeeds, unless "undo". An error is caught, its
+ * work undone, and given back, in the current context; NULL: there was none.
+ */
+extern ErrorData *ts_attempt(void (*work) (void *), void *arg, bool undo);
+
+#endif
