@@ -293,7 +293,7 @@ ts_writer_step(TsWriter *writer, const TsStep *step)
 				 batch.rows[0].park == TS_PARK_NOT && memcmp(row.mask, batch.mask, writer->link->ncolumns) == 0);
 		if (writer->disputed != NIL)
 			ts_images_settle(writer, &batch);
-		if (writer->tangle != NULL && batch.n > 0 && step->op == TS_CHANGE_UPDATE)
+		if (batch.n > 0 && step->op == TS_CHANGE_UPDATE)
 			(batch.rows[0].moved ? ts_tangle_split : ts_tangle_take) (writer, &batch);
 		if (batch.n == 0)
 			;					/* all settled, or put by */

@@ -35,7 +35,7 @@ typedef struct TsWriter
 	List	   *disputed;		/* rows in quarantine that somebody else wrote to meanwhile: see images.h */
 	List	   *kept;			/* rows that a policy made, JSON text, to be written when the batch is settled */
 	char	   *merge;			/* the query of policy 'merge'; NULL = not built yet */
-	struct TsTangle *tangle;	/* where rows go whose unique values are taken; NULL: it is not expected */
+	struct TsTangle *tangle;	/* where rows go whose unique values are taken */
 	bool		uniques_known;	/* link->uniques is right */
 	TsChangeOp	op;				/* of the step */
 	bool		altering;		/* a schema step was begun */

@@ -35,7 +35,6 @@ typedef struct LinkRun
 	char	   *deferred;		/* sets its constraints back */
 	bool		careful;
 	bool		probing;
-	bool		tangled;		/* unique values move between rows */
 	int64		single_from;
 	bool		altered;
 } LinkRun;
@@ -298,7 +297,6 @@ typedef enum Attempt
 {
 	ATTEMPT_DONE,
 	ATTEMPT_CAREFULLY,			/* again, looking for keys that are there already */
-	ATTEMPT_UNTANGLING,			/* again, looking for rows that take over each other's unique values */
 	ATTEMPT_PROBING,			/* again, leaving out what the target does not take */
 	ATTEMPT_ROW_BY_ROW			/* again, taking the failing batch apart */
 } Attempt;
@@ -329,8 +327,6 @@ next_attempt(const Run *run, const ErrorData *error)
 		return ATTEMPT_PROBING;
 	if (writer == NULL)
 		return error->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION && !run->references && has_quarantine(run) ? ATTEMPT_PROBING : ATTEMPT_DONE;
-	if (is_taken(error) && writer->tangle == NULL && writer->op == TS_CHANGE_UPDATE && writer->step != NULL)
-		return ATTEMPT_UNTANGLING;
 	if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && !writer->careful && writer->step != NULL)
 		return ATTEMPT_CAREFULLY;
 	if (writer->link->quarantine && !writer->probing && writer->step != NULL && writer->first_key != NULL && is_worth_it(error->sqlerrcode))
@@ -443,7 +439,7 @@ ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run
 			excluded = link->writer ? link->writer->excluded : NIL;
 			link->writer = ts_writer_begin(link->plan, link->target, link->careful, link->probing, link->single_from);
 			link->writer->excluded = excluded;
-			link->writer->tangle = link->tangled ? run.tangle : NULL;
+			link->writer->tangle = run.tangle;
 			link->plan->link->target = link->existing;
 			link->altered = false;
 		}
@@ -455,8 +451,6 @@ ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run
 		/* rows of the other links may have to wait with those of this one */
 		for (int i = 0; result == ATTEMPT_PROBING && i < run.n; i++)
 			run.links[i].probing = run.links[i].plan->link->quarantine;
-		for (int i = 0; (result == ATTEMPT_UNTANGLING || result == ATTEMPT_PROBING) && i < run.n; i++)
-			run.links[i].tangled = true;
 		if (result == ATTEMPT_ROW_BY_ROW)
 			run.at->single_from = run.at->writer->batch - 1;
 	} while (result != ATTEMPT_DONE);

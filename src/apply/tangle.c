@@ -64,6 +64,26 @@ ts_tangle_take(TsWriter *writer, TsBatch *batch)
 	batch->n = n;
 }
 
+/* Values, that is, but of the key. */
+static bool
+other_values_taken(TsWriter *writer, const TsBatch *batch)
+{
+	const TsLink *link = writer->link;
+	TsBatch		values = *batch;
+	unsigned char *mask = palloc(link->ncolumns + 1);
+	bool	   *taken;
+
+	memcpy(mask, batch->mask, link->ncolumns);
+	for (int i = 0; i < link->nkeys; i++)
+		mask[link->keys[i]] &= ~TS_COLUMN_CHANGED;
+	values.mask = mask;
+	taken = ts_holder_taken(writer, &values);
+	for (int i = 0; i < batch->n; i++)
+		if (taken[i])
+			return true;
+	return false;
+}
+
 void
 ts_tangle_split(TsWriter *writer, TsBatch *batch)
 {
@@ -79,7 +99,7 @@ ts_tangle_split(TsWriter *writer, TsBatch *batch)
 		(wait ? later : now)[i] = batch->mask[i];
 		any |= wait;
 	}
-	if (!any)
+	if (!any || !other_values_taken(writer, batch))
 		return;
 	for (int i = 0; i < batch->n; i++)
 	{

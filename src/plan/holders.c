@@ -31,7 +31,7 @@ bool
 ts_holders_matter(const TsLink *link, const TsUnique *unique, TsChangeOp op, const unsigned char *mask)
 {
 	for (int i = 0; i < link->ncolumns; i++)
-		if (unique->touches[i] && (op == TS_CHANGE_INSERT || (mask[i] & (TS_COLUMN_CHANGED | TS_COLUMN_MOVED)) != 0))
+		if (unique->touches[i] && (op == TS_CHANGE_INSERT || (mask[i] & TS_COLUMN_CHANGED) != 0))
 			return true;
 	return false;
 }
