@@ -63,6 +63,7 @@ CREATE TABLE tracksync.link (
   storage          text NOT NULL,             -- the source's files at the last push
   shape            int NOT NULL,              -- and its columns
   followed         int NOT NULL,              -- the shape that the target has followed
+  doubted          boolean NOT NULL DEFAULT false, -- a push of another link changed rows of the target: the next push compares
   system_identity  text NOT NULL,             -- the server and database the position is of
   created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
   last_push        timestamptz,

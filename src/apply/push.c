@@ -20,6 +20,7 @@
 #include "apply/images.h"
 #include "apply/push.h"
 #include "apply/quarantine.h"
+#include "apply/reached.h"
 #include "apply/tangle.h"
 #include "base/attempt.h"
 #include "base/catalog.h"
@@ -235,6 +236,8 @@ static void
 run_steps(Run *run)
 {
 	Oid		   *targets = palloc(sizeof(Oid) * (run->n + 1));
+	char	  **names = palloc(sizeof(char *) * (run->n + 1));
+	List	   *reached;
 
 	/* what a comparison of all rows finds is not disputed */
 	for (int i = 0; i < run->n; i++)
@@ -242,7 +245,10 @@ run_steps(Run *run)
 			run->links[i].writer->disputed = ts_images_disputed(run->links[i].plan->link);
 	run_schema_steps(run);
 	for (int i = 0; i < run->n; i++)
+	{
 		targets[i] = run->links[i].plan->link->target;
+		names[i] = run->links[i].plan->link->name;
+	}
 	if (run->n > 0)
 		run->links[0].target->ops->open(run->links[0].target, run->n, targets);
 	for (int i = 0; i < run->n; i++)
@@ -260,8 +266,10 @@ run_steps(Run *run)
 	run->at = NULL;
 	if (run->references)
 		hold_back_references(run);
+	reached = ts_reached_links(run->n, targets, names);
 	if (run->n > 0)
 		run->links[0].target->ops->close(run->links[0].target);
+	run->pushed->reached = ts_reached_changed(reached, run->n, targets, names);
 	for (int i = 0; i < run->n; i++)
 		run->links[i].target->ops->reset(run->links[i].target);
 	finish_schema_steps(run);

@@ -19,6 +19,7 @@ typedef struct TsPushed
 	const char *group;			/* NULL: a single link */
 	TsDone	   *done;			/* per merged step */
 	List	  **bad;			/* per plan: rows that were left out */
+	List	   *reached;		/* of reached.h: links whose targets were changed as well */
 	int64		microseconds;
 } TsPushed;
 

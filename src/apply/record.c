@@ -7,6 +7,7 @@
 #include "apply/images.h"
 #include "apply/push.h"
 #include "apply/quarantine.h"
+#include "apply/reached.h"
 #include "base/catalog.h"
 #include "base/sequence.h"
 #include "link/mapping.h"
@@ -58,7 +59,7 @@ write_position(const TsPushed *pushed, const TsPlan *plan, int64 rows)
 	values[10] = ts_link_column_arrays(plan->link, &values[11], &values[12]);
 	values[13] = BoolGetDatum(plan->link->policy == TS_SCHEMA_APPLY);
 	ts_sql("UPDATE tracksync.link SET state = 'active', position = $2::pg_snapshot, own_txid = nullif($3, '0')::xid8, own_seq = $4, "
-		   "storage = $5, system_identity = $6, target = $7, create_target = false, last_push = clock_timestamp(), last_rows = $8, "
+		   "storage = $5, system_identity = $6, target = $7, create_target = false, doubted = false, last_push = clock_timestamp(), last_rows = $8, "
 		   "last_elapsed = $9 * interval '1 microsecond', shape = $10, source_attnums = $11, target_columns = $12, target_attnums = $13, "
 		   "followed = CASE WHEN $14 THEN $10 ELSE followed END WHERE name = $1", SPI_OK_UPDATE, 14, types, values, NULL);
 }
@@ -101,6 +102,8 @@ ts_push_record(const TsPushed *pushed, bool dry_run)
 	ts_catalog_enter(&cat);
 	for (int i = 0; i < pushed->merged->nplans; i++)
 		record_link(pushed, i, dry_run);
+	if (!dry_run)
+		ts_reached_record(pushed->reached);
 	ts_catalog_leave(&cat);
 }
 

@@ -66,6 +66,29 @@ replace_actions(TriggerDesc *trigdesc, int n, const Oid *tables)
 	return found;
 }
 
+static bool
+acts_outside(Oid table, int n, const Oid *tables)
+{
+	Relation	rel = table_open(table, AccessShareLock);
+	bool		found = false;
+
+	for (int t = 0; rel->trigdesc != NULL && t < rel->trigdesc->numtriggers; t++)
+		for (int f = 0; f < lengthof(functions); f++)
+			found |= rel->trigdesc->triggers[t].tgfoid == functions[f].acts && functions[f].acts != F_RI_FKEY_RESTRICT_DEL &&
+				functions[f].acts != F_RI_FKEY_RESTRICT_UPD && !is_among(rel->trigdesc->triggers[t].tgconstrrelid, n, tables);
+	table_close(rel, NoLock);
+	return found;
+}
+
+bool
+ts_acts_outside(int n, const Oid *tables)
+{
+	for (int i = 0; i < n; i++)
+		if (acts_outside(tables[i], n, tables))
+			return true;
+	return false;
+}
+
 static void
 check_table(EState *estate, Oid table, int n, const Oid *tables)
 {

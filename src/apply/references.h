@@ -11,4 +11,7 @@
  */
 extern void ts_only_check(EState *estate, int n, const Oid *tables);
 
+/* Have these tables foreign keys that act on others? */
+extern bool ts_acts_outside(int n, const Oid *tables);
+
 #endif

@@ -97,6 +97,7 @@ read_link(MemoryContext context)
 	if (isnull)
 		link->conflict_function = InvalidOid;
 	link->quarantine = DatumGetBool(ts_sql_value(0, 24, &isnull));
+	link->doubted = DatumGetBool(ts_sql_value(0, 25, &isnull));
 	link->state = read_state(ts_sql_text(0, 9));
 	read_columns(link, context);
 	old = MemoryContextSwitchTo(context);
@@ -163,7 +164,7 @@ load(const char *name, bool lock, bool newest, MemoryContext context)
 	char	   *sql = psprintf("SELECT name, owner::oid, source::oid, target_schema, target_name, create_target, initial, on_conflict, "
 							   "state, source_attnums, target_columns, position::text, own_txid::text, own_seq, storage, system_identity, "
 							   "target::oid, shape, columns IS NULL, schema_policy, target_attnums, followed, "
-							   "CASE WHEN on_conflict LIKE '%%.%%' THEN to_regprocedure(on_conflict || '(text, jsonb, jsonb, jsonb, jsonb)')::oid END, on_error = 'quarantine' FROM tracksync.link WHERE name = $1%s", lock ? " FOR UPDATE" : "");
+							   "CASE WHEN on_conflict LIKE '%%.%%' THEN to_regprocedure(on_conflict || '(text, jsonb, jsonb, jsonb, jsonb)')::oid END, on_error = 'quarantine', doubted FROM tracksync.link WHERE name = $1%s", lock ? " FOR UPDATE" : "");
 	TsCatalog	cat;
 	TsLink	   *link = NULL;
 

@@ -103,6 +103,7 @@ typedef struct TsLink
 	bool		quarantine;		/* on_error: rows that the target does not take are left out */
 	Oid			conflict_function;	/* InvalidOid if it is gone */
 	TsLinkState state;
+	bool		doubted;		/* foreign keys of another link's target changed rows of this one's: only a comparison tells what they hold */
 	TsPosition *position;
 	int			ncolumns;
 	TsColumn   *columns;

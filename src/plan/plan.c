@@ -108,10 +108,11 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 	{
 		TsStorageChange trust = source_trust(link, distrust);
 		List	   *quarantined = quarantined_keys(link);
-		bool		follow = trust == TS_STORAGE_SAME && !link->values_unknown && keys_can_change(link);
+		bool		unknown = link->values_unknown || link->doubted;
+		bool		follow = trust == TS_STORAGE_SAME && !unknown && keys_can_change(link);
 		TsChangeSource *changes = trust == TS_STORAGE_LOST ? NULL : ts_log_source(link, source, snapshot, follow, pending);
 
-		*compared = changes == NULL || trust != TS_STORAGE_SAME || link->values_unknown || pending->rows_came;
+		*compared = changes == NULL || trust != TS_STORAGE_SAME || unknown || pending->rows_came;
 		/* which rows went the log still tells; what the rows hold it does not */
 		if (changes != NULL && *compared)
 			changes = ts_repair_source(link, source, target, changes);

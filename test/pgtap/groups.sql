@@ -1,6 +1,6 @@
 -- Groups: one plan and one transaction for several links.
 SET client_min_messages = warning;
-SELECT plan(37);
+SELECT plan(41);
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(format('%s %s%s', link, kind, rows), ', ' ORDER BY step), '') FROM tracksync.push(name) $$;
 CREATE FUNCTION planned(name text) RETURNS text LANGUAGE sql AS
@@ -96,4 +96,20 @@ SELECT tracksync.drop_link('x');
 SELECT is(planned('fan') || done('fan'), '', 'a dropped link leaves its groups');
 SELECT tracksync.drop_group('fan');
 SELECT is((SELECT count(*)::int FROM tracksync.status WHERE name = 'y'), 1, 'a dropped group leaves its links');
+-- pushed alone, a parent acts on the child's target, of which the child's log does not know
+CREATE TABLE pa (id int PRIMARY KEY, v int); CREATE TABLE ch (id int PRIMARY KEY, p int, v int);
+CREATE TABLE tpa (id int PRIMARY KEY, v int); CREATE TABLE tch (id int PRIMARY KEY, p int REFERENCES tpa ON DELETE CASCADE ON UPDATE CASCADE, v int);
+INSERT INTO pa SELECT i, i FROM generate_series(1, 5) i; INSERT INTO ch SELECT i, i % 5 + 1, i FROM generate_series(1, 20) i;
+SELECT tracksync.create_link('pa', 'pa', 'public.tpa'), tracksync.create_link('ch', 'ch', 'public.tch');
+SELECT count(*) FROM tracksync.push('pa'); SELECT count(*) FROM tracksync.push('ch');
+CREATE FUNCTION warnings(q text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM set_config('client_min_messages', 'error', true); EXECUTE q;
+  RETURN (SELECT bool_or(doubted) FROM tracksync.link);
+END $$;
+SELECT is(warnings('UPDATE pa SET v = 0; SELECT count(*) FROM tracksync.push(''pa'')'), false, 'nothing acted');
+SELECT is(warnings('UPDATE ch SET p = NULL WHERE p = 2; DELETE FROM pa WHERE id = 2; UPDATE pa SET id = 33 WHERE id = 3; UPDATE ch SET v = 7, p = 33 WHERE p = 3; DELETE FROM ch WHERE p = 4; '
+                   'DELETE FROM pa WHERE id = 4; SELECT count(*) FROM tracksync.push(''pa'')'), true, 'rows of the other link''s target went and changed');
+SELECT is(done('ch'), 'ch delete4, ch update3, ch insert4', 'which a comparison finds');
+SELECT is((SELECT string_agg(ch::text, ' ' ORDER BY id) FROM ch), (SELECT string_agg(tch::text, ' ' ORDER BY id) FROM tch), 'no row is lost');
 SELECT * FROM finish();
