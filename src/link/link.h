@@ -119,6 +119,7 @@ typedef struct TsLink
 	int32		followed;		/* and the one that the target has followed */
 	List	   *schema;			/* of TsSchemaStep, in their order */
 	bool		foreseen;		/* the columns are resolved against the target as it will be */
+	List	   *only;			/* comparisons are of rows with these keys, JSON by the target's column names; NIL: of all */
 	bool		values_unknown;	/* after the schema steps only a comparison tells which rows need values */
 } TsLink;
 

@@ -157,8 +157,6 @@ append_image_eq(Builder *b, const char *before, int bits, bool old, bool all)
 	}
 	if (n > 0)
 		appendStringInfo(&b->sql, "%spg_catalog.record_image_eq(ROW(%s), ROW(%s))", before, left.data, right.data);
-	pfree(left.data);
-	pfree(right.data);
 	return n > 0;
 }
 
@@ -335,9 +333,10 @@ build_look(Builder *b)
 		append_old_holds(b, op == TS_CHANGE_UPDATE ? TS_COLUMN_CHANGED | TS_COLUMN_KNOWN : TS_COLUMN_KNOWN);
 	appendStringInfoString(&b->sql, ", pg_catalog.to_jsonb(t.*)\n  FROM ");
 	append_rows(b);
-	appendStringInfo(&b->sql, "\n  JOIN %s%s AS t ON ", only(b->link), ts_link_target(b->link));
+	appendStringInfo(&b->sql, "\n  JOIN %s AS t ON ", b->stmt->kind == TS_STATEMENT_PEEK ? ts_diff_target(b->link) :
+					 psprintf("%s%s", only(b->link), ts_link_target(b->link)));
 	append_key_match(b);
-	appendStringInfoString(&b->sql, "\n   FOR UPDATE OF t");
+	appendStringInfoString(&b->sql, b->stmt->kind == TS_STATEMENT_PEEK ? "" : "\n   FOR UPDATE OF t");
 }
 
 /* Could the columns of one side travel as rows of the target's type, and is it worth it? */
@@ -489,6 +488,7 @@ ts_statement_build(const TsLink *link, TsStatementKind kind, TsChangeOp op, cons
 			build_insert(&b);
 			break;
 		case TS_STATEMENT_LOOK:
+		case TS_STATEMENT_PEEK:
 			build_look(&b);
 			break;
 		case TS_STATEMENT_PARK:
