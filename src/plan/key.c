@@ -29,12 +29,14 @@ ts_key_set_create(const TsLink *link, Relation source)
 	set->link = link;
 	set->order = palloc0(sizeof(FmgrInfo) * link->nkeys);
 	set->collation = palloc0(sizeof(Oid) * link->nkeys);
+	set->equal = palloc0(sizeof(Oid) * link->nkeys);
 	for (int i = 0; i < link->nkeys; i++)
 	{
 		const TsKeyColumn *col = &index->columns[i];
 
 		fmgr_info(get_opfamily_proc(col->opfamily, col->opcintype, col->opcintype, BTORDER_PROC), &set->order[i]);
 		set->collation[i] = col->collation;
+		set->equal[i] = col->eq_op;
 	}
 	return set;
 }

@@ -12,6 +12,7 @@ typedef struct TsKeySet
 	Datum	  **keys;			/* in the source's types, in the link's key order */
 	FmgrInfo   *order;
 	Oid		   *collation;
+	Oid		   *equal;			/* the index's operators */
 } TsKeySet;
 
 /* An empty set, in the current context; 42P10 if the source has no index on the key any more. */
