@@ -6,7 +6,6 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 
 #include "api/fact.h"
 #include "base/quote.h"

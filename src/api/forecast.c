@@ -217,7 +217,8 @@ tell(Forecast *f, char *what)
 	TsDetail	detail = {0};
 
 	ts_detail_text(&detail, "op", ops[f->change->op]);
-	ts_detail_json(&detail, "key", describe(f, DESCRIBE_KEY));
+	/* a comparison has the key of a row that is to go as text */
+	ts_detail_json(&detail, "key", e->text_keys && f->change->op == TS_CHANGE_DELETE ? ts_fact_key(e, 0) : describe(f, DESCRIBE_KEY));
 	if (f->change->moved)
 		ts_detail_json(&detail, "old", describe(f, DESCRIBE_OLD));
 	ts_detail_json(&detail, "row", f->merged ? f->merged : f->change->op != TS_CHANGE_DELETE ? describe(f, DESCRIBE_ROW) : NULL);
