@@ -43,6 +43,12 @@ CREATE FUNCTION tracksync.discard(name text, key jsonb) RETURNS bigint
 COMMENT ON FUNCTION tracksync.discard(text, jsonb) IS
 'gives up the pending change of a quarantined row: the target''s row stays as it is until the source''s changes again; returns how many';
 
+CREATE FUNCTION tracksync.explain_row(name text, key jsonb,
+    OUT link text, OUT fact int, OUT aspect text, OUT at timestamptz, OUT what text, OUT detail jsonb) RETURNS SETOF record
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_explain_row';
+COMMENT ON FUNCTION tracksync.explain_row(text, jsonb) IS
+'all that is known of one row of a link, or of each link of a group with such a key: its events, net change, both sides, quarantine, conflicts, and what the next push would do; changes nothing';
+
 CREATE FUNCTION tracksync.link_pending(name text, OUT pending bigint, OUT oldest_pending timestamptz) RETURNS SETOF record
   LANGUAGE c ROWS 1 AS 'MODULE_PATHNAME', 'tracksync_link_pending';
 COMMENT ON FUNCTION tracksync.link_pending(text) IS 'internal: for the view status';

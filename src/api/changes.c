@@ -25,6 +25,7 @@
 #include "utils/tuplesort.h"
 
 #include "api/args.h"
+#include "api/changes.h"
 #include "api/history.h"
 #include "api/rights.h"
 #include "api/schema.h"
@@ -54,6 +55,8 @@ typedef struct Reader
 	bool		hidden;			/* row-level security: only live rows that the reader sees */
 	SPIPlanPtr	sees;			/* SELECT FROM source WHERE key = $1 …, as the reader */
 	TsProbe    *probe;
+	TsWanted	wanted;			/* NULL: events of all keys */
+	void	   *arg;
 	HTAB	   *who;
 	Tuplesortstate *out;
 	TsResult	result;
@@ -423,8 +426,10 @@ read_log(Reader *r, Snapshot snapshot, const TsPosition *position)
 			note_operation(r, logged);
 		else if (op == TS_OP_SCHEMA)
 			schema_changes++;
-		else
-			tuplesort_puttupleslot(op == TS_OP_TRUNCATE || op == TS_OP_GAP ? whole : sort, ts_log_scan_slot(scan));
+		else if (op == TS_OP_TRUNCATE || op == TS_OP_GAP)
+			tuplesort_puttupleslot(whole, ts_log_scan_slot(scan));
+		else if (r->wanted == NULL || r->wanted(r->arg, ts_log_scan_slot(scan)))
+			tuplesort_puttupleslot(sort, ts_log_scan_slot(scan));
 	}
 	ts_log_scan_end(scan);
 	/* when all operation records are known */
@@ -445,28 +450,15 @@ read_log(Reader *r, Snapshot snapshot, const TsPosition *position)
 	tuplesort_end(whole);
 }
 
-/* changes(source, since) */
-Datum
-tracksync_changes(PG_FUNCTION_ARGS)
+void
+ts_changes_read(const TsResult *result, Oid source, Snapshot snapshot, const TsPosition *position, TsWanted wanted, void *arg)
 {
-	Reader		r = {0};
-	Oid			source;
-	Snapshot	snapshot;
-	TsPosition *position;
+	Reader		r = {.result = *result, .wanted = wanted, .arg = arg};
 	TsIdentity	identity;
 
-	ts_need_arg(fcinfo, 0, "source");
-	source = PG_GETARG_OID(0);
-	if (get_rel_name(source) == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", source)));
 	r.readable = ts_readable_columns(source);
 	r.tracked = ts_tracked_need(source);
 	r.hidden = ts_rows_hidden(source);
-	r.result = ts_result_begin(fcinfo);
-	ts_buffer_flush();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	snapshot = RegisterSnapshot(GetActiveSnapshot());
-	position = since_position(source, ts_text_arg(fcinfo, 1));
 	ts_become(&identity, GetUserId(), false, NULL);
 	/* the reader's own view of the rows is wanted, not an error */
 	if (r.hidden)
@@ -481,8 +473,28 @@ tracksync_changes(PG_FUNCTION_ARGS)
 	ts_probe_end(r.probe);
 	SPI_finish();
 	ts_unbecome(&identity);
+	relation_close(r.source, NoLock);
+}
+
+/* changes(source, since) */
+Datum
+tracksync_changes(PG_FUNCTION_ARGS)
+{
+	TsResult	result;
+	Oid			source;
+	Snapshot	snapshot;
+
+	ts_need_arg(fcinfo, 0, "source");
+	source = PG_GETARG_OID(0);
+	if (get_rel_name(source) == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", source)));
+	(void) ts_readable_columns(source);
+	result = ts_result_begin(fcinfo);
+	ts_buffer_flush();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	snapshot = RegisterSnapshot(GetActiveSnapshot());
+	ts_changes_read(&result, source, snapshot, since_position(source, ts_text_arg(fcinfo, 1)), NULL, NULL);
 	UnregisterSnapshot(snapshot);
 	PopActiveSnapshot();
-	relation_close(r.source, NoLock);
 	PG_RETURN_NULL();
 }

@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "api/args.h"
+#include "api/netchange.h"
 #include "apply/push.h"
 #include "base/srf.h"
 #include "link/group.h"
@@ -156,12 +157,10 @@ changed_names(const TsLink *link, const TsChange *change)
 	return PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
-static void
-put_change(TsResult *result, const TsLink *link, const TsChange *change, bool text_keys)
+void
+ts_net_change_row(const TsLink *link, const TsChange *change, bool text_keys, Datum *values, bool *nulls)
 {
 	static const char *const ops[TS_CHANGE_OPS] = {"DELETE", "UPDATE", "INSERT"};
-	Datum		values[6];
-	bool		nulls[6] = {false};
 	bool	   *key = palloc0(sizeof(bool) * (link->ncolumns + 1));
 	bool	   *known = palloc0(sizeof(bool) * (link->ncolumns + 1));
 	bool		whole = true;
@@ -177,6 +176,7 @@ put_change(TsResult *result, const TsLink *link, const TsChange *change, bool te
 	values[0] = CStringGetTextDatum(link->name);
 	values[1] = CStringGetTextDatum(ops[change->op]);
 	values[2] = side(link, change, text_keys, change->op == TS_CHANGE_DELETE, key);
+	nulls[0] = nulls[1] = nulls[2] = false;
 	nulls[3] = change->op == TS_CHANGE_INSERT || (change->op == TS_CHANGE_UPDATE && !whole);
 	if (!nulls[3])
 		values[3] = side(link, change, text_keys, true, known);
@@ -186,7 +186,6 @@ put_change(TsResult *result, const TsLink *link, const TsChange *change, bool te
 	nulls[5] = change->op != TS_CHANGE_UPDATE;
 	if (!nulls[5])
 		values[5] = changed_names(link, change);
-	ts_result_put(result, values, nulls);
 }
 
 static void
@@ -194,6 +193,8 @@ put_changes(TsResult *result, const TsOpening *opening, TsOpened *opened, Memory
 {
 	TsResult	own = *result;
 	TsChange	change;
+	Datum		values[TS_NET_CHANGE_COLUMNS];
+	bool		nulls[TS_NET_CHANGE_COLUMNS];
 
 	ts_change_init(&change, opened->link->ncolumns);
 	/* what turns out not to be true after all is thrown away */
@@ -211,7 +212,10 @@ put_changes(TsResult *result, const TsOpening *opening, TsOpened *opened, Memory
 
 			/* a row that is parked comes once more */
 			if (change.park != TS_PARK_IN)
-				put_change(&own, opened->link, &change, changes->text_keys);
+			{
+				ts_net_change_row(opened->link, &change, changes->text_keys, values, nulls);
+				ts_result_put(&own, values, nulls);
+			}
 			MemoryContextSwitchTo(old);
 			MemoryContextReset(context);
 		}

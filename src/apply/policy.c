@@ -178,8 +178,8 @@ merge_query(TsWriter *writer)
 	return sql.data;
 }
 
-static char *
-merge(TsWriter *writer, const TsDispute *dispute)
+char *
+ts_policy_merge(TsWriter *writer, const TsDispute *dispute)
 {
 	/* a row that one side deleted and the other one changed */
 	if (dispute->source == NULL || dispute->target == NULL)
@@ -231,7 +231,7 @@ ts_policy_decide(TsWriter *writer, const TsDispute *d)
 		case TS_CONFLICT_MERGE:
 			if (d->moved)
 				break;
-			row = merge(writer, d);
+			row = ts_policy_merge(writer, d);
 			if (row == NULL)
 				break;
 			keep(writer, d, row);

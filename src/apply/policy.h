@@ -23,6 +23,8 @@ typedef struct TsDispute
  * kept for ts_policy_write.
  */
 extern bool ts_policy_decide(TsWriter *writer, const TsDispute *dispute);
+/* What 'merge' makes of both sides, JSON text; NULL: it cannot decide. Of the writer it takes link, context and merge. */
+extern char *ts_policy_merge(TsWriter *writer, const TsDispute *dispute);
 /* Writes the rows kept. */
 extern void ts_policy_write(TsWriter *writer);
 

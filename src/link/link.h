@@ -121,6 +121,7 @@ typedef struct TsLink
 	List	   *schema;			/* of TsSchemaStep, in their order */
 	List	   *uniques;		/* of TsUnique: the target's, once a push has asked for them */
 	bool		foreseen;		/* the columns are resolved against the target as it will be */
+	List	   *only;			/* comparisons are of rows with these keys, JSON by the target's column names; NIL: of all */
 	bool		values_unknown;	/* after the schema steps only a comparison tells which rows need values */
 } TsLink;
 

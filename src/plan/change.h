@@ -69,11 +69,15 @@ extern TsChangeSource *ts_log_source(const TsLink *link, Relation source, Snapsh
 /*
  * A comparison of source and target: what must be done to the target so that it holds the source's rows. Rows that only the
  * target has are deleted if "mirror", except those that another link's source puts there. target may be NULL: does not
- * exist. Reads under the active snapshot; needs an SPI connection.
+ * exist. Of link->only, if that is not NIL. Reads under the active snapshot; needs an SPI connection.
  */
 extern TsChangeSource *ts_diff_source(const TsLink *link, Relation target, bool mirror);
 /* The same for rows with these keys only: JSON texts, by the target's column names. Deletes what only the target has. */
 extern TsChangeSource *ts_diff_keys_source(const TsLink *link, List *keys);
+
+/* SQL: the target, and a column of its row t, as the schema steps will leave them, the column without domain. */
+extern char *ts_diff_target(const TsLink *link);
+extern char *ts_diff_target_value(const TsColumn *col);
 
 /*
  * The changes of another source, but those of rows in quarantine, whose changes are what a comparison finds now. Takes over "log".

@@ -38,8 +38,8 @@ typedef struct DiffSource
 } DiffSource;
 
 /* The target's column, and the source's value as the target would hold it, both without domains. */
-static char *
-target_value(const TsColumn *col)
+char *
+ts_diff_target_value(const TsColumn *col)
 {
 	const char *name = quote_identifier(col->now_name ? col->now_name : col->target_name);
 
@@ -75,7 +75,7 @@ append_key_match(StringInfo sql, const TsLink *link, const char *alias)
 	{
 		const TsColumn *col = &link->columns[link->keys[i]];
 
-		appendStringInfo(sql, "%s%s %s %s", i ? " AND " : "", target_value(col), ts_quote_operator(col->key_eq_op),
+		appendStringInfo(sql, "%s%s %s %s", i ? " AND " : "", ts_diff_target_value(col), ts_quote_operator(col->key_eq_op),
 						 key_value(col, alias, col->source_name));
 	}
 }
@@ -84,6 +84,21 @@ static const char *
 only(bool partitioned)
 {
 	return partitioned ? "" : "ONLY ";
+}
+
+char *
+ts_diff_target(const TsLink *link)
+{
+	StringInfoData sql;
+
+	if (!link->foreseen)
+		return psprintf("%s%s", only(link->target_partitioned), ts_link_target(link));
+	initStringInfo(&sql);
+	for (int i = 0; i < link->ncolumns; i++)
+		appendStringInfo(&sql, "%s%s AS %s", i ? ", " : "(SELECT ", ts_diff_target_value(&link->columns[i]),
+						 quote_identifier(link->columns[i].target_name));
+	appendStringInfo(&sql, " FROM %s%s AS t)", only(link->target_partitioned), ts_link_target(link));
+	return sql.data;
 }
 
 /* Rows that another link puts into the same target are not ours to delete. */
@@ -142,7 +157,7 @@ append_other_sources(StringInfo sql, const TsLink *link)
 							 errdetail("The key of the source of link \"%s\" is of another type than that of the target.", (char *) lfirst(lc)),
 							 errhint("Give both the same type, or each link a target of its own.")));
 				MemoryContextSwitchTo(context);
-				appendStringInfo(&match, "%s%s %s %s", match.len ? " AND " : "", target_value(col),
+				appendStringInfo(&match, "%s%s %s %s", match.len ? " AND " : "", ts_diff_target_value(col),
 								 ts_quote_operator(col->key_eq_op), key_value(col, "o", ts_sql_text(j, 3)));
 			}
 		ts_catalog_leave(&cat);
@@ -179,7 +194,7 @@ append_keys(StringInfo sql, const TsLink *link, const char *alias, List *keys)
 		const TsColumn *col = &link->columns[link->keys[i]];
 
 		appendStringInfo(sql, "%sq.%s::%s %s %s", i ? " AND " : "", quote_identifier(col->target_name), ts_quote_type(col->target_base, -1),
-						 ts_quote_operator(col->key_eq_op), strcmp(alias, "t") == 0 ? target_value(col) : key_value(col, alias, col->source_name));
+						 ts_quote_operator(col->key_eq_op), strcmp(alias, "t") == 0 ? ts_diff_target_value(col) : key_value(col, alias, col->source_name));
 	}
 	appendStringInfoChar(sql, ')');
 }
@@ -192,10 +207,10 @@ delete_query(const TsLink *link, List *keys)
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT ");
 	for (int i = 0; i < link->nkeys; i++)
-		appendStringInfo(&sql, "%s(%s)::pg_catalog.text", i ? ", " : "", target_value(&link->columns[link->keys[i]]));
+		appendStringInfo(&sql, "%s(%s)::pg_catalog.text", i ? ", " : "", ts_diff_target_value(&link->columns[link->keys[i]]));
 	appendStringInfo(&sql, " FROM %s%s AS t WHERE ", only(link->target_partitioned), ts_link_target(link));
 	for (int i = 0; i < link->nkeys; i++)
-		appendStringInfo(&sql, "%s IS NOT NULL AND ", target_value(&link->columns[link->keys[i]]));
+		appendStringInfo(&sql, "%s IS NOT NULL AND ", ts_diff_target_value(&link->columns[link->keys[i]]));
 	appendStringInfo(&sql, "NOT EXISTS (SELECT FROM %s%s AS s WHERE ", only(link->source_partitioned), ts_quote_relation(link->source));
 	append_key_match(&sql, link, "s");
 	appendStringInfoChar(&sql, ')');
@@ -203,7 +218,7 @@ delete_query(const TsLink *link, List *keys)
 	append_keys(&sql, link, "t", keys);
 	appendStringInfoString(&sql, " ORDER BY ");
 	for (int i = 0; i < link->nkeys; i++)
-		appendStringInfo(&sql, "%s%s", i ? ", " : "", target_value(&link->columns[link->keys[i]]));
+		appendStringInfo(&sql, "%s%s", i ? ", " : "", ts_diff_target_value(&link->columns[link->keys[i]]));
 	return sql.data;
 }
 
@@ -222,7 +237,7 @@ write_query(const TsLink *link, bool target_exists, List *keys)
 	{
 		const TsColumn *col = &link->columns[i];
 		char	   *mine = source_value(col, "s", col->source_name);
-		char	   *theirs = target_value(col);
+		char	   *theirs = ts_diff_target_value(col);
 
 		if (target_exists && (!col->ignored || col->future != NULL))
 		{
@@ -241,8 +256,10 @@ write_query(const TsLink *link, bool target_exists, List *keys)
 		appendStringInfo(&sql, " LEFT JOIN %s%s AS t ON ", only(link->target_partitioned), ts_link_target(link));
 		append_key_match(&sql, link, "s");
 		appendStringInfo(&sql, " WHERE (t.ctid IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s)))", have.data, want.data);
-		append_keys(&sql, link, "s", keys);
 	}
+	else
+		appendStringInfoString(&sql, " WHERE true");
+	append_keys(&sql, link, "s", keys);
 	appendStringInfoString(&sql, " ORDER BY ");
 	for (int i = 0; i < link->nkeys; i++)
 		appendStringInfo(&sql, "%ss.%s", i ? ", " : "", quote_identifier(link->columns[link->keys[i]].source_name));
@@ -360,7 +377,7 @@ diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys)
 TsChangeSource *
 ts_diff_source(const TsLink *link, Relation target, bool mirror)
 {
-	return diff_source(link, target != NULL, mirror, NIL);
+	return diff_source(link, target != NULL, mirror, link->only);
 }
 
 TsChangeSource *

@@ -147,9 +147,10 @@ build_look(TsBuilder *b)
 		ts_build_old_holds(b, op == TS_CHANGE_UPDATE ? TS_COLUMN_CHANGED | TS_COLUMN_KNOWN : TS_COLUMN_KNOWN);
 	appendStringInfoString(&b->sql, ", pg_catalog.to_jsonb(t.*)\n  FROM ");
 	ts_build_rows(b);
-	appendStringInfo(&b->sql, "\n  JOIN %s%s AS t ON ", ts_build_only(b->link), ts_link_target(b->link));
+	appendStringInfo(&b->sql, "\n  JOIN %s AS t ON ", b->stmt->kind == TS_STATEMENT_PEEK ? ts_diff_target(b->link) :
+					 psprintf("%s%s", ts_build_only(b->link), ts_link_target(b->link)));
 	ts_build_key_match(b);
-	appendStringInfoString(&b->sql, "\n   FOR UPDATE OF t");
+	appendStringInfoString(&b->sql, b->stmt->kind == TS_STATEMENT_PEEK ? "" : "\n   FOR UPDATE OF t");
 }
 
 TsStatement *
@@ -187,6 +188,7 @@ ts_statement_build(const TsLink *link, TsStatementKind kind, TsChangeOp op, cons
 			build_insert(&b);
 			break;
 		case TS_STATEMENT_LOOK:
+		case TS_STATEMENT_PEEK:
 			build_look(&b);
 			break;
 		case TS_STATEMENT_PARK:

@@ -22,6 +22,7 @@ RESET ROLE;
 SET ROLE ts_stranger;
 SELECT * FROM tracksync.plan('l');
 SELECT * FROM tracksync.push('l');
+SELECT * FROM tracksync.explain_row('l', '{"id": 1}');
 SELECT tracksync.drop_link('l');
 SELECT tracksync.alter_link('l', on_conflict => 'source_wins');
 SELECT tracksync.track('priv.s');
@@ -43,6 +44,7 @@ SET ROLE ts_member;
 INSERT INTO s VALUES (2, 'b', 'y');
 SELECT kind, rows FROM tracksync.push('l');
 SELECT link, pending FROM tracksync.status;
+SELECT aspect, what FROM tracksync.explain_row('l', '{"id": 2}') WHERE aspect <> 'event';
 RESET ROLE;
 
 -- a reader of some columns sees these in the log, and no others
@@ -92,6 +94,22 @@ UPDATE s SET v = 'climb' WHERE id = 1;
 SELECT kind, rows FROM tracksync.push('l');
 SELECT current_user = session_user AS still_me, current_setting('search_path') AS path;
 DROP TRIGGER climb ON t;
+
+-- one who may read the link's columns of the source only is told of these
+CREATE TABLE part (id int PRIMARY KEY, v text, secret text);
+CREATE TABLE tpart (id int PRIMARY KEY, v text);
+GRANT SELECT (id, v) ON part TO ts_tenant;
+GRANT SELECT, INSERT, UPDATE, DELETE ON tpart TO ts_tenant;
+SELECT tracksync.track('part');
+SET ROLE ts_tenant;
+SELECT tracksync.create_link('part', 'priv.part', 'priv.tpart', initial => 'none');
+RESET ROLE;
+INSERT INTO part VALUES (1, 'a', 'x');
+UPDATE part SET v = 'b', secret = 'y';
+SET ROLE ts_tenant;
+SELECT aspect, what, detail - 'seq' - 'txid' AS detail FROM tracksync.explain_row('part', '{"id": 1}');
+RESET ROLE;
+SELECT tracksync.drop_link('part');
 
 -- the owner loses a right
 REVOKE UPDATE ON t FROM ts_owner;
