@@ -1,7 +1,7 @@
 # Oracle: random work in one PL/pgSQL procedure, seed by seed, each in a database of its own.
 #
 #   use TS; use Oracle;
-#   oracle('so', 't/schema_oracle.sql');    # done_testing() included
+#   oracle('so', 't/schema_oracle.sql');    # done_testing() included; seeds => n, rounds => n for other defaults
 #
 # The file makes a schema with a procedure run(seed float8, rounds int, sabotage boolean) that raises "… differ after a push", and a
 # table trace (i, sql, result). With sabotage it must raise it: an oracle that sees nothing proves nothing.
@@ -16,7 +16,7 @@ use TS;
 
 our @EXPORT = qw(oracle);
 
-my $rounds = $ENV{TS_ORACLE_ROUNDS} || 60;
+my $rounds;
 
 sub run
 {
@@ -37,9 +37,10 @@ sub run
 
 sub oracle
 {
-	my ($schema, $file) = @_;
+	my ($schema, $file, %default) = @_;
+	$rounds = $ENV{TS_ORACLE_ROUNDS} || $default{rounds} || 60;
 	my $first = $ENV{TS_ORACLE_SEED} || $ENV{TS_ORACLE_FIRST} || 1;
-	my $last = $ENV{TS_ORACLE_SEED} || $first + ($ENV{TS_ORACLE_SEEDS} || 20) - 1;
+	my $last = $ENV{TS_ORACLE_SEED} || $first + ($ENV{TS_ORACLE_SEEDS} || $default{seeds} || 20) - 1;
 	my $node = ts_node('oracle', conf => "fsync = off\nsynchronous_commit = off\njit = off\n");
 	open my $fh, '<', $file or die "$file: $!";
 	my $setup = do { local $/; <$fh> };
