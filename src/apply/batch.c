@@ -161,6 +161,17 @@ note_parked(void *arg, int ncolumns, char *const *values)
 	writer->parked = ts_keep(writer->context, values[0]);
 }
 
+/* Of the one row of a batch only the old key matters. */
+static void
+forget_old_values(const TsLink *link, TsBatch *batch)
+{
+	unsigned char *mask = palloc(link->ncolumns + 1);
+
+	for (int i = 0; i < link->ncolumns; i++)
+		mask[i] = link->columns[i].is_key ? batch->mask[i] : batch->mask[i] & ~TS_COLUMN_KNOWN;
+	batch->mask = batch->rows[0].mask = mask;
+}
+
 /*
  * A row that stands in the way of others is parked: it gets a key that nobody has, and later, from there, its new one. True if it is
  * to be written now.
@@ -183,6 +194,9 @@ park(TsWriter *writer, TsBatch *batch, const int *all)
 	{
 		writer->parked = NULL;
 		ts_batch_execute(writer, ts_batch_statement(writer, TS_STATEMENT_PARK, batch->op, batch->mask), batch, 1, all, note_parked, writer);
+		writer->parked_as_expected = writer->parked != NULL;
+		if (writer->parked == NULL)
+			ts_batch_execute(writer, ts_batch_statement(writer, TS_STATEMENT_PARK_ANYWAY, batch->op, batch->mask), batch, 1, all, note_parked, writer);
 		return false;
 	}
 	if (writer->parked == NULL)
@@ -194,6 +208,8 @@ park(TsWriter *writer, TsBatch *batch, const int *all)
 	col = &writer->link->columns[column];
 	getTypeInputInfo(col->source_type, &input, &param);
 	batch->rows[0].old_values[column] = OidInputFunctionCall(input, writer->parked, param, -1);
+	if (writer->parked_as_expected)
+		forget_old_values(writer->link, batch);
 	return true;
 }
 

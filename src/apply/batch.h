@@ -27,6 +27,7 @@ typedef struct TsWriter
 	int			batch_size;
 	TsChange	row;			/* its first one */
 	char	   *parked;			/* the key that the row now parked has, as text; NULL = there is none */
+	bool		parked_as_expected; /* it held its old values; a trigger may have changed some since */
 	int64		batch;			/* how many batches were begun */
 	bool		probing;		/* rows that the target does not take are looked for, batch by batch, and left out */
 	List	   *bad;			/* TsBad: those found */

@@ -15,9 +15,9 @@ note_vacated(void *arg, int ncolumns, char *const *values)
 	Part	   *part = arg;
 	Strand	   *strand = &part->tangle->strands[part->strands[strtol(values[0], NULL, 10)]];
 
+	/* the others held their old values; a trigger may have changed some since */
 	for (int i = 0; i < strand->writer->link->ncolumns; i++)
-		if (strand->row.mask[i] & TS_COLUMN_VACATED)
-			strand->row.mask[i] &= ~TS_COLUMN_KNOWN;
+		strand->row.mask[i] &= ~TS_COLUMN_KNOWN;
 }
 
 static void

@@ -222,12 +222,20 @@ delete_query(const TsLink *link, List *keys)
 	return sql.data;
 }
 
+/* Is the source's value cast, which may fail? */
+static bool
+is_cast(const TsColumn *col)
+{
+	return col->source_type != col->target_base || (col->target_typmod != -1 && col->target_typmod != col->source_typmod);
+}
+
 static char *
 write_query(const TsLink *link, bool target_exists, List *keys)
 {
 	StringInfoData sql,
 				have,
 				want;
+	bool		blind = false;
 
 	initStringInfo(&sql);
 	initStringInfo(&have);
@@ -239,7 +247,13 @@ write_query(const TsLink *link, bool target_exists, List *keys)
 		char	   *mine = source_value(col, "s", col->source_name);
 		char	   *theirs = ts_diff_target_value(col);
 
-		if (target_exists && (!col->ignored || col->future != NULL))
+		/* one row that the target cannot hold, which is why it is in quarantine, must not stop the others */
+		if (target_exists && keys != NIL && !col->is_key && is_cast(col))
+		{
+			appendStringInfoString(&sql, ", t.ctid IS NOT NULL");
+			blind = true;
+		}
+		else if (target_exists && (!col->ignored || col->future != NULL))
 		{
 			appendStringInfo(&sql, ", t.ctid IS NOT NULL AND NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))", theirs, mine);
 			appendStringInfo(&have, "%s%s", have.len ? ", " : "", theirs);
@@ -255,7 +269,7 @@ write_query(const TsLink *link, bool target_exists, List *keys)
 	{
 		appendStringInfo(&sql, " LEFT JOIN %s%s AS t ON ", only(link->target_partitioned), ts_link_target(link));
 		append_key_match(&sql, link, "s");
-		appendStringInfo(&sql, " WHERE (t.ctid IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s)))", have.data, want.data);
+		appendStringInfo(&sql, " WHERE (%s OR t.ctid IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s)))", blind ? "true" : "false", have.data, want.data);
 	}
 	else
 		appendStringInfoString(&sql, " WHERE true");

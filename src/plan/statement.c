@@ -46,7 +46,7 @@ append_set(TsBuilder *b, bool everything)
 }
 
 static void
-build_park(TsBuilder *b)
+build_park(TsBuilder *b, bool anyway)
 {
 	const TsColumn *col = &b->link->columns[ts_parking_column(b->link)];
 	const char *name = quote_identifier(col->target_name);
@@ -55,6 +55,8 @@ build_park(TsBuilder *b)
 	ts_build_rows(b);
 	appendStringInfoString(&b->sql, "\n WHERE ");
 	ts_build_key_match(b);
+	if (!anyway)
+		ts_build_image_eq(b, " AND ", TS_COLUMN_CHANGED | TS_COLUMN_KNOWN, true, false);
 	appendStringInfo(&b->sql, "\nRETURNING t.%s::pg_catalog.text", name);
 }
 
@@ -192,7 +194,10 @@ ts_statement_build(const TsLink *link, TsStatementKind kind, TsChangeOp op, cons
 			build_look(&b);
 			break;
 		case TS_STATEMENT_PARK:
-			build_park(&b);
+			build_park(&b, false);
+			break;
+		case TS_STATEMENT_PARK_ANYWAY:
+			build_park(&b, true);
 			break;
 		case TS_STATEMENT_HOLDERS:
 			ts_holders_build(&b);
