@@ -103,7 +103,7 @@ copy_change(const TsLink *link, const TsChange *from, bool text_keys)
 	to->op = from->op;
 	to->backfill = from->backfill;
 	to->moved = from->moved;
-	to->park = from->park;
+	to->in_circle = from->in_circle;
 	memcpy(to->mask, from->mask, link->ncolumns);
 	for (int i = 0; i < link->ncolumns; i++)
 	{
@@ -123,9 +123,6 @@ copy_change(const TsLink *link, const TsChange *from, bool text_keys)
 static bool
 is_wanted(const TsExplained *e, const TsChange *change, bool text_keys)
 {
-	/* a row that is parked comes once more */
-	if (change->park == TS_PARK_IN)
-		return false;
 	/* found by a comparison, which is of these keys only */
 	if (text_keys && change->op == TS_CHANGE_DELETE)
 		return true;

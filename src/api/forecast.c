@@ -81,7 +81,7 @@ resolve(Forecast *f, TsDispute *d)
 		case TS_CONFLICT_SOURCE_WINS:
 			return pstrdup("source_wins");
 		case TS_CONFLICT_TARGET_WINS:
-			return d->parked ? NULL : pstrdup("target_wins");
+			return pstrdup("target_wins");
 		case TS_CONFLICT_MERGE:
 			f->merged = d->moved ? NULL : ts_policy_merge(&f->writer, d);
 			return f->merged ? pstrdup("merge") : NULL;
@@ -99,7 +99,7 @@ static bool
 conflict(Forecast *f, TsConflictKind kind, const char *old)
 {
 	const TsChange *change = f->change;
-	TsDispute	d = {.kind = kind, .target = f->found.row, .moved = change->moved, .parked = change->park != TS_PARK_NOT};
+	TsDispute	d = {.kind = kind, .target = f->found.row, .moved = change->moved};
 	TsDetail	detail = {0};
 
 	/* a comparison just made has no expectations that could be disappointed */

@@ -210,12 +210,8 @@ put_changes(TsResult *result, const TsOpening *opening, TsOpened *opened, Memory
 		{
 			MemoryContext old = MemoryContextSwitchTo(context);
 
-			/* a row that is parked comes once more */
-			if (change.park != TS_PARK_IN)
-			{
-				ts_net_change_row(opened->link, &change, changes->text_keys, values, nulls);
-				ts_result_put(&own, values, nulls);
-			}
+			ts_net_change_row(opened->link, &change, changes->text_keys, values, nulls);
+			ts_result_put(&own, values, nulls);
 			MemoryContextSwitchTo(old);
 			MemoryContextReset(context);
 		}

@@ -129,7 +129,7 @@ count_rows(Oid source, const TsTracked *tracked, const TsPosition *oldest, Datum
 	SPI_connect();
 	stream = ts_net_begin(rel, tracked, snapshot, oldest, true, &pending);
 	while (ts_net_next(stream, &change))
-		counts[change.op] += change.park != TS_PARK_IN;
+		counts[change.op]++;
 	ts_net_end(stream);
 	SPI_finish();
 	UnregisterSnapshot(snapshot);

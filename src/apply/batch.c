@@ -22,7 +22,6 @@
 #include "apply/tangle.h"
 #include "base/catalog.h"
 #include "base/settings.h"
-#include "plan/parking.h"
 #include "base/srf.h"
 
 typedef struct Built
@@ -153,66 +152,6 @@ write_directly(TsWriter *writer, TsBatch *batch, uint64 *done)
 	return true;
 }
 
-static void
-note_parked(void *arg, int ncolumns, char *const *values)
-{
-	TsWriter   *writer = arg;
-
-	writer->parked = ts_keep(writer->context, values[0]);
-}
-
-/* Of the one row of a batch only the old key matters. */
-static void
-forget_old_values(const TsLink *link, TsBatch *batch)
-{
-	unsigned char *mask = palloc(link->ncolumns + 1);
-
-	for (int i = 0; i < link->ncolumns; i++)
-		mask[i] = link->columns[i].is_key ? batch->mask[i] : batch->mask[i] & ~TS_COLUMN_KNOWN;
-	batch->mask = batch->rows[0].mask = mask;
-}
-
-/*
- * A row that stands in the way of others is parked: it gets a key that nobody has, and later, from there, its new one. True if it is
- * to be written now.
- */
-static bool
-park(TsWriter *writer, TsBatch *batch, const int *all)
-{
-	int			column = ts_parking_column(writer->link);
-	TsColumn   *col;
-	Oid			input,
-				param;
-
-	if (column < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("rows of target table %s cannot exchange their keys", ts_link_target(writer->link)),
-				 errdetail("No value of the key's type can be made that is free for sure."),
-				 errhint("At the source, give one of the rows a key that is free, push, and give it its key back.")));
-	if (batch->rows[0].park == TS_PARK_IN)
-	{
-		writer->parked = NULL;
-		ts_batch_execute(writer, ts_batch_statement(writer, TS_STATEMENT_PARK, batch->op, batch->mask), batch, 1, all, note_parked, writer);
-		writer->parked_as_expected = writer->parked != NULL;
-		if (writer->parked == NULL)
-			ts_batch_execute(writer, ts_batch_statement(writer, TS_STATEMENT_PARK_ANYWAY, batch->op, batch->mask), batch, 1, all, note_parked, writer);
-		return false;
-	}
-	if (writer->parked == NULL)
-	{
-		ts_settle_moved(writer, batch, 1, all);
-		ts_policy_write(writer);
-		return false;
-	}
-	col = &writer->link->columns[column];
-	getTypeInputInfo(col->source_type, &input, &param);
-	batch->rows[0].old_values[column] = OidInputFunctionCall(input, writer->parked, param, -1);
-	if (writer->parked_as_expected)
-		forget_old_values(writer->link, batch);
-	return true;
-}
-
 int *
 ts_batch_all(int n)
 {
@@ -242,8 +181,6 @@ ts_batch_write(TsWriter *writer, TsBatch *batch)
 
 	batch->found = palloc0(sizeof(TsFound) * batch->n);
 	ts_batch_announce(writer, batch);
-	if (batch->rows[0].park != TS_PARK_NOT && !park(writer, batch, all))
-		return;
 	if (batch->op == TS_CHANGE_INSERT && writer->careful)
 		done = 0;				/* whichever are there: they are looked at first */
 	else if (!write_directly(writer, batch, &done))
@@ -262,7 +199,7 @@ ts_batch_copy(const TsWriter *writer, TsChangeOp op, const TsChange *from)
 	ts_change_init(&to, link->ncolumns);
 	to.op = op;
 	to.moved = from->moved;
-	to.park = from->park;
+	to.in_circle = from->in_circle;
 	memcpy(to.mask, from->mask, link->ncolumns);
 	memcpy(to.new_nulls, from->new_nulls, link->ncolumns);
 	memcpy(to.old_nulls, from->old_nulls, link->ncolumns);
@@ -305,20 +242,20 @@ ts_writer_step(TsWriter *writer, const TsStep *step)
 			batch.rows[batch.n++] = row;
 			size += bytes;
 			more = ts_store_next(step->store, &row, &bytes);
-		} while (more && batch.n < limit && size < TS_BATCH_BYTES && row.park == TS_PARK_NOT &&
-				 batch.rows[0].park == TS_PARK_NOT && memcmp(row.mask, batch.mask, writer->link->ncolumns) == 0);
+		} while (more && batch.n < limit && size < TS_BATCH_BYTES && row.in_circle == batch.rows[0].in_circle &&
+				 memcmp(row.mask, batch.mask, writer->link->ncolumns) == 0);
 		if (writer->disputed != NIL)
 			ts_images_settle(writer, &batch);
 		if (batch.n > 0 && step->op == TS_CHANGE_UPDATE)
-			(batch.rows[0].moved ? ts_tangle_split : ts_tangle_take) (writer, &batch);
+			ts_tangle_take(writer, &batch);
 		if (batch.n == 0)
 			;					/* all settled, or put by */
-		else if (writer->probing && batch.rows[0].park == TS_PARK_NOT)
+		else if (writer->probing)
 			total += ts_quarantine_write(writer, &batch);
 		else
 		{
 			ts_batch_write(writer, &batch);
-			total += batch.rows[0].park == TS_PARK_IN ? 0 : batch.n;
+			total += batch.n;
 		}
 		if (!more)
 			break;

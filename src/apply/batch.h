@@ -26,8 +26,6 @@ typedef struct TsWriter
 	char	   *cast;			/* JSON: of a batch of one row the values that are cast on their way; NULL = none */
 	int			batch_size;
 	TsChange	row;			/* its first one */
-	char	   *parked;			/* the key that the row now parked has, as text; NULL = there is none */
-	bool		parked_as_expected; /* it held its old values; a trigger may have changed some since */
 	int64		batch;			/* how many batches were begun */
 	bool		probing;		/* rows that the target does not take are looked for, batch by batch, and left out */
 	List	   *bad;			/* TsBad: those found */
@@ -36,6 +34,7 @@ typedef struct TsWriter
 	List	   *disputed;		/* rows in quarantine that somebody else wrote to meanwhile: see images.h */
 	List	   *kept;			/* rows that a policy made, JSON text, to be written when the batch is settled */
 	char	   *merge;			/* the query of policy 'merge'; NULL = not built yet */
+	bool		moves_wait;		/* rows that change their keys are waiting in the tangle: others may have to wait for them */
 	struct TsTangle *tangle;	/* where rows go whose unique values are taken */
 	bool		uniques_known;	/* link->uniques is right */
 	TsChangeOp	op;				/* of the step */

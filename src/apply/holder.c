@@ -33,17 +33,6 @@ ts_holder_matters(TsWriter *writer, TsChangeOp op, const unsigned char *mask)
 	return false;
 }
 
-bool
-ts_holder_is_unique(TsWriter *writer, int column)
-{
-	ListCell   *lc;
-
-	foreach(lc, uniques(writer))
-		if (((TsUnique *) lfirst(lc))->touches[column])
-			return true;
-	return false;
-}
-
 static void
 note_taken(void *arg, int ncolumns, char *const *values)
 {

@@ -6,8 +6,6 @@
 
 /* Has a change with this mask to do with the target's unique and exclusion constraints? */
 extern bool ts_holder_matters(TsWriter *writer, TsChangeOp op, const unsigned char *mask);
-/* Has the column, an index into link->columns? */
-extern bool ts_holder_is_unique(TsWriter *writer, int column);
 /* Per row of a batch that does: has another row of the target one of its new values? */
 extern bool *ts_holder_taken(TsWriter *writer, const TsBatch *batch);
 /*

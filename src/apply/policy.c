@@ -224,8 +224,6 @@ ts_policy_decide(TsWriter *writer, const TsDispute *d)
 			resolution = "source_wins";
 			break;
 		case TS_CONFLICT_TARGET_WINS:
-			if (d->parked)
-				break;
 			resolution = "target_wins";
 			break;
 		case TS_CONFLICT_MERGE:

@@ -15,7 +15,6 @@ typedef struct TsDispute
 	char	   *source;			/* what the source would write; NULL: nothing, it deletes the row */
 	char	   *target;			/* the row that is there; NULL = none */
 	bool		moved;			/* the change is to the row's key, too */
-	bool		parked;			/* it cannot be left as it is: it has a key of nobody's */
 } TsDispute;
 
 /*

@@ -374,6 +374,15 @@ name_holder(const Run *run, ErrorData *error)
 }
 
 static void
+raise_conflicts(void *arg)
+{
+	const Run  *run = arg;
+
+	for (int i = 0; i < run->n; i++)
+		ts_conflict_raise(&run->links[i].writer->conflicts, run->links[i].plan->link);
+}
+
+static void
 run_all(void *run)
 {
 	run_steps(run);
@@ -392,6 +401,13 @@ attempt(Run *run, bool dry_run)
 	next = next_attempt(run, error);
 	if (next != ATTEMPT_DONE)
 		return next;
+	/* a row that was left alone because of a conflict has the value */
+	if (is_taken(error))
+	{
+		ErrorData  *conflict = ts_attempt(raise_conflicts, run, true);
+
+		error = conflict ? conflict : error;
+	}
 	name_holder(run, error);
 	/* what matters to the user first, then the server's own lines */
 	error->context = error->context ? psprintf("%s\n%s", describe_place(run), error->context) : describe_place(run);

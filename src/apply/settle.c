@@ -35,7 +35,7 @@ static bool
 conflict(TsWriter *writer, const TsBatch *batch, int i, TsConflictKind kind)
 {
 	const TsChange *row = &batch->rows[i];
-	TsDispute	dispute = {.kind = kind, .target = batch->found[i].row, .moved = row->moved, .parked = row->park != TS_PARK_NOT};
+	TsDispute	dispute = {.kind = kind, .target = batch->found[i].row, .moved = row->moved};
 
 	if (source_overrides(writer, batch->op))
 		return true;

@@ -1,7 +1,9 @@
 /* tangle.c: rows that are to get unique values which other rows of the push give up. */
 #include "postgres.h"
 
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/typcache.h"
 
 #include "apply/holder.h"
 #include "apply/strands.h"
@@ -26,7 +28,7 @@ enlarge(TsTangle *tangle, void *array, int max, Size size)
 }
 
 /* A change with a mask of its own, to be written later. */
-static Strand *
+static void
 put_by(TsWriter *writer, const TsChange *row)
 {
 	TsTangle   *tangle = writer->tangle;
@@ -42,29 +44,9 @@ put_by(TsWriter *writer, const TsChange *row)
 	*strand = (Strand) {.writer = writer, .step = writer->number, .kind = writer->step, .number = tangle->n++};
 	strand->row = ts_batch_copy(writer, TS_CHANGE_UPDATE, row);
 	MemoryContextSwitchTo(old);
-	return strand;
 }
 
-void
-ts_tangle_take(TsWriter *writer, TsBatch *batch)
-{
-	bool	   *taken;
-	int			n = 0;
-
-	if (!ts_holder_matters(writer, batch->op, batch->mask))
-		return;
-	taken = ts_holder_taken(writer, batch);
-	for (int i = 0; i < batch->n; i++)
-	{
-		if (taken[i])
-			put_by(writer, &batch->rows[i]);
-		else
-			batch->rows[n++] = batch->rows[i];
-	}
-	batch->n = n;
-}
-
-/* Values, that is, but of the key. */
+/* Has another row one of the rows' new values, but for that of the key? */
 static bool
 other_values_taken(TsWriter *writer, const TsBatch *batch)
 {
@@ -77,6 +59,8 @@ other_values_taken(TsWriter *writer, const TsBatch *batch)
 	for (int i = 0; i < link->nkeys; i++)
 		mask[link->keys[i]] &= ~TS_COLUMN_CHANGED;
 	values.mask = mask;
+	if (!ts_holder_matters(writer, values.op, mask))
+		return false;
 	taken = ts_holder_taken(writer, &values);
 	for (int i = 0; i < batch->n; i++)
 		if (taken[i])
@@ -84,37 +68,37 @@ other_values_taken(TsWriter *writer, const TsBatch *batch)
 	return false;
 }
 
-void
-ts_tangle_split(TsWriter *writer, TsBatch *batch)
+/* Rows that get another key come in an order in which it is free, as long as none of them waits. */
+static bool
+is_free(TsWriter *writer, const TsBatch *batch)
 {
-	const TsLink *link = writer->link;
-	unsigned char *now = palloc0(link->ncolumns + 1);
-	unsigned char *later = palloc0(link->ncolumns + 1);
-	bool		any = false;
+	if (!ts_holder_matters(writer, batch->op, batch->mask))
+		return true;
+	if (!batch->rows[0].moved)
+		return false;
+	if (!writer->moves_wait && !batch->rows[0].in_circle)
+		writer->moves_wait = other_values_taken(writer, batch);
+	return !writer->moves_wait && !batch->rows[0].in_circle;
+}
 
-	for (int i = 0; i < link->ncolumns; i++)
-	{
-		bool		wait = !link->columns[i].is_key && (batch->mask[i] & TS_COLUMN_CHANGED) != 0 && ts_holder_is_unique(writer, i);
+void
+ts_tangle_take(TsWriter *writer, TsBatch *batch)
+{
+	bool	   *taken;
+	int			n = 0;
 
-		(wait ? later : now)[i] = batch->mask[i];
-		any |= wait;
-	}
-	if (!any || !other_values_taken(writer, batch))
+	if (is_free(writer, batch))
 		return;
+	/* under a key that one of them should have left there may be another row, and the one itself may be missing */
+	taken = batch->rows[0].moved ? NULL : ts_holder_taken(writer, batch);
 	for (int i = 0; i < batch->n; i++)
 	{
-		Strand	   *strand;
-
-		batch->rows[i].mask = now;
-		if (batch->rows[i].park == TS_PARK_IN)
-			continue;
-		batch->rows[i].mask = later;
-		strand = put_by(writer, &batch->rows[i]);
-		strand->row.moved = false;
-		strand->row.park = TS_PARK_NOT;
-		batch->rows[i].mask = now;
+		if (taken == NULL || taken[i])
+			put_by(writer, &batch->rows[i]);
+		else
+			batch->rows[n++] = batch->rows[i];
 	}
-	batch->mask = now;
+	batch->n = n;
 }
 
 static int
@@ -142,7 +126,7 @@ ts_strands_part(TsTangle *tangle, int *strands, int first, int end)
 	{
 		const Strand *strand = &tangle->strands[strands[first + part.n]];
 
-		if (strand->writer != one->writer || strand->step != one->step || memcmp(strand->row.mask, one->row.mask, one->writer->link->ncolumns) != 0)
+		if (strand->writer != one->writer || (strand->id == NULL) != (one->id == NULL) || strand->step != one->step || memcmp(strand->row.mask, one->row.mask, one->writer->link->ncolumns) != 0)
 			break;
 		part.batch.rows[part.n] = strand->row;
 	}
@@ -250,6 +234,87 @@ vacate_column(Strand *strand, const TsUnique *unique)
 			 errhint("At the source, give one of the rows a value that is free, push, and give it its value back; or let the columns be NULL at the target.")));
 }
 
+/* Rows that the target does not have may be made anew there, when what they hold is free for sure. */
+static void
+put_missing_last(TsTangle *tangle)
+{
+	int		   *missing = palloc(sizeof(int) * tangle->n);
+	int			nmissing = 0,
+				n = 0;
+
+	for (int i = 0; i < tangle->n; i++)
+	{
+		int			strand = tangle->sorted.order[i];
+
+		if (tangle->strands[strand].id == NULL)
+			missing[nmissing++] = strand;
+		else
+			tangle->sorted.order[n++] = strand;
+	}
+	memcpy(tangle->sorted.order + n, missing, sizeof(int) * nmissing);
+}
+
+/* Finds out between what the values are that the strands' rows will have in a column of the target. */
+static void
+note_range(const TsTangle *tangle, const TsLink *link, TsColumn *col)
+{
+	TypeCacheEntry *type = lookup_type_cache(col->source_type, TYPECACHE_CMP_PROC_FINFO);
+	Datum		least = 0,
+				greatest = 0;
+	bool		any = false;
+	Oid			output;
+	bool		varlena;
+
+	if (!OidIsValid(type->cmp_proc_finfo.fn_oid))
+		return;
+	for (int i = 0; i < tangle->n; i++)
+	{
+		const Strand *strand = &tangle->strands[i];
+		const TsLink *other = strand->writer->link;
+
+		for (int c = 0; c < other->ncolumns; c++)
+		{
+			Datum		value = strand->row.new_values[c];
+
+			if (other->target != link->target || other->columns[c].target_attnum != col->target_attnum || other->columns[c].source_type != col->source_type ||
+				strand->row.new_nulls[c])
+				continue;
+			if (!any || DatumGetInt32(FunctionCall2Coll(&type->cmp_proc_finfo, col->source_collation, value, least)) < 0)
+				least = value;
+			if (!any || DatumGetInt32(FunctionCall2Coll(&type->cmp_proc_finfo, col->source_collation, value, greatest)) > 0)
+				greatest = value;
+			any = true;
+		}
+	}
+	if (!any)
+		return;
+	getTypeOutputInfo(col->source_type, &output, &varlena);
+	col->least = OidOutputFunctionCall(output, least);
+	col->greatest = OidOutputFunctionCall(output, greatest);
+}
+
+/* What rows are given that are put aside must be out of the way of all others. */
+static void
+note_ranges(const TsTangle *tangle)
+{
+	for (int i = 0; i < tangle->n; i++)
+	{
+		TsLink	   *link = tangle->strands[i].writer->link;
+
+		for (int c = 0; c < link->ncolumns; c++)
+			link->columns[c].least = link->columns[c].greatest = NULL;
+	}
+	for (int i = 0; i < tangle->n; i++)
+	{
+		const Strand *strand = &tangle->strands[i];
+		TsLink	   *link = strand->writer->link;
+
+		for (int c = 0; c < link->ncolumns; c++)
+			if ((strand->row.mask[c] & TS_COLUMN_VACATED) && link->columns[c].greatest == NULL)
+				note_range(tangle, link, &link->columns[c]);
+	}
+}
+
 void
 ts_tangle_sort(TsTangle *tangle)
 {
@@ -279,8 +344,10 @@ ts_tangle_sort(TsTangle *tangle)
 		ts_strands_execute(&part, TS_STATEMENT_HOLDERS, note_holder, &part);
 	}
 	tangle->sorted = ts_untangle(tangle->n, tangle->nwaits, tangle->waits);
+	put_missing_last(tangle);
 	for (int i = 0; i < tangle->nwaits; i++)
 		if (tangle->sorted.aside[tangle->claims[i].strand])
 			vacate_column(&tangle->strands[tangle->claims[i].strand], tangle->claims[i].unique);
+	note_ranges(tangle);
 }
 

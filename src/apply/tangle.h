@@ -3,8 +3,8 @@
  *
  * Before a batch of updates of unique values is written the target is asked which of its rows' new values other rows have; these rows are
  * put by. When all other updates are done they are written, each after the rows whose values it takes over. Where that goes round in a
- * circle one of the rows is put aside first: it gives up its value for NULL, or for one that nobody has. A row that gets another key gets
- * that first, and other unique values, where they are taken, with the rows put by.
+ * circle one of the rows is put aside first: it gives up its value for NULL, or for one that nobody has. The same goes for keys: rows whose
+ * keys go round in a circle are put by, and then all that wait for them.
  */
 #ifndef TS_TANGLE_H
 #define TS_TANGLE_H
@@ -17,8 +17,6 @@ typedef struct TsTangle TsTangle;
 extern TsTangle *ts_tangle_begin(void);
 /* Puts by the rows of the batch whose new values are taken. */
 extern void ts_tangle_take(TsWriter *writer, TsBatch *batch);
-/* Of rows that get another key: puts by what else is unique and changes, if any of it is taken. */
-extern void ts_tangle_split(TsWriter *writer, TsBatch *batch);
 /* Nothing else is left to be updated: finds out in which order the rows can be written. */
 extern void ts_tangle_sort(TsTangle *tangle);
 /* Whose rows are next, and in which step of the plan (from 1) they were; NULL: all are written. */

@@ -4,40 +4,104 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "apply/policy.h"
 #include "apply/quarantine.h"
 #include "apply/strands.h"
 #include "base/settings.h"
+#include "plan/key.h"
 
-/* Rows that are not as expected keep their values, and are settled in their turn. */
+/* What the strand's row is found by from now on, and what it may be written over. */
 static void
-note_vacated(void *arg, int ncolumns, char *const *values)
+note_vacated(Strand *strand, bool as_expected, char *const *keys)
 {
-	Part	   *part = arg;
-	Strand	   *strand = &part->tangle->strands[part->strands[strtol(values[0], NULL, 10)]];
+	const TsLink *link = strand->writer->link;
+	TsChange   *row = &strand->row;
 
-	/* the others held their old values; a trigger may have changed some since */
-	for (int i = 0; i < strand->writer->link->ncolumns; i++)
-		strand->row.mask[i] &= ~TS_COLUMN_KNOWN;
+	for (int i = 0; i < link->nkeys; i++)
+	{
+		int			k = link->keys[i];
+
+		if (row->mask[k] & TS_COLUMN_VACATED)
+			row->old_values[k] = ts_key_source_datum(&link->columns[k], keys[i]);
+	}
+	/* it held its old values; a trigger may have changed some since */
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		if (!link->columns[i].is_key && (as_expected || (row->mask[i] & TS_COLUMN_VACATED)))
+			row->mask[i] &= ~TS_COLUMN_KNOWN;
+		row->mask[i] &= ~TS_COLUMN_VACATED;
+	}
+}
+
+typedef struct Vacating
+{
+	Part	   *part;
+	bool		as_expected;
+} Vacating;
+
+static void
+read_vacated(void *arg, int ncolumns, char *const *values)
+{
+	Vacating   *vacating = arg;
+	TsTangle   *tangle = vacating->part->tangle;
+	MemoryContext old = MemoryContextSwitchTo(tangle->context);
+
+	note_vacated(&tangle->strands[vacating->part->strands[strtol(values[0], NULL, 10)]], vacating->as_expected, values + 1);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+vacate_part(Part *part, bool as_expected)
+{
+	Vacating	vacating = {part, as_expected};
+	TsWriter   *writer = part->tangle->strands[part->strands[0]].writer;
+	unsigned char *mask = palloc(writer->link->ncolumns + 1);
+
+	/* that of the strands changes on the way */
+	memcpy(mask, part->batch.mask, writer->link->ncolumns);
+	part->batch.mask = mask;
+	ts_batch_announce(writer, &part->batch);
+	ts_strands_execute(part, as_expected ? TS_STATEMENT_VACATE : TS_STATEMENT_VACATE_ANYWAY, read_vacated, &vacating);
+}
+
+/* The strands that are still to be vacated, if the source wins whatever they hold; the others are settled in their turn. */
+static int
+not_vacated(TsTangle *tangle, int *strands, int n, bool source_wins)
+{
+	int			left = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		Strand	   *strand = &tangle->strands[strands[i]];
+		bool		vacated = true;
+
+		for (int c = 0; c < strand->writer->link->ncolumns; c++)
+			vacated &= (strand->row.mask[c] & TS_COLUMN_VACATED) == 0;
+		if (vacated)
+			continue;
+		if (source_wins && strand->writer->link->on_conflict == TS_CONFLICT_SOURCE_WINS)
+			strands[left++] = strands[i];
+		else
+			for (int c = 0; c < strand->writer->link->ncolumns; c++)
+				strand->row.mask[c] &= ~TS_COLUMN_VACATED;
+	}
+	return left;
 }
 
 static void
 vacate(TsTangle *tangle, int *strands, int n)
 {
-	for (int i = 0, done; i < n; i += done)
+	for (int as_expected = true; as_expected >= 0; as_expected--)
 	{
-		Part		part = ts_strands_part(tangle, strands, i, n);
-		Strand	   *first = &tangle->strands[strands[i]];
-		unsigned char *mask = palloc(first->writer->link->ncolumns + 1);
+		for (int i = 0, done; i < n; i += done)
+		{
+			Part		part = ts_strands_part(tangle, strands, i, n);
 
-		done = part.n;
-		first->writer->step = first->kind;
-		memcpy(mask, part.batch.mask, first->writer->link->ncolumns);
-		part.batch.mask = mask;
-		ts_batch_announce(first->writer, &part.batch);
-		ts_strands_execute(&part, TS_STATEMENT_VACATE, note_vacated, &part);
-		for (int j = i; j < i + done; j++)
-			for (int c = 0; c < first->writer->link->ncolumns; c++)
-				tangle->strands[strands[j]].row.mask[c] &= ~TS_COLUMN_VACATED;
+			done = part.n;
+			tangle->strands[strands[i]].writer->step = tangle->strands[strands[i]].kind;
+			vacate_part(&part, as_expected);
+		}
+		n = not_vacated(tangle, strands, n, as_expected);
 	}
 }
 
@@ -156,6 +220,14 @@ write_part(TsTangle *tangle, int size)
 	TsWriter   *writer = tangle->strands[part.strands[0]].writer;
 
 	tangle->at += part.n;
+	/* the target has no such row; under its old key there may be by now another one */
+	if (tangle->strands[part.strands[0]].id == NULL && part.batch.rows[0].moved)
+	{
+		ts_batch_announce(writer, &part.batch);
+		ts_settle_moved(writer, &part.batch, part.n, ts_batch_all(part.n));
+		ts_policy_write(writer);
+		return part.n;
+	}
 	if (writer->probing)
 		return ts_quarantine_write(writer, &part.batch);
 	ts_batch_write(writer, &part.batch);

@@ -78,6 +78,9 @@ typedef struct TsColumn
 	Oid			sequence;		/* owned by the target's column; InvalidOid if none */
 	Oid			key_eq_op;		/* for key columns: the target's unique index's equality, */
 	Oid			key_collation;	/* and its collation; InvalidOid if the type has none */
+	/* while rows are put aside: between these are the values that rows of the push will have, text; NULL = there are none */
+	char	   *least;
+	char	   *greatest;
 	/* while the target still has to follow the source's schema */
 	const char *now_name;		/* its name on the target for now; NULL: it has its final name, or is yet to be added */
 	bool		retyped;		/* the target's column will have the source's type */

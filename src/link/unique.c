@@ -91,6 +91,19 @@ read_unique(const TsLink *link, Relation rel, Relation index)
 	return unique;
 }
 
+/* Is it on just the columns of the link's key? */
+static bool
+is_on_key(const TsLink *link, Relation index)
+{
+	int			n = IndexRelationGetNumberOfKeyAttributes(index);
+	int			found = 0;
+
+	for (int i = 0; i < n; i++)
+		for (int k = 0; k < link->nkeys; k++)
+			found += index->rd_index->indkey.values[i] == link->columns[link->keys[k]].target_attnum;
+	return n == link->nkeys && found == n && index->rd_index->indisunique;
+}
+
 static int
 by_name(const ListCell *a, const ListCell *b)
 {
@@ -109,8 +122,9 @@ ts_unique_constraints(const TsLink *link)
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 
-		/* what is deferrable is checked when the push ends */
-		if ((index->rd_index->indisunique || index->rd_index->indisexclusion) && index->rd_index->indimmediate && index->rd_index->indisready)
+		/* what is deferrable is checked when the push ends; but rows are found by their keys */
+		if ((index->rd_index->indisunique || index->rd_index->indisexclusion) && index->rd_index->indisready &&
+			(index->rd_index->indimmediate || is_on_key(link, index)))
 			result = lappend(result, read_unique(link, rel, index));
 		index_close(index, NoLock);
 	}

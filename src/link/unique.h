@@ -24,7 +24,7 @@ typedef struct TsUnique
 	bool	   *plain;			/* per column of the link: is it a part by itself? */
 } TsUnique;
 
-/* Of the target as it is now, those that are checked at once, in the order of their names; in the current context. */
+/* Of the target as it is now: those that are checked at once, and the key's; in the order of their names; in the current context. */
 extern List *ts_unique_constraints(const TsLink *link);
 
 #endif

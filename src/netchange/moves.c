@@ -178,7 +178,7 @@ show(TsMoves *moves, const Output *output, TsProbe *probe, bool *changed, TsNetC
 	change->keys = entry->keys;
 	change->old_keys = origin->keys;
 	change->moved = output->what == OUT_MOVE;
-	change->park = output->park;
+	change->in_circle = output->in_circle;
 	change->live = output->what == OUT_DELETE ? NULL : ts_probe_row(probe, entry->keys);
 	change->old_known = origin->fold.known;
 	change->old_values = origin->fold.values;

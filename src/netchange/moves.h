@@ -4,7 +4,7 @@
  * An UPDATE of the key is a D and an I in the log, marked as a pair. All events of the keys that such pairs name are taken out of
  * the stream and replayed in the order in which they happened, to know which row of now was which row at the position. What comes
  * out are the net changes of these keys: moves are UPDATEs from one key to another, in an order in which each new key is free when
- * its turn comes. Where rows change places in a circle, one of them is parked first.
+ * its turn comes. Rows that change places in a circle say so.
  */
 #ifndef TS_MOVES_H
 #define TS_MOVES_H

@@ -22,22 +22,14 @@ typedef enum TsNetOp
 	TS_NET_BROKEN				/* the events and the live row contradict each other: the log cannot be trusted */
 } TsNetOp;
 
-/* Where rows change their keys in a circle, one of them is put aside first: it comes twice. */
-typedef enum TsPark
-{
-	TS_PARK_NOT,
-	TS_PARK_IN,					/* put it aside */
-	TS_PARK_OUT					/* bring it to its new key */
-} TsPark;
-
 /* Arrays are per attribute number of the source, minus one; valid until the next call. */
 typedef struct TsNetChange
 {
 	TsNetOp		op;
 	const Datum *keys;			/* in the key's order */
-	bool		moved;			/* UPDATE: the key changed; such changes come last, each when its new key is free */
+	bool		moved;			/* UPDATE: the key changed; such changes come last, each when its new key is free, but for circles */
 	const Datum *old_keys;		/* of a moved row */
-	TsPark		park;
+	bool		in_circle;		/* of rows that get each other's keys */
 	TupleTableSlot *live;		/* the row as it is; NULL for DELETE */
 	const bool *old_known;		/* the old value is known; if so, */
 	const Datum *old_values;

@@ -186,13 +186,13 @@ follow_rows(TsMoves *moves)
 }
 
 static void
-put(TsMoves *moves, int entry, int what, TsPark park)
+put(TsMoves *moves, int entry, int what, bool in_circle)
 {
 	Output	   *output = &moves->outputs[moves->noutputs++];
 
 	output->entry = entry;
 	output->what = what;
-	output->park = park;
+	output->in_circle = in_circle;
 }
 
 static bool
@@ -203,33 +203,26 @@ ends_move(const TsMoves *moves, int k)
 
 /* The move that ends at k, then the one that ends where it came from, which is free then, and so on. */
 static void
-put_chain(TsMoves *moves, int k)
+put_chain(TsMoves *moves, int k, bool in_circle)
 {
 	while (ends_move(moves, k) && !moves->entries[k].done)
 	{
 		moves->entries[k].done = true;
-		put(moves, k, OUT_MOVE, TS_PARK_NOT);
+		put(moves, k, OUT_MOVE, in_circle);
 		k = moves->entries[k].from;
 	}
 }
 
-/* All moves, each when its new key is free. */
+/* All moves, each when its new key is free, but for circles. */
 static void
 put_moves(TsMoves *moves)
 {
 	for (int k = 0; k < moves->n; k++)
 		if (ends_move(moves, k) && (moves->entries[k].to == NO_ROW))
-			put_chain(moves, k);
+			put_chain(moves, k, false);
 	/* what is left goes round in circles */
 	for (int k = 0; k < moves->n; k++)
-	{
-		if (!ends_move(moves, k) || moves->entries[k].done)
-			continue;
-		moves->entries[k].done = true;
-		put(moves, k, OUT_MOVE, TS_PARK_IN);
-		put_chain(moves, moves->entries[k].from);
-		put(moves, k, OUT_MOVE, TS_PARK_OUT);
-	}
+		put_chain(moves, k, true);
 }
 
 void
@@ -244,17 +237,17 @@ ts_moves_replay(TsMoves *moves, TsProbe *probe)
 	fold_keys(moves, probe);
 	order_events(moves);
 	follow = follow_rows(moves);
-	moves->outputs = MemoryContextAllocHuge(moves->context, sizeof(Output) * ((Size) moves->n * 3 + 1));
+	moves->outputs = MemoryContextAllocHuge(moves->context, sizeof(Output) * ((Size) moves->n * 2 + 1));
 	for (int k = 0; k < moves->n; k++)
 	{
 		const Entry *entry = &moves->entries[k];
 
 		if (!follow || entry->broken || entry->from == k || (entry->from < 0 && entry->to == NO_ROW))
-			put(moves, k, OUT_HERE, TS_PARK_NOT);
+			put(moves, k, OUT_HERE, false);
 		else if (entry->existed && entry->to == NO_ROW)
-			put(moves, k, OUT_DELETE, TS_PARK_NOT);
+			put(moves, k, OUT_DELETE, false);
 		if (follow && !entry->broken && entry->from == NEW_ROW && entry->to != NO_ROW)
-			put(moves, k, OUT_INSERT, TS_PARK_NOT);
+			put(moves, k, OUT_INSERT, false);
 	}
 	if (follow)
 		put_moves(moves);

@@ -46,7 +46,7 @@ typedef struct Output
 		OUT_INSERT,
 		OUT_MOVE
 	}			what;
-	TsPark		park;
+	bool		in_circle;
 } Output;
 
 struct TsMoves

@@ -14,7 +14,7 @@ ts_change_init(TsChange *change, int ncolumns)
 
 	change->backfill = false;
 	change->moved = false;
-	change->park = TS_PARK_NOT;
+	change->in_circle = false;
 	change->mask = palloc0(n);
 	change->new_values = palloc0(sizeof(Datum) * n);
 	change->new_nulls = palloc0(sizeof(bool) * n);
@@ -60,7 +60,7 @@ map_change(const TsLink *link, const TsNetChange *net, TsChange *change)
 	bool		matters = net->op != TS_NET_UPDATE || net->moved;
 
 	change->moved = net->moved;
-	change->park = net->park;
+	change->in_circle = net->in_circle;
 	memset(change->mask, 0, link->ncolumns);
 	for (int i = 0; i < link->ncolumns; i++)
 	{

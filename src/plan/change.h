@@ -32,7 +32,7 @@ typedef struct TsChange
 	TsChangeOp	op;
 	bool		backfill;		/* an UPDATE of values that no event tells of */
 	bool		moved;			/* an UPDATE of the key; these come last and stay in their order */
-	TsPark		park;
+	bool		in_circle;		/* of rows that get each other's keys */
 	unsigned char *mask;
 	Datum	   *new_values;		/* all columns; not for DELETE */
 	bool	   *new_nulls;

@@ -229,8 +229,9 @@ is_cast(const TsColumn *col)
 	return col->source_type != col->target_base || (col->target_typmod != -1 && col->target_typmod != col->source_typmod);
 }
 
+/* casts: compare values that have to be cast; else they may differ. */
 static char *
-write_query(const TsLink *link, bool target_exists, List *keys)
+write_query(const TsLink *link, bool target_exists, List *keys, bool casts)
 {
 	StringInfoData sql,
 				have,
@@ -248,7 +249,7 @@ write_query(const TsLink *link, bool target_exists, List *keys)
 		char	   *theirs = ts_diff_target_value(col);
 
 		/* one row that the target cannot hold, which is why it is in quarantine, must not stop the others */
-		if (target_exists && keys != NIL && !col->is_key && is_cast(col))
+		if (target_exists && !casts && !col->is_key && is_cast(col))
 		{
 			appendStringInfoString(&sql, ", t.ctid IS NOT NULL");
 			blind = true;
@@ -375,7 +376,7 @@ diff_end(TsChangeSource *base)
 }
 
 static TsChangeSource *
-diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys)
+diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys, bool casts)
 {
 	DiffSource *source = palloc0(sizeof(DiffSource));
 
@@ -384,18 +385,18 @@ diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys)
 	source->base.next = diff_next;
 	source->base.end = diff_end;
 	source->queries[0] = mirror && target_exists ? delete_query(link, keys) : NULL;
-	source->queries[1] = write_query(link, target_exists, keys);
+	source->queries[1] = write_query(link, target_exists, keys, casts);
 	return &source->base;
 }
 
 TsChangeSource *
 ts_diff_source(const TsLink *link, Relation target, bool mirror)
 {
-	return diff_source(link, target != NULL, mirror, link->only);
+	return diff_source(link, target != NULL, mirror, link->only, true);
 }
 
 TsChangeSource *
 ts_diff_keys_source(const TsLink *link, List *keys)
 {
-	return diff_source(link, true, true, keys);
+	return diff_source(link, true, true, keys, false);
 }

@@ -160,7 +160,7 @@ ts_holders_build_identify(TsBuilder *b)
 }
 
 void
-ts_holders_build_vacate(TsBuilder *b)
+ts_holders_build_vacate(TsBuilder *b, bool anyway)
 {
 	int			n = 0;
 	int			number = ts_build_param(b, -1, false);
@@ -174,6 +174,9 @@ ts_holders_build_vacate(TsBuilder *b)
 	ts_build_rows(b);
 	appendStringInfoString(&b->sql, "\n WHERE ");
 	ts_build_key_match(b);
-	ts_build_image_eq(b, " AND ", TS_COLUMN_CHANGED | TS_COLUMN_KNOWN, true, false);
+	if (!anyway)
+		ts_build_image_eq(b, " AND ", TS_COLUMN_CHANGED | TS_COLUMN_KNOWN, true, false);
 	appendStringInfo(&b->sql, "\nRETURNING v.p%d", number);
+	for (int i = 0; i < b->link->nkeys; i++)
+		appendStringInfo(&b->sql, ", t.%s::pg_catalog.text", quote_identifier(b->link->columns[b->link->keys[i]].target_name));
 }

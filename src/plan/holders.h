@@ -9,6 +9,6 @@
 extern bool ts_holders_matter(const TsLink *link, const TsUnique *unique, TsChangeOp op, const unsigned char *mask);
 extern void ts_holders_build(TsBuilder *b);
 extern void ts_holders_build_identify(TsBuilder *b);
-extern void ts_holders_build_vacate(TsBuilder *b);
+extern void ts_holders_build_vacate(TsBuilder *b, bool anyway);
 
 #endif

@@ -14,7 +14,7 @@
 #include "link/unique.h"
 #include "plan/parking.h"
 
-/* Beyond the values that there are, one step for each row of the batch. */
+/* Beyond the values that there are and will be, one step for each row of the batch. */
 static char *
 beyond(const TsLink *link, const TsColumn *col, const char *number)
 {
@@ -45,14 +45,20 @@ beyond(const TsLink *link, const TsColumn *col, const char *number)
 		/* these are looked up once for all rows */
 		above = psprintf("(SELECT pg_catalog.max(p.%s::%s) FROM %s AS p)", name, type, ts_link_target(link));
 		below = psprintf("(SELECT pg_catalog.min(p.%s::%s) FROM %s AS p)", name, type, ts_link_target(link));
+		if (col->greatest != NULL)
+		{
+			above = psprintf("GREATEST(%s, %s::%s)", above, quote_literal_cstr(col->greatest), type);
+			below = psprintf("LEAST(%s, %s::%s)", below, quote_literal_cstr(col->least), type);
+		}
 		return psprintf("(CASE WHEN %s OPERATOR(pg_catalog.<) %s THEN %s OPERATOR(pg_catalog.+) %s ELSE %s OPERATOR(pg_catalog.-) %s END)::%s",
 						above, ordered[i].limit, above, way, below, way, type);
 	}
 	return NULL;
 }
 
-char *
-ts_parking_value(const TsLink *link, const TsColumn *col, const char *number)
+/* A value that no row of the target has; NULL: the type is none that this is known of. */
+static char *
+free_value(const TsLink *link, const TsColumn *col, const char *number)
 {
 	if (col->target_base == UUIDOID)
 		return pstrdup("pg_catalog.gen_random_uuid()");
@@ -62,15 +68,6 @@ ts_parking_value(const TsLink *link, const TsColumn *col, const char *number)
 		return psprintf("pg_catalog.\"left\"(pg_catalog.md5(pg_catalog.gen_random_uuid()::pg_catalog.text), %d)::%s",
 						col->target_typmod > VARHDRSZ ? Min(col->target_typmod - VARHDRSZ, 32) : 32, ts_quote_type(col->target_base, -1));
 	return beyond(link, col, number);
-}
-
-int
-ts_parking_column(const TsLink *link)
-{
-	for (int i = 0; i < link->nkeys; i++)
-		if (ts_parking_value(link, &link->columns[link->keys[i]], "0") != NULL)
-			return link->keys[i];
-	return -1;
 }
 
 /* May the target's column be NULL, its domain included? */
@@ -116,5 +113,5 @@ ts_parking_vacant(const TsLink *link, int column, const char *number)
 	/* overlaps with nothing, and touches nothing */
 	if (empty)
 		return psprintf("'%s'::%s", type_is_range(col->target_base) ? "empty" : "{}", ts_quote_type(col->target_base, -1));
-	return ts_parking_value(link, col, number);
+	return free_value(link, col, number);
 }

@@ -211,7 +211,7 @@ gather(Planner *p, TsChangeSource *changes)
 		MemoryContext old;
 
 		CHECK_FOR_INTERRUPTS();
-		g->rows += change.park != TS_PARK_IN;
+		g->rows++;
 		note_mask(g, change.mask, p->link->ncolumns);
 		watch_sequences(p, &change);
 		old = MemoryContextSwitchTo(context);

@@ -55,7 +55,7 @@ quarantine_next(TsChangeSource *base, TsChange *change)
 	}
 	change->backfill = false;
 	change->moved = false;
-	change->park = TS_PARK_NOT;
+	change->in_circle = false;
 	return true;
 }
 

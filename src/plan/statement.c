@@ -22,7 +22,6 @@
 
 #include "plan/builder.h"
 #include "plan/holders.h"
-#include "plan/parking.h"
 
 static void
 append_set(TsBuilder *b, bool everything)
@@ -43,21 +42,6 @@ append_set(TsBuilder *b, bool everything)
 	if (n == 0)
 		appendStringInfo(&b->sql, "%s = %s", quote_identifier(b->link->columns[b->link->keys[0]].target_name),
 						 ts_build_source_value(b, b->link->keys[0], false));
-}
-
-static void
-build_park(TsBuilder *b, bool anyway)
-{
-	const TsColumn *col = &b->link->columns[ts_parking_column(b->link)];
-	const char *name = quote_identifier(col->target_name);
-
-	appendStringInfo(&b->sql, "UPDATE %s%s AS t\n   SET %s = %s\n  FROM ", ts_build_only(b->link), ts_link_target(b->link), name, ts_parking_value(b->link, col, "0"));
-	ts_build_rows(b);
-	appendStringInfoString(&b->sql, "\n WHERE ");
-	ts_build_key_match(b);
-	if (!anyway)
-		ts_build_image_eq(b, " AND ", TS_COLUMN_CHANGED | TS_COLUMN_KNOWN, true, false);
-	appendStringInfo(&b->sql, "\nRETURNING t.%s::pg_catalog.text", name);
 }
 
 static void
@@ -193,12 +177,6 @@ ts_statement_build(const TsLink *link, TsStatementKind kind, TsChangeOp op, cons
 		case TS_STATEMENT_PEEK:
 			build_look(&b);
 			break;
-		case TS_STATEMENT_PARK:
-			build_park(&b, false);
-			break;
-		case TS_STATEMENT_PARK_ANYWAY:
-			build_park(&b, true);
-			break;
 		case TS_STATEMENT_HOLDERS:
 			ts_holders_build(&b);
 			break;
@@ -206,7 +184,10 @@ ts_statement_build(const TsLink *link, TsStatementKind kind, TsChangeOp op, cons
 			ts_holders_build_identify(&b);
 			break;
 		case TS_STATEMENT_VACATE:
-			ts_holders_build_vacate(&b);
+			ts_holders_build_vacate(&b, false);
+			break;
+		case TS_STATEMENT_VACATE_ANYWAY:
+			ts_holders_build_vacate(&b, true);
 			break;
 	}
 	b.stmt->sql = ts_build_finish(&b);

@@ -18,12 +18,12 @@ typedef enum TsStatementKind
 	TS_STATEMENT_DELETE_ANYWAY,
 	TS_STATEMENT_UPDATE_ANYWAY,
 	TS_STATEMENT_OVERWRITE,		/* all columns but the key, by key */
-	TS_STATEMENT_PARK,			/* gives the row a key that nobody has (parking.h), if the known columns hold their old values; returns that column as text */
-	TS_STATEMENT_PARK_ANYWAY,
 	/* of rows that will be so: needs link->uniques */
 	TS_STATEMENT_HOLDERS,		/* which other rows have their values: ord, id of the other row, number of the constraint */
 	TS_STATEMENT_IDENTIFY,		/* ord, id of the row */
-	TS_STATEMENT_VACATE			/* gives up the values of the columns that are to be vacated, if the known columns hold their old values; ord */
+	/* gives up the values of the columns that are to be vacated (parking.h), if the known columns hold their old values; ord, and the key's columns as text */
+	TS_STATEMENT_VACATE,
+	TS_STATEMENT_VACATE_ANYWAY
 } TsStatementKind;
 
 typedef enum TsParamKind

@@ -145,10 +145,10 @@ ts_store_put(TsStore *store, const TsChange *change)
 	int			n = store->link->ncolumns;
 	bytea	   *mask = palloc(VARHDRSZ + n + 1);
 
-	/* the byte after the mask says whether the row is parked */
+	/* the byte after the mask says whether the row is in a circle */
 	SET_VARSIZE(mask, VARHDRSZ + n + 1);
 	memcpy(VARDATA(mask), change->mask, n);
-	VARDATA(mask)[n] = (char) change->park;
+	VARDATA(mask)[n] = (char) change->in_circle;
 	store->values[0] = PointerGetDatum(mask);
 	store->values[1] = Int64GetDatum(store->n++);
 	if (store->op == TS_CHANGE_UPDATE)
@@ -234,7 +234,7 @@ ts_store_next(TsStore *store, TsChange *change, Size *bytes)
 	ts_change_init(change, store->link->ncolumns);
 	change->op = store->op;
 	memcpy(change->mask, VARDATA_ANY(mask), store->link->ncolumns);
-	change->park = VARDATA_ANY(mask)[store->link->ncolumns];
+	change->in_circle = VARDATA_ANY(mask)[store->link->ncolumns];
 	change->moved = ts_change_moves(store->link, change->mask);
 	if (store->op == TS_CHANGE_UPDATE)
 		read_update(store, change, slot_getattr(store->slot, FIXED + 1, &isnull), bytes);

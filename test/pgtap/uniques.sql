@@ -115,6 +115,16 @@ TRUNCATE c; INSERT INTO c SELECT i, i % 100 + 1 FROM generate_series(1, 100) i; 
 UPDATE c SET u = 101 - u; UPDATE tc SET u = 1000 WHERE id = 7;
 SELECT throws_like($$SELECT count(*) FROM tracksync.push('c')$$, '%1 conflicting row: 1 update_differs', 'is a conflict');
 UPDATE tc SET u = 8 WHERE id = 7; SELECT count(*) FROM tracksync.push('c'); SELECT same('c', 'tc', 'mended');
+UPDATE c SET u = u % 100 + 1; UPDATE tc SET u = 1007 WHERE id = 7; UPDATE c SET u = 7777 WHERE id = 7; UPDATE tc SET u = 7776 WHERE id = 7;
+SELECT throws_ok($$SELECT count(*) FROM tracksync.push('c')$$, '40001', NULL, 'and not a value that is taken');
+SELECT tracksync.alter_link('c', on_conflict => 'source_wins'); SELECT count(*) FROM tracksync.push('c'); SELECT same('c', 'tc', 'the source wins');
+-- a free value is beyond those to come, too; deferrable keys; a trigger that stamps
+CREATE TABLE k (id int PRIMARY KEY DEFERRABLE, v int, at text DEFAULT 'now'); CREATE TABLE tk (id int PRIMARY KEY DEFERRABLE, v int NOT NULL UNIQUE, at text);
+CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN IF NEW.at = OLD.at THEN NEW.at := clock_timestamp()::text; END IF; RETURN NEW; END';
+INSERT INTO k SELECT i, i FROM generate_series(1, 9) i; SELECT tracksync.create_link('k', 'k', 'public.tk'); SELECT count(*) FROM tracksync.push('k');
+CREATE TRIGGER stamp BEFORE UPDATE ON tk FOR EACH ROW EXECUTE FUNCTION stamp();
+UPDATE k SET v = CASE WHEN id < 3 THEN 3 - v ELSE v + 1 END, id = CASE WHEN id < 5 THEN 5 - id ELSE id + 1 END, at = 'then'; SELECT count(*) FROM tracksync.push('k'); SELECT same('k', 'tk', 'keys and values at once');
+UPDATE k SET id = 11 - id, v = 20 - v, at = 'later'; SELECT count(*) FROM tracksync.push('k'); SELECT same('k', 'tk', 'again');
 -- nothing can be made that is free
 CREATE TYPE mood AS ENUM ('ok', 'so so', 'ill'); CREATE TABLE m (id int PRIMARY KEY, u mood); CREATE TABLE tm (id int PRIMARY KEY, u mood NOT NULL UNIQUE);
 INSERT INTO m VALUES (1, 'ok'), (2, 'ill'); SELECT tracksync.create_link('m', 'm', 'public.tm'); SELECT count(*) FROM tracksync.push('m');
