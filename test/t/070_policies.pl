@@ -2,4 +2,4 @@
 use TS;
 use Oracle;
 
-oracle('po', 't/policies.sql', seeds => 4, rounds => 30, sessions => [ 'CALL po.writer()', 'CALL po.storm(1)', 'CALL po.storm(2)' ]);
+oracle('po', 't/policies.sql', seeds => 3, rounds => 30, sessions => [ 'CALL po.writer()', 'CALL po.storm(1)', 'CALL po.storm(2)' ]);

@@ -2,4 +2,4 @@
 use TS;
 use Oracle;
 
-oracle('q', 't/quarantine.sql', seeds => 5, rounds => 30);
+oracle('q', 't/quarantine.sql', seeds => 4, rounds => 30);

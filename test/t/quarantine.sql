@@ -130,9 +130,10 @@ CREATE FUNCTION q.differ(l text) RETURNS text LANGUAGE sql VOLATILE AS $$
     (SELECT 'not in quarantine, but ' || string_agg(format('source %s target %s', s.j, t.j), ', ') FROM q.rows_of('s', l) s FULL JOIN q.rows_of('t', l) t USING (key)
       WHERE s.j IS DISTINCT FROM t.j AND key NOT IN (SELECT q.key FROM q.waiting q WHERE q.link = l)),
     (SELECT 'in quarantine, but ' || string_agg(format('%s was %s and is %s', q.key, b.j, t.j), ', ') FROM q.waiting q LEFT JOIN (SELECT * FROM q.before WHERE t = l) b USING (key) LEFT JOIN q.rows_of('t', l) t USING (key)
-      WHERE q.link = l AND b.j IS DISTINCT FROM t.j),
-    (SELECT 'no reason for quarantine: ' || string_agg(format('%s %s %s source %s target %s', q.key, q.op, q.sqlstate, s.j, t.j), ', ') FROM q.waiting q LEFT JOIN q.rows_of('s', l) s USING (key) LEFT JOIN q.rows_of('t', l) t USING (key)
-      WHERE q.link = l AND NOT coalesce(q.reason(l, q.key, q.op, q.sqlstate), false))), '') $$;
+      WHERE q.link = l AND b.j IS DISTINCT FROM t.j)), '') $$;
+CREATE FUNCTION q.unreasonable(l text) RETURNS text LANGUAGE sql VOLATILE AS $$
+  SELECT 'no reason for quarantine: ' || string_agg(format('%s %s %s source %s target %s', q.key, q.op, q.sqlstate, s.j, t.j), ', ') FROM q.waiting q LEFT JOIN q.rows_of('s', l) s USING (key) LEFT JOIN q.rows_of('t', l) t USING (key)
+    WHERE q.link = l AND NOT coalesce(q.reason(l, q.key, q.op, q.sqlstate), false) $$;
 CREATE FUNCTION q.drop_rules() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE c record;
 BEGIN
@@ -145,33 +146,40 @@ BEGIN
   FOR c IN SELECT x FROM unnest(q.tables()) x LOOP EXECUTE format('ALTER TABLE t.%I ALTER v DROP NOT NULL', c.x); END LOOP;
   INSERT INTO q.trace (sql) VALUES ('no rules');
 END $$;
+-- A reason may go within the push: a unique value that a row has whose turn comes later, a row that others refer to which was refused for
+-- one of these. So where there is none the push is repeated, and there must be one the third time.
 CREATE PROCEDURE q.push(name text, sabotage boolean) LANGUAGE plpgsql AS $$
 DECLARE
-  problem text; l text; links text[] := CASE name WHEN 'g' THEN q.tables() ELSE ARRAY[name] END;
+  problem text; late text; l text; links text[] := CASE name WHEN 'g' THEN q.tables() ELSE ARRAY[name] END;
 BEGIN
   PERFORM set_config('tracksync.batch_rows', CASE q.r(3) WHEN 0 THEN (1 + q.r(5))::text ELSE '1000' END, false);
-  DELETE FROM q.before;
-  INSERT INTO q.before SELECT x, r.* FROM unnest(q.tables()) x, q.rows_of('t', x) r;
-  BEGIN
-    IF q.r(8) = 0 THEN PERFORM tracksync.push(name, dry_run => true); END IF;
-    IF q.r(8) = 0 THEN
-      BEGIN
-        PERFORM tracksync.push(name);
-        RAISE EXCEPTION 'undo' USING ERRCODE = 'UN001';
-      EXCEPTION WHEN SQLSTATE 'UN001' THEN NULL;
-      END;
-    END IF;
-    INSERT INTO q.trace (sql, result) SELECT 'push ' || name, string_agg(format('%s %s%s', link, kind, rows), ' ' ORDER BY step) FROM tracksync.push(name);
-    INSERT INTO q.trace (sql, result) SELECT 'waiting', string_agg(format('%s %s %s %s', link, key, op, sqlstate), ', ') FROM tracksync.quarantine;
-  EXCEPTION WHEN OTHERS THEN problem := format('and its source differ after a push that failed: %s %s', SQLSTATE, SQLERRM);
-  END;
-  IF sabotage THEN UPDATE t.plain SET w = coalesce(w, 0) + 1 WHERE id = (SELECT min((key ->> 'id')::int) FROM q.rows_of('t', 'plain') WHERE key NOT IN (SELECT key FROM q.waiting WHERE link = 'plain')); END IF;
-  FOREACH l IN ARRAY links LOOP
-    problem := coalesce(problem, l || ' and its source differ after a push: ' || q.differ(l));
+  FOR try IN 1 .. 3 LOOP
+    DELETE FROM q.before;
+    INSERT INTO q.before SELECT x, r.* FROM unnest(q.tables()) x, q.rows_of('t', x) r;
+    BEGIN
+      IF q.r(8) = 0 THEN PERFORM tracksync.push(name, dry_run => true); END IF;
+      IF q.r(8) = 0 THEN
+        BEGIN
+          PERFORM tracksync.push(name);
+          RAISE EXCEPTION 'undo' USING ERRCODE = 'UN001';
+        EXCEPTION WHEN SQLSTATE 'UN001' THEN NULL;
+        END;
+      END IF;
+      INSERT INTO q.trace (sql, result) SELECT 'push ' || name, string_agg(format('%s %s%s', link, kind, rows), ' ' ORDER BY step) FROM tracksync.push(name);
+      INSERT INTO q.trace (sql, result) SELECT 'waiting', string_agg(format('%s %s %s %s', link, key, op, sqlstate), ', ') FROM tracksync.quarantine;
+    EXCEPTION WHEN OTHERS THEN problem := format('and its source differ after a push that failed: %s %s', SQLSTATE, SQLERRM);
+    END;
+    IF sabotage THEN UPDATE t.plain SET w = coalesce(w, 0) + 1 WHERE id = (SELECT min((key ->> 'id')::int) FROM q.rows_of('t', 'plain') WHERE key NOT IN (SELECT key FROM q.waiting WHERE link = 'plain')); END IF;
+    late := NULL;
+    FOREACH l IN ARRAY links LOOP
+      problem := coalesce(problem, l || ' and its source differ after a push: ' || q.differ(l));
+      late := coalesce(late, l || ' and its source differ after a push: ' || q.unreasonable(l));
+    END LOOP;
+    EXIT WHEN problem IS NOT NULL OR late IS NULL;
   END LOOP;
-  IF problem IS NOT NULL THEN
+  IF problem IS NOT NULL OR late IS NOT NULL THEN
     COMMIT;
-    RAISE EXCEPTION '%: %', name, problem;
+    RAISE EXCEPTION '%: %', name, coalesce(problem, late);
   END IF;
 END $$;
 CREATE PROCEDURE q.run(seed float8, rounds int, sabotage boolean) LANGUAGE plpgsql AS $$
