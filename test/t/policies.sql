@@ -37,7 +37,8 @@ CREATE FUNCTION po.ruling(kind text, key jsonb, source jsonb, target jsonb) RETU
 CREATE FUNCTION po.decide(kind text, key jsonb, old jsonb, source jsonb, target jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 BEGIN
   INSERT INTO po.asked VALUES (kind, key, old, source, target);
-  IF random() < 0.2 THEN PERFORM pg_sleep(0.002); END IF;
+  -- time for others
+  IF random() < (CASE kind WHEN 'update_missing' THEN 0.9 ELSE 0.2 END) THEN PERFORM pg_sleep(0.003); END IF;
   RETURN po.ruling(kind, key, source, target);
 END $$;
 -- a column's value as both sides changed it; NULL: no rule
@@ -248,12 +249,16 @@ BEGIN
 END $$;
 -- Others: a row at a time, so that they cannot deadlock with a push.
 CREATE PROCEDURE po.storm(n int) LANGUAGE plpgsql AS $$
+DECLARE
+  l text;
 BEGIN
   PERFORM set_config('po.who', 'storm' || n, false), setseed(n / 10.0);
   LOOP
     PERFORM pg_advisory_xact_lock_shared(0);
     IF (SELECT storm FROM po.weather) THEN
-      EXECUTE po.dml((SELECT link FROM po.job ORDER BY id DESC LIMIT 1), true);
+      l := (SELECT link FROM po.job ORDER BY id DESC LIMIT 1);
+      -- rows that go come back
+      EXECUTE CASE po.r(3) WHEN 0 THEN format('INSERT INTO po.%I SELECT %s, 1, 1, x, -x, ''storm'' FROM (SELECT %s AS x) x ON CONFLICT DO NOTHING', l, 1 + po.r(14), po.r(3)) ELSE po.dml(l, true) END;
       IF po.r(3) = 0 THEN PERFORM pg_sleep(random() * 0.003); END IF;
     END IF;
     COMMIT;
