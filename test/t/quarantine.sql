@@ -2,7 +2,8 @@
 -- by rules that come and go: CHECK constraints, NOT NULL, unique indexes, triggers that refuse an operation, a foreign key to a table
 -- outside of the push. Rows get better at the source, or the rules go. After each push all rows that are not in quarantine are the same on
 -- both sides, and those in it are as the push found them, and there is a reason for each. When all rules are gone, one push brings all.
--- Some targets' rows are changed by hand while they wait: conflicts, and the source wins. No keys change: these may fail a push.
+-- Some targets' rows are changed by hand while they wait: conflicts, and the source wins. (Not yet merge or a function: a decision that the
+-- target refuses fails the push, and of what the target had before the row waited nothing is known.) No keys change: these may fail a push.
 CREATE EXTENSION IF NOT EXISTS tracksync;
 CREATE SCHEMA q; CREATE SCHEMA s; CREATE SCHEMA t;
 CREATE TABLE q.trace (i bigserial, sql text, result text);
