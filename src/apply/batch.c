@@ -22,6 +22,7 @@
 #include "apply/tangle.h"
 #include "base/catalog.h"
 #include "base/settings.h"
+#include "plan/key.h"
 #include "base/srf.h"
 
 typedef struct Built
@@ -104,6 +105,12 @@ ts_batch_describe(TsWriter *writer, const TsChange *row, TsChangeOp op, TsDescri
 		types[i] = ts_value_type(link, i, op, writer->text_keys).type;
 		values[i] = old ? row->old_values[i] : row->new_values[i];
 		nulls[i] = old ? row->old_nulls[i] : row->new_nulls[i];
+		/* what a comparison found is text of the target's type */
+		if (writer->text_keys && op == TS_CHANGE_DELETE && link->columns[i].is_key && !nulls[i])
+		{
+			types[i] = link->columns[i].target_base;
+			values[i] = ts_key_target_datum(&link->columns[i], TextDatumGetCString(values[i]));
+		}
 		/* of an UPDATE only what it writes may be there */
 		include[i] = old ? (row->mask[i] & TS_COLUMN_KNOWN) != 0 : op == TS_CHANGE_INSERT || (row->mask[i] & TS_COLUMN_CHANGED) != 0;
 		if (what == DESCRIBE_CAST)
@@ -266,7 +273,7 @@ ts_writer_step(TsWriter *writer, const TsStep *step)
 		MemoryContextDelete(writer->batch_context);
 		writer->batch_context = next;
 	}
-	if (writer->kept != NIL)
+	if (writer->kept != NIL || writer->kept_new != NIL)
 		elog(ERROR, "rows that a policy decided were not written");
 	writer->step = NULL;
 	writer->first_key = writer->last_key = NULL;

@@ -32,7 +32,8 @@ typedef struct TsWriter
 	List	   *excluded;		/* TsBad: left out before they are tried */
 	bool		deciding;		/* a policy is at work: what fails is not the target's row */
 	List	   *disputed;		/* rows in quarantine that somebody else wrote to meanwhile: see images.h */
-	List	   *kept;			/* rows that a policy made, JSON text, to be written when the batch is settled */
+	List	   *kept;			/* rows that a policy made, JSON text, to be written over those there when the batch is settled, */
+	List	   *kept_new;		/* and those that were missing */
 	char	   *merge;			/* the query of policy 'merge'; NULL = not built yet */
 	bool		moves_wait;		/* rows that change their keys are waiting in the tangle: others may have to wait for them */
 	struct TsTangle *tangle;	/* where rows go whose unique values are taken */

@@ -202,7 +202,10 @@ keep(TsWriter *writer, const TsDispute *dispute, char *row)
 				  "WHERE pg_catalog.jsonb_exists($2::pg_catalog.jsonb, e.key) OR pg_catalog.jsonb_eq(e.value, "
 				  "pg_catalog.jsonb_object_field($5::pg_catalog.jsonb, e.key)) IS NOT TRUE) FROM (SELECT $1, $3) unused");
 	old = MemoryContextSwitchTo(writer->context);
-	writer->kept = lappend(writer->kept, pstrdup(row));
+	if (dispute->target != NULL)
+		writer->kept = lappend(writer->kept, pstrdup(row));
+	else
+		writer->kept_new = lappend(writer->kept_new, pstrdup(row));
 	MemoryContextSwitchTo(old);
 }
 
@@ -253,42 +256,36 @@ ts_policy_decide(TsWriter *writer, const TsDispute *d)
 	return source;
 }
 
+/* A statement for rows that are JSON; all of them must be written. */
 static void
-note_written(void *arg, int ncolumns, char *const *values)
+write_kept(TsWriter *writer, TsStatement *stmt, List *rows)
 {
-	((bool *) arg)[strtoll(values[0], NULL, 10) - 1] = true;
+	int			n = list_length(rows);
+	Datum	   *texts = palloc(sizeof(Datum) * (n + 1));
+	Datum		array;
+	ListCell   *lc;
+	int			i = 0;
+
+	if (n == 0)
+		return;
+	foreach(lc, rows)
+		texts[i++] = CStringGetTextDatum(lfirst(lc));
+	array = PointerGetDatum(construct_array(texts, n, TEXTOID, -1, false, TYPALIGN_INT));
+	if (writer->target->ops->execute(writer->target, stmt, &array, NULL, NULL) != (uint64) n)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("table %s did not take a row that a policy decided on, of link \"%s\"", ts_link_target(writer->link), writer->link->name),
+				 errdetail("A trigger or rule of the table suppressed the change."),
+				 errhint("Let the trigger return the row, or disable it for the role that pushes.")));
 }
 
 void
 ts_policy_write(TsWriter *writer)
 {
-	int			n = list_length(writer->kept);
-	Datum	   *rows = palloc(sizeof(Datum) * (n + 1));
-	bool	   *written = palloc0(sizeof(bool) * (n + 1));
-	Datum		array;
-	ListCell   *lc;
-	int			i = 0,
-				missing = 0;
-
-	if (n == 0)
-		return;
-	foreach(lc, writer->kept)
-		rows[i++] = CStringGetTextDatum(lfirst(lc));
-	array = PointerGetDatum(construct_array(rows, n, TEXTOID, -1, false, TYPALIGN_INT));
-	(void) writer->target->ops->execute(writer->target, ts_keep_update(writer->link), &array, note_written, written);
-	for (i = 0; i < n; i++)
-		if (!written[i])
-			rows[missing++] = rows[i];
-	if (missing > 0)
-	{
-		array = PointerGetDatum(construct_array(rows, missing, TEXTOID, -1, false, TYPALIGN_INT));
-		if (writer->target->ops->execute(writer->target, ts_keep_insert(writer->link), &array, NULL, NULL) != (uint64) missing)
-			ereport(ERROR,
-					(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
-					 errmsg("table %s did not take a row that a policy decided on, of link \"%s\"", ts_link_target(writer->link), writer->link->name),
-					 errdetail("A trigger or rule of the table suppressed the change."),
-					 errhint("Let the trigger return the row, or disable it for the role that pushes.")));
-	}
+	write_kept(writer, ts_keep_update(writer->link), writer->kept);
+	/* one that came meanwhile has not been decided on: 23505 */
+	write_kept(writer, ts_keep_insert(writer->link), writer->kept_new);
 	list_free_deep(writer->kept);
-	writer->kept = NIL;
+	list_free_deep(writer->kept_new);
+	writer->kept = writer->kept_new = NIL;
 }

@@ -54,6 +54,7 @@ attempt(TsWriter *writer, void (*work) (void *), void *arg, bool undo)
 	TsConflicts conflicts = writer->conflicts;
 	List	   *listed = list_copy(conflicts.listed);
 	List	   *kept = list_copy(writer->kept);
+	List	   *kept_new = list_copy(writer->kept_new);
 	ErrorData  *error = ts_attempt(work, arg, undo);
 
 	if (error != NULL || undo)
@@ -61,6 +62,7 @@ attempt(TsWriter *writer, void (*work) (void *), void *arg, bool undo)
 		writer->conflicts = conflicts;
 		writer->conflicts.listed = listed;
 		writer->kept = kept;
+		writer->kept_new = kept_new;
 	}
 	if (error != NULL && (writer->deciding || !is_about_rows(error->sqlerrcode)))
 		ReThrowError(error);

@@ -52,14 +52,26 @@ grow(TsKeySet *set, int more)
 	set->keys = keys;
 }
 
-Datum
-ts_key_source_datum(const TsColumn *col, char *text)
+static Datum
+read_datum(Oid type, char *text)
 {
 	Oid			input,
 				param;
 
-	getTypeInputInfo(col->source_type, &input, &param);
+	getTypeInputInfo(type, &input, &param);
 	return OidInputFunctionCall(input, text, param, -1);
+}
+
+Datum
+ts_key_source_datum(const TsColumn *col, char *text)
+{
+	return read_datum(col->source_type, text);
+}
+
+Datum
+ts_key_target_datum(const TsColumn *col, char *text)
+{
+	return read_datum(col->target_base, text);
 }
 
 void

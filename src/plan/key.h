@@ -26,5 +26,7 @@ extern bool ts_key_set_has(const TsKeySet *set, const Datum *values, bool of_key
 
 /* A text as a value of the source's type. */
 extern Datum ts_key_source_datum(const TsColumn *col, char *text);
+/* or the target's, without domain. */
+extern Datum ts_key_target_datum(const TsColumn *col, char *text);
 
 #endif
