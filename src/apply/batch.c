@@ -99,7 +99,7 @@ ts_batch_describe(TsWriter *writer, const TsChange *row, TsChangeOp op, TsDescri
 
 	for (int i = 0; i < n; i++)
 	{
-		bool		old = op == TS_CHANGE_DELETE || what == DESCRIBE_OLD;
+		bool		old = op == TS_CHANGE_DELETE || what == DESCRIBE_OLD || (what == DESCRIBE_BEFORE && (row->mask[i] & TS_COLUMN_KNOWN) != 0);
 
 		names[i] = link->columns[i].target_name;
 		types[i] = ts_value_type(link, i, op, writer->text_keys).type;
@@ -117,6 +117,8 @@ ts_batch_describe(TsWriter *writer, const TsChange *row, TsChangeOp op, TsDescri
 			include[i] &= is_cast(&link->columns[i]);
 		else if (what == DESCRIBE_WHOLE)
 			include[i] = true;
+		else if (what == DESCRIBE_BEFORE)
+			include[i] = ts_policy_same_in_json(&link->columns[i]) && (old ? (row->mask[i] & TS_COLUMN_KNOWN) != 0 : (row->mask[i] & TS_COLUMN_CHANGED) == 0);
 		else if (what != DESCRIBE_OLD)
 			include[i] = link->columns[i].is_key || (what == DESCRIBE_ROW && include[i]);
 		any |= include[i];
@@ -177,7 +179,6 @@ ts_batch_announce(TsWriter *writer, const TsBatch *batch)
 	writer->first_key = ts_batch_describe(writer, &batch->rows[0], batch->op, DESCRIBE_KEY, 200);
 	writer->last_key = ts_batch_describe(writer, &batch->rows[batch->n - 1], batch->op, DESCRIBE_KEY, 200);
 	writer->cast = batch->n == 1 && batch->op != TS_CHANGE_DELETE ? ts_batch_describe(writer, &batch->rows[0], batch->op, DESCRIBE_CAST, 500) : NULL;
-	writer->batch++;
 }
 
 void
@@ -188,6 +189,7 @@ ts_batch_write(TsWriter *writer, TsBatch *batch)
 
 	batch->found = palloc0(sizeof(TsFound) * batch->n);
 	ts_batch_announce(writer, batch);
+	writer->batch++;
 	if (batch->op == TS_CHANGE_INSERT && writer->careful)
 		done = 0;				/* whichever are there: they are looked at first */
 	else if (!write_directly(writer, batch, &done))
@@ -252,9 +254,12 @@ ts_writer_step(TsWriter *writer, const TsStep *step)
 		} while (more && batch.n < limit && size < TS_BATCH_BYTES && row.in_circle == batch.rows[0].in_circle &&
 				 memcmp(row.mask, batch.mask, writer->link->ncolumns) == 0);
 		if (writer->disputed != NIL)
-			ts_images_settle(writer, &batch);
+			total += ts_images_settle(writer, &batch);
 		if (batch.n > 0 && step->op == TS_CHANGE_UPDATE)
-			ts_tangle_take(writer, &batch);
+		{
+			ts_batch_announce(writer, &batch);
+			(writer->probing ? ts_quarantine_take : ts_tangle_take) (writer, &batch);
+		}
 		if (batch.n == 0)
 			;					/* all settled, or put by */
 		else if (writer->probing)

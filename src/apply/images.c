@@ -1,4 +1,4 @@
-/* images.c: what the target held when a row went into quarantine. */
+/* images.c: what the target should hold while a row is in quarantine. */
 #include "postgres.h"
 
 #include <limits.h>
@@ -88,18 +88,24 @@ ts_images_take(const TsLink *link, List *bad)
 		return;
 	foreach(lc, bad)
 	{
-		nulls[i] = true;
-		keys[i++] = CStringGetTextDatum(((TsBad *) lfirst(lc))->key);
+		const TsBad *b = lfirst(lc);
+
+		nulls[i] = b->before == NULL;
+		images[i] = b->before ? CStringGetTextDatum(b->before) : (Datum) 0;
+		keys[i++] = CStringGetTextDatum(b->key);
 	}
 	SPI_connect();
-	if (run(psprintf("SELECT h.j::pg_catalog.text %s ORDER BY v.n", rows_and_targets(link, false)), n, keys, images, nulls) != n)
+	if (run(psprintf("SELECT (CASE WHEN v.image IS NULL THEN h.j ELSE coalesce(h.j, '{}') OPERATOR(pg_catalog.||) v.image::pg_catalog.jsonb END)::pg_catalog.text %s ORDER BY v.n",
+					 rows_and_targets(link, false)), n, keys, images, nulls) != n)
 		elog(ERROR, "could not find the rows in quarantine again");
 	i = 0;
 	foreach(lc, bad)
 	{
+		TsBad	   *b = lfirst(lc);
 		char	   *image = ts_sql_text(i++, 1);
 
-		((TsBad *) lfirst(lc))->image = image ? ts_keep(context, image) : NULL;
+		/* what the source made anew was not there before */
+		b->image = image && b->op != TS_CHANGE_INSERT ? ts_keep(context, image) : NULL;
 	}
 	SPI_finish();
 }
@@ -168,30 +174,152 @@ find(const TsWriter *writer, const char *key)
 	return NULL;
 }
 
-void
+/* A disputed row, and its change. */
+typedef struct Settling
+{
+	TsWriter   *writer;
+	const Disputed *d;
+	TsBatch		batch;			/* of this one row */
+	char	   *source;			/* JSON; NULL for a DELETE */
+	unsigned char *mask;		/* of an UPDATE: what the source changed */
+	bool		changed;		/* it changed something, */
+	bool		clash;			/* and somebody else the same at the target */
+	int			done;
+} Settling;
+
+static TsColumn *
+find_column(const TsLink *link, const char *name)
+{
+	for (int i = 0; i < link->ncolumns; i++)
+		if (strcmp(link->columns[i].target_name, name) == 0)
+			return &link->columns[i];
+	return NULL;
+}
+
+/* Which columns has the source changed since the image? What JSON does not show, but a comparison found, it did. */
+static void
+find_changes(Settling *s)
+{
+	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(s->source), CStringGetTextDatum(s->d->image), CStringGetTextDatum(s->d->row)};
+	const TsLink *link = s->writer->link;
+	const TsChange *row = &s->batch.rows[0];
+
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT e.key, i.v IS DISTINCT FROM e.value::text, t.v IS DISTINCT FROM i.v, t.v IS DISTINCT FROM e.value::text "
+							  "FROM pg_catalog.jsonb_each($1::pg_catalog.jsonb) AS e, "
+							  "LATERAL (SELECT pg_catalog.jsonb_object_field($2::pg_catalog.jsonb, e.key)::pg_catalog.text) AS i(v), "
+							  "LATERAL (SELECT pg_catalog.jsonb_object_field($3::pg_catalog.jsonb, e.key)::pg_catalog.text) AS t(v)",
+							  3, (Oid *) types, values, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not compare a row in quarantine");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		TsColumn   *col = find_column(link, ts_sql_text(i, 1));
+		int			c = col - link->columns;
+		bool		source = strcmp(ts_sql_text(i, 2), "t") == 0;
+		bool		target = strcmp(ts_sql_text(i, 3), "t") == 0;
+		bool		differs = strcmp(ts_sql_text(i, 4), "t") == 0;
+
+		if (col == NULL || col->is_key || (row->mask[c] & TS_COLUMN_CHANGED) == 0 || (!source && differs && ts_policy_same_in_json(col)))
+			continue;
+		s->mask[c] = TS_COLUMN_CHANGED;
+		s->changed |= !col->ignored;
+		s->clash |= target && differs && !col->ignored;
+	}
+	SPI_finish();
+}
+
+static TsConflictKind
+kind_of(const Settling *s)
+{
+	if (s->batch.op == TS_CHANGE_DELETE)
+		return TS_DELETE_DIFFERS;
+	return s->d->row == NULL ? TS_UPDATE_MISSING : s->d->image == NULL ? TS_INSERT_EXISTS : TS_UPDATE_DIFFERS;
+}
+
+/* The source's change is made, to the row as it was found and locked. */
+static void
+make_change(Settling *s)
+{
+	static const int one[] = {0};
+	TsWriter   *writer = s->writer;
+
+	if (s->batch.op == TS_CHANGE_DELETE)
+	{
+		if (s->d->row != NULL)
+			ts_settle_anyway(writer, &s->batch, TS_STATEMENT_DELETE_ANYWAY, TS_CHANGE_DELETE, 1, one);
+	}
+	else if (s->d->row == NULL)
+		ts_settle_anyway(writer, &s->batch, TS_STATEMENT_INSERT, TS_CHANGE_INSERT, 1, one);
+	else if (s->batch.op == TS_CHANGE_UPDATE && s->d->image != NULL)
+		ts_settle_anyway(writer, &s->batch, TS_STATEMENT_UPDATE_ANYWAY, TS_CHANGE_UPDATE, 1, one);
+	else
+		ts_settle_anyway(writer, &s->batch, TS_STATEMENT_OVERWRITE, TS_CHANGE_INSERT, 1, one);
+}
+
+static void
+settle(void *arg)
+{
+	Settling   *s = arg;
+	TsWriter   *writer = s->writer;
+	TsDispute	dispute = {.key = s->d->key, .old = s->d->image, .source = s->source, .target = s->d->row};
+
+	dispute.kind = kind_of(s);
+	if (s->batch.op == TS_CHANGE_UPDATE && dispute.kind == TS_UPDATE_DIFFERS)
+	{
+		memset(s->mask, 0, writer->link->ncolumns);
+		s->changed = s->clash = false;
+		find_changes(s);
+		if (!s->changed)
+			return;
+		s->batch.mask = s->mask;
+	}
+	s->done = 1;
+	if ((dispute.kind == TS_UPDATE_DIFFERS && s->batch.op == TS_CHANGE_UPDATE && !s->clash) || ts_policy_decide(writer, &dispute))
+		make_change(s);
+	ts_policy_write(writer);
+}
+
+/* One that the target does not take, or that has to wait, stays in quarantine. */
+static int
+settle_row(TsWriter *writer, const TsBatch *batch, int i, const Disputed *d)
+{
+	TsChange   *row = &batch->rows[i];
+	Settling	s = {.writer = writer, .d = d, .batch = {.op = batch->op, .mask = batch->mask, .n = 1, .rows = row}};
+	ErrorData  *error = NULL;
+
+	s.mask = palloc0(writer->link->ncolumns + 1);
+	if (batch->op != TS_CHANGE_DELETE)
+		s.source = ts_batch_describe(writer, row, batch->op, batch->op == TS_CHANGE_UPDATE ? DESCRIBE_WHOLE : DESCRIBE_ROW, INT_MAX);
+	ts_batch_announce(writer, &s.batch);
+	if (writer->probing)
+	{
+		error = ts_quarantine_excluded(writer, batch->op, row);
+		if (error == NULL)
+			error = ts_quarantine_trial(writer, settle, &s);
+	}
+	if (error == NULL)
+		settle(&s);
+	else
+		ts_quarantine_note(writer, batch->op, row, error);
+	return error ? 0 : s.done;
+}
+
+int
 ts_images_settle(TsWriter *writer, TsBatch *batch)
 {
-	int			n = 0;
+	int			n = 0,
+				done = 0;
 
 	for (int i = 0; i < batch->n; i++)
 	{
-		const TsChange *row = &batch->rows[i];
-		char	   *key = ts_batch_describe(writer, row, batch->op, DESCRIBE_KEY, INT_MAX);
-		const Disputed *d = find(writer, key);
-		TsDispute	dispute = {.key = key, .moved = row->moved};
+		const Disputed *d = find(writer, ts_batch_describe(writer, &batch->rows[i], batch->op, DESCRIBE_KEY, INT_MAX));
 
-		if (d != NULL)
-		{
-			dispute.kind = batch->op == TS_CHANGE_DELETE ? TS_DELETE_DIFFERS :
-				d->row == NULL ? TS_UPDATE_MISSING : d->image == NULL ? TS_INSERT_EXISTS : TS_UPDATE_DIFFERS;
-			dispute.old = d->image;
-			dispute.target = d->row;
-			if (batch->op != TS_CHANGE_DELETE)
-				dispute.source = ts_batch_describe(writer, row, batch->op, batch->op == TS_CHANGE_UPDATE ? DESCRIBE_WHOLE : DESCRIBE_ROW, INT_MAX);
-		}
-		if (d == NULL || ts_policy_decide(writer, &dispute))
-			batch->rows[n++] = *row;
+		if (d == NULL)
+			batch->rows[n++] = batch->rows[i];
+		else
+			done += settle_row(writer, batch, i, d);
 	}
 	batch->n = n;
-	ts_policy_write(writer);
+	return done;
 }

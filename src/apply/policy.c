@@ -129,9 +129,8 @@ clash(const TsLink *link, const TsColumn *col, const char *key)
 	return psprintf("coalesce(pg_catalog.to_jsonb(%s(%s, %s)), 'null')", rule, s, t);
 }
 
-/* Has JSON the same text for a value of the source and for what the target makes of it? */
-static bool
-is_same_in_json(const TsColumn *col)
+bool
+ts_policy_same_in_json(const TsColumn *col)
 {
 	static const Oid numbers[] = {INT2OID, INT4OID, INT8OID, NUMERICOID};
 	Oid			source = getBaseType(col->source_type);
@@ -162,7 +161,7 @@ merge_query(TsWriter *writer)
 	{
 		char	   *key = quote_literal_cstr(link->columns[i].target_name);
 
-		if (!is_same_in_json(&link->columns[i]))
+		if (!ts_policy_same_in_json(&link->columns[i]))
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("conflicts of link \"%s\" cannot be merged: column %s has another type in the source", link->name,

@@ -24,6 +24,8 @@ typedef struct TsDispute
 extern bool ts_policy_decide(TsWriter *writer, const TsDispute *dispute);
 /* What 'merge' makes of both sides, JSON text; NULL: it cannot decide. Of the writer it takes link, context and merge. */
 extern char *ts_policy_merge(TsWriter *writer, const TsDispute *dispute);
+/* Has JSON the same text for a value of the source and for what the target makes of it? */
+extern bool ts_policy_same_in_json(const TsColumn *col);
 /* Writes the rows kept. */
 extern void ts_policy_write(TsWriter *writer);
 

@@ -9,6 +9,7 @@
 
 #include "apply/holder.h"
 #include "apply/quarantine.h"
+#include "apply/tangle.h"
 #include "base/attempt.h"
 #include "base/catalog.h"
 
@@ -77,6 +78,35 @@ typedef struct Some
 } Some;
 
 static void
+take_some(void *arg)
+{
+	Some	   *some = arg;
+
+	ts_tangle_take(some->writer, &some->batch);
+}
+
+void
+ts_quarantine_take(TsWriter *writer, TsBatch *batch)
+{
+	Some		all = {writer, *batch};
+	int			n = 0;
+
+	if (attempt(writer, take_some, &all, false) == NULL)
+	{
+		batch->n = all.batch.n;
+		return;
+	}
+	for (int i = 0; i < batch->n; i++)
+	{
+		Some		one = {writer, part_of(batch, i, i + 1)};
+
+		if (attempt(writer, take_some, &one, false) != NULL || one.batch.n == 1)
+			batch->rows[n++] = batch->rows[i];
+	}
+	batch->n = n;
+}
+
+static void
 write_some(void *arg)
 {
 	Some	   *some = arg;
@@ -94,6 +124,8 @@ ts_quarantine_note(TsWriter *writer, TsChangeOp op, const TsChange *row, const E
 	bad->key = ts_batch_describe(writer, row, op, DESCRIBE_KEY, INT_MAX);
 	if (op != TS_CHANGE_DELETE)
 		bad->row = ts_batch_describe(writer, row, op, DESCRIBE_ROW, INT_MAX);
+	if (op != TS_CHANGE_INSERT && !writer->compared && !writer->text_keys)
+		bad->before = ts_batch_describe(writer, row, op, DESCRIBE_BEFORE, INT_MAX);
 	bad->sqlstate = pstrdup(unpack_sql_state(error->sqlerrcode));
 	bad->message = pstrdup(error->message ? error->message : "");
 	bad->constraint = error->constraint_name ? pstrdup(error->constraint_name) : NULL;

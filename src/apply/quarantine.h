@@ -19,9 +19,12 @@ typedef struct TsBad
 	char	   *sqlstate;
 	char	   *message;
 	char	   *constraint;		/* NULL = none */
-	char	   *image;			/* the target's row, JSON; NULL = none */
+	char	   *before;			/* what is known of the source's row before the change, JSON; NULL = nothing */
+	char	   *image;			/* the row as the target should hold it until the change is taken, JSON; NULL = none */
 } TsBad;
 
+/* As ts_tangle_take; rows of which it cannot be told stay in the batch. */
+extern void ts_quarantine_take(TsWriter *writer, TsBatch *batch);
 /* Writes those rows of the batch that the target takes; returns their number. */
 extern int	ts_quarantine_write(TsWriter *writer, TsBatch *batch);
 /* Does the work, and undoes it; the error if there was one that is about rows. Others are thrown. */

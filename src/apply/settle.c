@@ -49,9 +49,8 @@ conflict(TsWriter *writer, const TsBatch *batch, int i, TsConflictKind kind)
 	return ts_policy_decide(writer, &dispute);
 }
 
-/* Writes rows whatever they hold. Each of them was seen and locked, or seen to be missing. */
-static void
-write_anyway(TsWriter *writer, const TsBatch *batch, TsStatementKind kind, TsChangeOp op, int n, const int *chosen)
+void
+ts_settle_anyway(TsWriter *writer, const TsBatch *batch, TsStatementKind kind, TsChangeOp op, int n, const int *chosen)
 {
 	uint64		done;
 
@@ -149,8 +148,8 @@ ts_settle_moved(TsWriter *writer, const TsBatch *batch, int n, const int *lost)
 		else
 			d.insert[d.ninsert++] = i;
 	}
-	write_anyway(writer, &there, TS_STATEMENT_OVERWRITE, TS_CHANGE_INSERT, d.nwrite, d.write);
-	write_anyway(writer, &there, TS_STATEMENT_INSERT, TS_CHANGE_INSERT, d.ninsert, d.insert);
+	ts_settle_anyway(writer, &there, TS_STATEMENT_OVERWRITE, TS_CHANGE_INSERT, d.nwrite, d.write);
+	ts_settle_anyway(writer, &there, TS_STATEMENT_INSERT, TS_CHANGE_INSERT, d.ninsert, d.insert);
 }
 
 static const TsStatementKind anyway[TS_CHANGE_OPS] = {
@@ -191,8 +190,8 @@ ts_settle(TsWriter *writer, TsBatch *batch, const int *all)
 			decide(writer, batch, i, &d);
 	}
 	ts_settle_moved(writer, batch, nlost, lost);
-	write_anyway(writer, batch, anyway[batch->op], batch->op, d.nwrite, d.write);
+	ts_settle_anyway(writer, batch, anyway[batch->op], batch->op, d.nwrite, d.write);
 	plain.mask = palloc0(writer->link->ncolumns + 1);
-	write_anyway(writer, &plain, TS_STATEMENT_INSERT, TS_CHANGE_INSERT, d.ninsert, d.insert);
+	ts_settle_anyway(writer, &plain, TS_STATEMENT_INSERT, TS_CHANGE_INSERT, d.ninsert, d.insert);
 	ts_policy_write(writer);
 }

@@ -36,6 +36,9 @@ extern void ts_settle(TsWriter *writer, TsBatch *batch, const int *all);
  */
 extern void ts_settle_moved(TsWriter *writer, const TsBatch *batch, int n, const int *lost);
 
+/* Writes rows whatever they hold. Each of them was seen and locked, or seen to be missing. */
+extern void ts_settle_anyway(TsWriter *writer, const TsBatch *batch, TsStatementKind kind, TsChangeOp op, int n, const int *chosen);
+
 /* Writes the batch, and settles what was not as expected. */
 extern void ts_batch_write(TsWriter *writer, TsBatch *batch);
 /* Says what is written now, for the context of an error. */
@@ -55,6 +58,7 @@ typedef enum TsDescribed
 	DESCRIBE_KEY,
 	DESCRIBE_ROW,				/* what is written; of a delete what is known of the old row */
 	DESCRIBE_OLD,				/* the old values that are known */
+	DESCRIBE_BEFORE,			/* what is known of the row before the change: old values, and those that it leaves alone */
 	DESCRIBE_WHOLE,				/* the new row, also the columns that an update leaves alone */
 	DESCRIBE_CAST				/* what is written to a column of another type, or a more narrow one */
 } TsDescribed;

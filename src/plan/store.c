@@ -53,7 +53,7 @@ ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys, bool compared,
 	store->home = CurrentMemoryContext;
 	store->link = link;
 	store->op = op;
-	store->whole_rows = compared || link->on_conflict != TS_CONFLICT_ERROR;
+	store->whole_rows = compared || link->on_conflict != TS_CONFLICT_ERROR || link->quarantine;
 	store->types = palloc(sizeof(TsValueType) * (link->ncolumns + 1));
 	for (int i = 0; i < link->ncolumns; i++)
 		store->types[i] = ts_value_type(link, i, op, text_keys);
@@ -84,7 +84,7 @@ ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys, bool compared,
 	return store;
 }
 
-/* Is the new value of an UPDATE kept? What is written, and the key; the whole row only where a missing row would be inserted. */
+/* Is the new value of an UPDATE kept? What is written, and the key; the whole row where a missing row would be inserted, or an image made. */
 static bool
 keeps_new(const TsStore *store, int column, unsigned char mask)
 {

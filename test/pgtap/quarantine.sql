@@ -1,6 +1,6 @@
 -- on_error => 'quarantine': what the target does not take is left out, recorded, and tried again by each push.
 SET client_min_messages = warning;
-SELECT plan(50);
+SELECT plan(54);
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(format('%s %s%s', link, kind, rows), ', ' ORDER BY step), '') FROM tracksync.push(name) $$;
 CREATE FUNCTION bad(l text) RETURNS text LANGUAGE sql AS
@@ -72,7 +72,7 @@ SELECT is(all_of('tb') || ' ' || (SELECT v FROM ta WHERE id = 1), '(10,1) (20,2)
 DELETE FROM c WHERE x = 1; SELECT done('g'); 
 SELECT ok(all_of('a') = all_of('ta') AND all_of('b') = all_of('tb') AND all_of('c') = all_of('tc'), 'equal in the end');
 
--- a row of the target that somebody changed while its change was in quarantine: a conflict, whatever the policy
+-- a row of the target that somebody changed while its change was in quarantine: a conflict, if it is about the same columns
 CREATE TABLE p (id int PRIMARY KEY, a int, b text); CREATE TABLE tp (id int PRIMARY KEY, a int CHECK (a < 100), b text, own text); INSERT INTO p VALUES (1, 1, 'x'), (2, 2, 'x'), (3, 3, 'x');
 CREATE FUNCTION no_delete() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF OLD.own = 'keep' THEN RAISE EXCEPTION 'not now'; END IF; RETURN OLD; END $$;
 CREATE TRIGGER no_delete BEFORE DELETE ON tp FOR EACH ROW EXECUTE FUNCTION no_delete();
@@ -81,14 +81,25 @@ UPDATE tp SET own = 'keep' WHERE id = 3;
 UPDATE p SET a = 200 WHERE id = 1; DELETE FROM p WHERE id = 3; INSERT INTO p VALUES (4, 400, 'x'); SELECT done('p');
 SELECT is(bad('p'), 'UPDATE {"id": 1} 23514, DELETE {"id": 3} P0001, INSERT {"id": 4} 23514', 'three rows wait');
 UPDATE p SET a = a / 10 WHERE id IN (1, 4); UPDATE tp SET own = 'go' WHERE id = 3; UPDATE tp SET b = 'theirs' WHERE id IN (1, 3); INSERT INTO tp VALUES (4, 4, 'theirs');
-SELECT throws_like($$SELECT done('p')$$, '%3 conflicting rows: 1 insert_exists, 1 update_differs, 1 delete_differs%', 'the target is not overwritten');
+SELECT throws_like($$SELECT done('p')$$, '%2 conflicting rows: 1 insert_exists, 1 delete_differs%', 'the target is not overwritten; other columns than the source''s are no conflict');
 SELECT tracksync.alter_link('p', on_conflict => 'merge'); UPDATE tp SET b = 'x', a = 3 WHERE id = 3; DELETE FROM tp WHERE id = 4;
 SELECT lives_ok($$SELECT done('p')$$, 'rows as they were are no conflict');
 SELECT is((SELECT string_agg(id || ' ' || a || ' ' || b, ', ' ORDER BY id) FROM tp), '1 20 theirs, 2 2 x, 4 40 x', 'each side''s columns are merged');
 UPDATE p SET a = 200 WHERE id = 1; SELECT done('p'); UPDATE p SET a = 21 WHERE id = 1; UPDATE tp SET a = 5 WHERE id = 1;
 SELECT tracksync.alter_link('p', on_conflict => 'target_wins'); SELECT done('p');
 SELECT is((SELECT a || b FROM tp WHERE id = 1) || bad('p'), '5theirs', 'the target wins');
-SELECT is((SELECT string_agg(kind || ' ' || resolution, ', ' ORDER BY id) FROM tracksync.conflict WHERE link = 'p'), 'update_differs merge, update_differs target_wins', 'both are recorded');
+SELECT is((SELECT string_agg(kind || ' ' || resolution, ', ' ORDER BY id) FROM tracksync.conflict WHERE link = 'p'), 'update_differs target_wins', 'that is recorded');
+-- what the target had changed before the row went into quarantine stays as well; a merged row that it does not take waits, the others go on
+CREATE TABLE w (id int PRIMARY KEY, a int, b int, c bigint); CREATE TABLE tw (id int PRIMARY KEY, a int CHECK (a < 100), b int, c int); INSERT INTO w SELECT i, i, i, i FROM generate_series(1, 4) i;
+SELECT tracksync.create_link('w', 'w', 'public.tw', on_error => 'quarantine'), done('w');
+UPDATE tw SET b = 9; UPDATE w SET a = 200 WHERE id = 1; UPDATE w SET a = 300, b = 33 WHERE id = 3; UPDATE tw SET b = 3 WHERE id = 3; UPDATE w SET c = 3000000000 WHERE id = 4; SELECT done('w');
+SELECT is(bad('w'), 'UPDATE {"id": 1} 23514, UPDATE {"id": 3} 23514, UPDATE {"id": 4} 22003', 'three rows wait');
+UPDATE w SET a = 20 WHERE id = 1; UPDATE tw SET b = 5 WHERE id = 3; UPDATE w SET a = 2 WHERE id = 2;
+SELECT throws_like($$SELECT done('w')$$, '%1 conflicting row: 1 update_differs%', 'only what both changed is a conflict');
+SELECT tracksync.alter_link('w', on_conflict => 'source_wins'); SELECT done('w');
+SELECT is(all_of('tw') || ' ' || bad('w'), '(1,20,9,1) (2,2,9,2) (3,3,5,3) (4,4,9,4) UPDATE {"id": 3} 23514, UPDATE {"id": 4} 22003', 'one does not stop the others');
+UPDATE w SET a = 30, c = 4 WHERE id > 2; SELECT done('w');
+SELECT is(all_of('tw') || bad('w'), '(1,20,9,1) (2,2,9,2) (3,30,33,4) (4,30,9,4)', 'the source''s columns, and no others');
 CREATE FUNCTION by_hand(kind text, key jsonb, old jsonb, source jsonb, target jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'by hand, please'; END $$;
 SELECT tracksync.alter_link('p', on_conflict => 'public.by_hand'); UPDATE p SET a = 22 WHERE id = 1;
 SELECT throws_like($$SELECT done('p')$$, '%by hand, please%', 'what decides conflicts is not the target');
