@@ -9,8 +9,8 @@ CREATE SCHEMA q; CREATE SCHEMA s; CREATE SCHEMA t;
 CREATE TABLE q.trace (i bigserial, sql text, result text);
 CREATE TABLE q.ban (t text, op text, v int);
 CREATE TABLE q.before (t text, key jsonb, j jsonb);
--- not yet: the key of a row that a comparison deletes is one of texts there, which the plain numbers are not
-CREATE VIEW q.waiting AS SELECT link, jsonb_build_object('id', (key ->> 'id')::int) || CASE WHEN key ? 'n' THEN jsonb_build_object('n', (key ->> 'n')::int) ELSE '{}' END AS key, op, sqlstate FROM tracksync.quarantine;
+CREATE SEQUENCE q.fresh;
+CREATE VIEW q.waiting AS SELECT link, key, op, sqlstate FROM tracksync.quarantine;
 CREATE FUNCTION q.r(n int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT floor(random() * n)::int';
 CREATE FUNCTION q.tables() RETURNS text[] LANGUAGE sql IMMUTABLE AS $$ SELECT '{parent,child,self,plain}'::text[] $$;
 CREATE FUNCTION q.make(n text) RETURNS void LANGUAGE plpgsql AS $$
@@ -58,8 +58,8 @@ BEGIN
     WHEN 9 THEN format('UPDATE s.child SET parent = (SELECT min(id) FROM s.parent WHERE id > %s), code = %s WHERE id %% 5 = %s', b, q.r(4), m)
     WHEN 10 THEN format('UPDATE s.self SET boss = (SELECT min(id) FROM s.self WHERE id > %s), parent = (SELECT max(id) FROM s.parent WHERE id < %s) WHERE id %% 5 = %s', b, c, m)
     WHEN 11 THEN format('DELETE FROM s.plain WHERE id = %s; INSERT INTO s.plain VALUES (%1$s, %s, %s)', a, n, b)
-    -- a gap, and emptied: the push compares; not the others yet: their rows do not wait for those that a comparison cannot delete
-    ELSE CASE q.r(6) WHEN 0 THEN 'ALTER TABLE s.plain DISABLE TRIGGER ALL; ALTER TABLE s.plain ENABLE TRIGGER ALL' WHEN 1 THEN 'TRUNCATE s.plain'
+    -- a gap, and emptied: the push compares
+    ELSE CASE q.r(6) WHEN 0 THEN format('ALTER TABLE s.%I DISABLE TRIGGER ALL; ALTER TABLE s.%1$I ENABLE TRIGGER ALL', x) WHEN 1 THEN 'TRUNCATE s.plain'
       ELSE format('UPDATE s.plain SET w = w + 1 WHERE id %% 5 = %s', m) END END;
 END $$;
 -- what the target's owner does about rules
@@ -93,7 +93,8 @@ BEGIN
     -- what others refer to takes them along, or their references: nothing that the source undoes
     WHEN 0 THEN CASE WHEN w.link IN ('child', 'plain') THEN format('DELETE FROM t.%I WHERE %s', w.link, c) ELSE 'SELECT 1' END
     WHEN 1 THEN format('INSERT INTO t.%I (id%s, v) VALUES (%s, %s) ON CONFLICT DO NOTHING', w.link, CASE w.link WHEN 'child' THEN ', n' ELSE '' END, concat_ws(', ', w.key ->> 'id', w.key ->> 'n'), q.r(7))
-    ELSE format('UPDATE t.%I SET v = %s WHERE %s', w.link, q.r(7), c) END;
+    -- what the source has not changed since is not a conflict, and stays: so it changes, too
+    ELSE format('UPDATE t.%I SET v = %s WHERE %s; UPDATE s.%1$I SET v = %s WHERE %3$s', w.link, q.r(7), c, 100 + nextval('q.fresh')) END;
 END $$;
 CREATE FUNCTION q.try(q text, what text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
