@@ -2,8 +2,9 @@
  * push.c: running the plans of one or several links.
  *
  * The data steps run in one subtransaction. The first attempt takes it that the keys to be inserted are not there; if one is,
- * all is rolled back and run once more, with a look at each. If another batch fails they are rolled back and run once more, row
- * by row from the failing batch on: either the failing row names itself in the error, or the push succeeds after all.
+ * all is rolled back and run once more, with a look at each. If another batch fails they are rolled back and run once more: with
+ * on_error => 'quarantine' trying each batch first, and leaving out what the target does not take (quarantine.h); else row by row from the
+ * failing batch on: either the failing row names itself in the error, or the push succeeds after all.
  */
 #include "postgres.h"
 

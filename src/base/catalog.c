@@ -139,6 +139,18 @@ ts_sql_text(uint64 row, int column)
 }
 
 List *
+ts_sql_texts(uint64 rows, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	List	   *texts = NIL;
+
+	for (uint64 i = 0; i < rows; i++)
+		texts = lappend(texts, ts_sql_text(i, 1));
+	MemoryContextSwitchTo(old);
+	return texts;
+}
+
+List *
 ts_catalog_oids(const char *sql, int nargs, const Oid *types, const Datum *values)
 {
 	List	   *oids = NIL;

@@ -47,6 +47,8 @@ extern uint64 ts_sql_reading(const char *sql, int nargs, const Oid *types, const
 /* Column (from 1) of a row (from 0) of the last result; text results are in the caller's context of SPI (freed by leave). */
 extern Datum ts_sql_value(uint64 row, int column, bool *isnull);
 extern char *ts_sql_text(uint64 row, int column);
+/* The first column of so many rows, in a context that outlives SPI. */
+extern List *ts_sql_texts(uint64 rows, MemoryContext context);
 
 /* The OIDs in the first column of a query's result, of the newest state; they live as long as SPI is connected. */
 extern List *ts_catalog_oids(const char *sql, int nargs, const Oid *types, const Datum *values);

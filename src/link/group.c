@@ -27,14 +27,7 @@ ts_group_links(const char *name, bool *group)
 	found = !*group || ts_sql("SELECT FROM tracksync.link_group WHERE name = $1", SPI_OK_SELECT, 1, types, values, NULL) == 1;
 	n = *group ? ts_sql("SELECT link FROM tracksync.group_member WHERE group_name = $1 ORDER BY link COLLATE \"C\"", SPI_OK_SELECT, 1, types,
 						values, NULL) : 0;
-	for (uint64 i = 0; i < n; i++)
-	{
-		char	   *link = ts_keep(context, ts_sql_text(i, 1));
-		MemoryContext old = MemoryContextSwitchTo(context);
-
-		links = lappend(links, link);
-		MemoryContextSwitchTo(old);
-	}
+	links = ts_sql_texts(n, context);
 	ts_catalog_leave(&cat);
 	if (!found)
 		ereport(ERROR,

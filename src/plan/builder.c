@@ -18,7 +18,6 @@ ts_build_rows(TsBuilder *b)
 	b->rows_at = b->sql.len;
 }
 
-/* The number (from 1) of the parameter for a column, added if need be; column -1: the row's number in the batch. */
 int
 ts_build_param(TsBuilder *b, int column, bool old)
 {
@@ -41,7 +40,6 @@ ts_build_param(TsBuilder *b, int column, bool old)
 	return stmt->nparams;
 }
 
-/* The value as it was in the source: v.p1, or v.p1::type where it travels as text. */
 char *
 ts_build_source_value(TsBuilder *b, int column, bool old)
 {
@@ -69,7 +67,6 @@ ts_as_target(const TsColumn *col, const char *value)
 	return cut;
 }
 
-/* The value as the target would hold it. */
 char *
 ts_build_target_form(TsBuilder *b, int column, bool old)
 {
@@ -96,7 +93,6 @@ key_form(TsBuilder *b, int column, bool old)
 	return psprintf("(%s)::%s", value, ts_quote_type(col->target_base, -1));
 }
 
-/* The target's column, without its domain. */
 char *
 ts_build_target_value(TsBuilder *b, int column)
 {
@@ -108,7 +104,6 @@ ts_build_target_value(TsBuilder *b, int column)
 	return psprintf("t.%s::%s", name, ts_quote_type(col->target_base, col->target_typmod));
 }
 
-/* record_image_eq(ROW(t.a, …), ROW(v.p2, …)) of the columns with these bits; false if there are none. */
 bool
 ts_build_image_eq(TsBuilder *b, const char *before, int bits, bool old, bool all)
 {
@@ -133,7 +128,6 @@ ts_build_image_eq(TsBuilder *b, const char *before, int bits, bool old, bool all
 	return n > 0;
 }
 
-/* The columns' default equality, text where a type has none, NULL equal to NULL. */
 void
 ts_build_old_holds(TsBuilder *b, int bits)
 {
@@ -265,7 +259,6 @@ append_row_aliases(TsBuilder *b, StringInfo out, bool old)
 	ReleaseTupleDesc(desc);
 }
 
-/* Puts the row source in its place. */
 char *
 ts_build_finish(TsBuilder *b)
 {

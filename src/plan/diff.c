@@ -108,21 +108,14 @@ append_other_sources(StringInfo sql, const TsLink *link)
 	static const Oid types[] = {TEXTOID, OIDOID};
 	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->target)};
 	MemoryContext context = CurrentMemoryContext;
-	List	   *sources = NIL;
+	List	   *sources;
 	ListCell   *lc;
 	TsCatalog	cat;
 	uint64		n;
 
 	ts_catalog_enter(&cat);
 	n = ts_sql_reading("SELECT name FROM tracksync.link WHERE name <> $1 AND target::oid = $2 ORDER BY name", 2, types, values, NULL);
-	for (uint64 i = 0; i < n; i++)
-	{
-		char	   *name = ts_keep(context, ts_sql_text(i, 1));
-		MemoryContext old = MemoryContextSwitchTo(context);
-
-		sources = lappend(sources, name);
-		MemoryContextSwitchTo(old);
-	}
+	sources = ts_sql_texts(n, context);
 	ts_catalog_leave(&cat);
 	foreach(lc, sources)
 	{

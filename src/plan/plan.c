@@ -71,20 +71,13 @@ quarantined_keys(const TsLink *link)
 	static const Oid types[] = {TEXTOID};
 	Datum		values[] = {CStringGetTextDatum(link->name)};
 	MemoryContext context = CurrentMemoryContext;
-	List	   *keys = NIL;
+	List	   *keys;
 	TsCatalog	cat;
 	uint64		n;
 
 	ts_catalog_enter(&cat);
 	n = ts_sql_reading("SELECT key::text FROM tracksync.quarantine_record WHERE link = $1 ORDER BY key", 1, types, values, NULL);
-	for (uint64 i = 0; i < n; i++)
-	{
-		char	   *key = ts_keep(context, ts_sql_text(i, 1));
-		MemoryContext old = MemoryContextSwitchTo(context);
-
-		keys = lappend(keys, key);
-		MemoryContextSwitchTo(old);
-	}
+	keys = ts_sql_texts(n, context);
 	ts_catalog_leave(&cat);
 	return keys;
 }
