@@ -16,47 +16,14 @@
 #include "utils/timestamp.h"
 
 #include "apply/alter.h"
-#include "apply/batch.h"
 #include "apply/holder.h"
-#include "apply/images.h"
-#include "apply/push.h"
-#include "apply/quarantine.h"
-#include "apply/reached.h"
-#include "apply/tangle.h"
+#include "apply/run.h"
 #include "base/attempt.h"
 #include "base/catalog.h"
 
-/* One attempt at a link. */
-typedef struct LinkRun
-{
-	TsPlan	   *plan;
-	Relation	source;
-	TsTarget   *target;
-	TsWriter   *writer;
-	Oid			existing;		/* the target before the push */
-	char	   *deferred;		/* sets its constraints back */
-	bool		careful;
-	bool		probing;
-	int64		single_from;
-	bool		altered;
-} LinkRun;
-
-typedef struct Run
-{
-	TsPushed   *pushed;
-	int			n;
-	LinkRun    *links;
-	LinkRun    *at;				/* the one being worked on; NULL: all */
-	bool		references;		/* look for rows that wait with rows in quarantine */
-	TsTangle   *tangle;			/* of the attempt */
-} Run;
-
-/* Raised when all has to be done once more without rows that were found just now. */
-#define ERRCODE_ONCE_MORE MAKE_SQLSTATE('T', 'S', '0', '0', '1')
-
 /* Where the push was when an error came: link, step, table and key. */
 static char *
-describe_place(const Run *run)
+describe_place(const TsRun *run)
 {
 	const TsWriter *writer = run->at ? run->at->writer : NULL;
 	char	   *where;
@@ -76,207 +43,6 @@ describe_place(const Run *run)
 		return psprintf("%s, key %s%s%s", where, writer->first_key, writer->cast ? ", values to be cast " : "",
 						writer->cast ? writer->cast : "");
 	return psprintf("%s, one of %d rows with keys from %s to %s", where, writer->batch_size, writer->first_key, writer->last_key);
-}
-
-static bool
-is_data_step(const TsStep *step)
-{
-	switch (step->priority)
-	{
-		case TS_PRIORITY_DELETE:
-		case TS_PRIORITY_UPDATE:
-		case TS_PRIORITY_INSERT:
-			return true;
-		case TS_PRIORITY_CREATE_TABLE:
-		case TS_PRIORITY_RENAME_COLUMN:
-		case TS_PRIORITY_DROP_COLUMN:
-		case TS_PRIORITY_ADD_COLUMN:
-		case TS_PRIORITY_ALTER_COLUMN:
-		case TS_PRIORITY_SEQUENCE:
-			return false;
-	}
-	return false;
-}
-
-/* Calls the user's function, at the i-th step. */
-static void
-run_user_step(Run *run, int i)
-{
-	static const Oid types[] = {TEXTOID, INT8OID};
-	const TsStep *step = ts_merged_step(run->pushed->merged, i);
-	Datum		values[] = {CStringGetTextDatum(step->owner), Int64GetDatum(run->pushed->id)};
-	TimestampTz started = GetCurrentTimestamp();
-
-	run->at = &run->links[run->pushed->merged->steps[i].plan];
-	run->at->writer->step = step->function;
-	run->at->writer->first_key = NULL;
-	run->at->writer->number = i + 1;
-	if (SPI_execute_with_args(psprintf("SELECT %s($1, $2)", step->function), 2, (Oid *) types, values, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not run %s", step->function);
-	run->at->writer->step = NULL;
-	run->pushed->done[i].microseconds = Max(GetCurrentTimestamp() - started, 1);
-}
-
-/* Creates and alters the targets. */
-static void
-run_schema_steps(Run *run)
-{
-	TsMerged   *merged = run->pushed->merged;
-
-	for (int i = 0; i < merged->nsteps; i++)
-	{
-		const TsStep *step = ts_merged_step(merged, i);
-		TimestampTz started = GetCurrentTimestamp();
-
-		run->pushed->done[i].rows = step->rows;
-		run->pushed->done[i].microseconds = 0;
-		if (step->function != NULL && step->priority < TS_PRIORITY_DELETE)
-			run_user_step(run, i);
-		if (step->function != NULL || (step->before == NULL && step->priority != TS_PRIORITY_CREATE_TABLE))
-			continue;
-		run->at = &run->links[merged->steps[i].plan];
-		run->at->writer->step = step->kind;
-		run->at->writer->number = i + 1;
-		ts_alter_before(run->at->writer, step);
-		run->at->writer->step = NULL;
-		run->at->altered = true;
-		run->pushed->done[i].microseconds = Max(GetCurrentTimestamp() - started, 1);
-	}
-	for (int i = 0; i < run->n; i++)
-	{
-		run->at = &run->links[i];
-		ts_alter_done(run->at->writer, run->at->source, run->at->altered);
-	}
-}
-
-/* The updates that were put by until all others were done. */
-static void
-finish_updates(Run *run)
-{
-	TsWriter   *writer;
-	int			number;
-
-	ts_tangle_sort(run->tangle);
-	while ((writer = ts_tangle_next(run->tangle, &number)) != NULL)
-	{
-		TimestampTz started = GetCurrentTimestamp();
-
-		run->at = &run->links[run->pushed->merged->steps[number - 1].plan];
-		run->at->writer->number = number;
-		run->pushed->done[number - 1].rows += ts_tangle_write(run->tangle);
-		run->pushed->done[number - 1].microseconds += GetCurrentTimestamp() - started;
-	}
-}
-
-/* Deletes, updates and inserts of all links. */
-static void
-run_data_steps(Run *run)
-{
-	TsMerged   *merged = run->pushed->merged;
-	bool		updating = true;
-
-	for (int i = 0; i < merged->nsteps; i++)
-	{
-		const TsStep *step = ts_merged_step(merged, i);
-		TimestampTz started = GetCurrentTimestamp();
-
-		if (updating && step->priority > TS_PRIORITY_UPDATE)
-		{
-			finish_updates(run);
-			updating = false;
-		}
-		if (step->function != NULL && step->priority >= TS_PRIORITY_DELETE && step->priority < TS_PRIORITY_SEQUENCE)
-			run_user_step(run, i);
-		if (step->function != NULL || !is_data_step(step))
-			continue;
-		run->at = &run->links[merged->steps[i].plan];
-		run->at->writer->number = i + 1;
-		run->pushed->done[i].rows = ts_writer_step(run->at->writer, step);
-		run->pushed->done[i].microseconds = GetCurrentTimestamp() - started;
-	}
-	if (updating)
-		finish_updates(run);
-}
-
-/* What is left of the schema steps when the rows are there. */
-static void
-finish_schema_steps(Run *run)
-{
-	TsMerged   *merged = run->pushed->merged;
-
-	for (int i = 0; i < merged->nsteps; i++)
-	{
-		const TsStep *step = ts_merged_step(merged, i);
-		TimestampTz started = GetCurrentTimestamp();
-
-		if (step->after == NULL)
-			continue;
-		run->at = &run->links[merged->steps[i].plan];
-		run->at->writer->step = step->kind;
-		run->at->writer->number = i + 1;
-		ts_alter_after(run->at->writer, step);
-		run->at->writer->step = NULL;
-		run->pushed->done[i].microseconds += GetCurrentTimestamp() - started;
-	}
-}
-
-/* Rows that refer to one that was left out wait with it. */
-static void
-hold_back_references(Run *run)
-{
-	TsWriter  **writers = palloc(sizeof(TsWriter *) * run->n);
-
-	for (int i = 0; i < run->n; i++)
-		writers[i] = run->links[i].writer;
-	if (ts_quarantine_references(run->n, writers))
-		ereport(ERROR, (errcode(ERRCODE_ONCE_MORE), errmsg("rows wait with rows in quarantine")));
-}
-
-/* All steps, and the checks at their end. */
-static void
-run_steps(Run *run)
-{
-	Oid		   *targets = palloc(sizeof(Oid) * (run->n + 1));
-	char	  **names = palloc(sizeof(char *) * (run->n + 1));
-	List	   *reached;
-
-	/* what a comparison of all rows finds is not disputed */
-	for (int i = 0; i < run->n; i++)
-		if (!run->links[i].plan->compared && run->links[i].plan->link->state == TS_STATE_ACTIVE)
-			run->links[i].writer->disputed = ts_images_disputed(run->links[i].plan->link);
-	run_schema_steps(run);
-	for (int i = 0; i < run->n; i++)
-	{
-		targets[i] = run->links[i].plan->link->target;
-		names[i] = run->links[i].plan->link->name;
-	}
-	if (run->n > 0)
-		run->links[0].target->ops->open(run->links[0].target, run->n, targets);
-	for (int i = 0; i < run->n; i++)
-	{
-		run->at = &run->links[i];
-		run->at->target->ops->begin(run->at->target);
-	}
-	run_data_steps(run);
-	for (int i = 0; i < run->n; i++)
-	{
-		run->at = &run->links[i];
-		ts_conflict_raise(&run->at->writer->conflicts, run->at->plan->link);
-		run->at->target->ops->finish(run->at->target);
-	}
-	run->at = NULL;
-	if (run->references)
-		hold_back_references(run);
-	reached = ts_reached_links(run->n, targets, names);
-	if (run->n > 0)
-		run->links[0].target->ops->close(run->links[0].target);
-	run->pushed->reached = ts_reached_changed(reached, run->n, targets, names);
-	for (int i = 0; i < run->n; i++)
-		run->links[i].target->ops->reset(run->links[i].target);
-	finish_schema_steps(run);
-	for (int i = 0; i < run->pushed->merged->nsteps; i++)
-		if (ts_merged_step(run->pushed->merged, i)->function != NULL && ts_merged_step(run->pushed->merged, i)->priority >= TS_PRIORITY_SEQUENCE)
-			run_user_step(run, i);
 }
 
 /* Can it be a row's fault? Not a cancel, a time-out, a lost lock or a full disk. */
@@ -306,12 +72,13 @@ typedef enum Attempt
 {
 	ATTEMPT_DONE,
 	ATTEMPT_CAREFULLY,			/* again, looking for keys that are there already */
+	ATTEMPT_UNTANGLING,			/* again, all rows that get other keys in one tangle */
 	ATTEMPT_PROBING,			/* again, leaving out what the target does not take */
 	ATTEMPT_ROW_BY_ROW			/* again, taking the failing batch apart */
 } Attempt;
 
 static bool
-has_quarantine(const Run *run)
+has_quarantine(const TsRun *run)
 {
 	for (int i = 0; i < run->n; i++)
 		if (run->links[i].plan->link->quarantine)
@@ -328,7 +95,7 @@ is_taken(const ErrorData *error)
 
 /* What to do about an error: another attempt, or nothing (ATTEMPT_DONE). */
 static Attempt
-next_attempt(const Run *run, const ErrorData *error)
+next_attempt(const TsRun *run, const ErrorData *error)
 {
 	const TsWriter *writer = run->at ? run->at->writer : NULL;
 
@@ -336,6 +103,8 @@ next_attempt(const Run *run, const ErrorData *error)
 		return ATTEMPT_PROBING;
 	if (writer == NULL)
 		return error->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION && !run->references && has_quarantine(run) ? ATTEMPT_PROBING : ATTEMPT_DONE;
+	if (is_taken(error) && writer->step != NULL && writer->op == TS_CHANGE_UPDATE && writer->row.moved && !writer->moves_wait)
+		return ATTEMPT_UNTANGLING;
 	if (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && !writer->careful && writer->step != NULL)
 		return ATTEMPT_CAREFULLY;
 	if (writer->link->quarantine && !writer->probing && writer->step != NULL && writer->first_key != NULL && is_worth_it(error->sqlerrcode))
@@ -360,7 +129,7 @@ find_holder(void *arg)
 
 /* Says who has the value that is taken; by what the target is like without this push, which may be nothing that it can say. */
 static void
-name_holder(const Run *run, ErrorData *error)
+name_holder(const TsRun *run, ErrorData *error)
 {
 	TsWriter   *writer = run->at ? run->at->writer : NULL;
 	Found		found = {writer, error, NULL};
@@ -377,7 +146,7 @@ name_holder(const Run *run, ErrorData *error)
 static void
 raise_conflicts(void *arg)
 {
-	const Run  *run = arg;
+	const TsRun  *run = arg;
 
 	for (int i = 0; i < run->n; i++)
 		ts_conflict_raise(&run->links[i].writer->conflicts, run->links[i].plan->link);
@@ -386,11 +155,11 @@ raise_conflicts(void *arg)
 static void
 run_all(void *run)
 {
-	run_steps(run);
+	ts_run_steps(run);
 }
 
 static Attempt
-attempt(Run *run, bool dry_run)
+attempt(TsRun *run, bool dry_run)
 {
 	ErrorData  *error = ts_attempt(run_all, run, dry_run);
 	Attempt		next;
@@ -416,11 +185,11 @@ attempt(Run *run, bool dry_run)
 }
 
 static void
-prepare(Run *run, Relation *sources)
+prepare(TsRun *run, Relation *sources)
 {
 	for (int i = 0; i < run->n; i++)
 	{
-		LinkRun    *link = &run->links[i];
+		TsLinkRun  *link = &run->links[i];
 		char	   *immediate;
 
 		link->plan = run->pushed->merged->plans[i];
@@ -444,33 +213,36 @@ ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run
 {
 	TsPushed   *pushed = palloc0(sizeof(TsPushed));
 	TimestampTz started = GetCurrentTimestamp();
-	Run			run = {.pushed = pushed, .n = merged->nplans};
+	TsRun		run = {.pushed = pushed, .n = merged->nplans};
 	Attempt		result;
 
 	pushed->merged = merged;
 	pushed->group = group;
 	pushed->id = ts_push_next_id();
 	pushed->done = palloc0(sizeof(TsDone) * (merged->nsteps + 1));
-	run.links = palloc0(sizeof(LinkRun) * (run.n + 1));
+	run.links = palloc0(sizeof(TsLinkRun) * (run.n + 1));
 	prepare(&run, sources);
 	do
 	{
 		run.tangle = ts_tangle_begin();
 		for (int i = 0; i < run.n; i++)
 		{
-			LinkRun    *link = &run.links[i];
+			TsLinkRun  *link = &run.links[i];
 			List	   *excluded;
 
 			excluded = link->writer ? link->writer->excluded : NIL;
 			link->writer = ts_writer_begin(link->plan, link->target, link->careful, link->probing, link->single_from);
 			link->writer->excluded = excluded;
 			link->writer->tangle = run.tangle;
+			link->writer->moves_wait = link->moves_wait;
 			link->plan->link->target = link->existing;
 			link->altered = false;
 		}
 		result = attempt(&run, dry_run);
 		if (result == ATTEMPT_CAREFULLY)
 			run.at->careful = true;
+		for (int i = 0; result == ATTEMPT_UNTANGLING && i < run.n; i++)
+			run.links[i].moves_wait = true;
 		/* at the end, when foreign keys are checked */
 		run.references |= result == ATTEMPT_PROBING && run.at == NULL;
 		/* rows of the other links may have to wait with those of this one */

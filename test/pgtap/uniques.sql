@@ -107,6 +107,10 @@ SELECT count(*) FROM tracksync.push('f');
 CREATE VIEW f AS TABLE f1 UNION ALL TABLE f2;
 UPDATE f1 SET u = 20 - u; UPDATE f2 SET u = 20 - u; SELECT count(*) FROM tracksync.push('f'); SELECT same('f', 'tf', 'two links exchange values');
 UPDATE f1 SET u = 9 WHERE id = 1; UPDATE f2 SET u = 12 WHERE id = 11; UPDATE f1 SET u = 19 WHERE id = 8; SELECT count(*) FROM tracksync.push('f'); SELECT same('f', 'tf', 'a circle through both');
+UPDATE f1 SET id = id + 100 WHERE id < 5; UPDATE f2 SET id = id - 15 WHERE id > 15; UPDATE f1 SET id = id + 10 WHERE id BETWEEN 6 AND 9; SELECT count(*) FROM tracksync.push('f'); SELECT same('f', 'tf', 'two links hand over keys');
+BEGIN; UPDATE f1 SET id = -id; UPDATE f2 SET id = -id; CREATE TEMP TABLE ff AS TABLE f1; UPDATE f1 SET id = (SELECT -min(f2.id) FROM f2) WHERE id = (SELECT max(id) FROM f1); UPDATE f2 SET id = (SELECT -max(ff.id) FROM ff) WHERE id = (SELECT min(id) FROM f2);
+UPDATE f1 SET id = -id WHERE id < 0; UPDATE f2 SET id = -id WHERE id < 0; COMMIT;
+SELECT count(*) FROM tracksync.push('f'); SELECT same('f', 'tf', 'two links exchange keys');
 -- a comparison, too: never pushed, and after a TRUNCATE
 CREATE TABLE c (id int PRIMARY KEY, u int); CREATE TABLE tc (id int PRIMARY KEY, u int UNIQUE); INSERT INTO c SELECT i, 101 - i FROM generate_series(1, 100) i; INSERT INTO tc SELECT i, i FROM generate_series(1, 100) i;
 SELECT tracksync.create_link('c', 'c', 'public.tc'); SELECT count(*) FROM tracksync.push('c'); SELECT same('c', 'tc', 'never pushed');

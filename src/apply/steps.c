@@ -1,0 +1,213 @@
+/* steps.c: running the steps of one attempt. */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "apply/alter.h"
+#include "apply/images.h"
+#include "apply/quarantine.h"
+#include "apply/reached.h"
+#include "apply/run.h"
+
+static bool
+is_data_step(const TsStep *step)
+{
+	switch (step->priority)
+	{
+		case TS_PRIORITY_DELETE:
+		case TS_PRIORITY_UPDATE:
+		case TS_PRIORITY_INSERT:
+			return true;
+		case TS_PRIORITY_CREATE_TABLE:
+		case TS_PRIORITY_RENAME_COLUMN:
+		case TS_PRIORITY_DROP_COLUMN:
+		case TS_PRIORITY_ADD_COLUMN:
+		case TS_PRIORITY_ALTER_COLUMN:
+		case TS_PRIORITY_SEQUENCE:
+			return false;
+	}
+	return false;
+}
+
+/* Calls the user's function, at the i-th step. */
+static void
+run_user_step(TsRun *run, int i)
+{
+	static const Oid types[] = {TEXTOID, INT8OID};
+	const TsStep *step = ts_merged_step(run->pushed->merged, i);
+	Datum		values[] = {CStringGetTextDatum(step->owner), Int64GetDatum(run->pushed->id)};
+	TimestampTz started = GetCurrentTimestamp();
+
+	run->at = &run->links[run->pushed->merged->steps[i].plan];
+	run->at->writer->step = step->function;
+	run->at->writer->first_key = NULL;
+	run->at->writer->number = i + 1;
+	if (SPI_execute_with_args(psprintf("SELECT %s($1, $2)", step->function), 2, (Oid *) types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not run %s", step->function);
+	run->at->writer->step = NULL;
+	run->pushed->done[i].microseconds = Max(GetCurrentTimestamp() - started, 1);
+}
+
+/* Creates and alters the targets. */
+static void
+run_schema_steps(TsRun *run)
+{
+	TsMerged   *merged = run->pushed->merged;
+
+	for (int i = 0; i < merged->nsteps; i++)
+	{
+		const TsStep *step = ts_merged_step(merged, i);
+		TimestampTz started = GetCurrentTimestamp();
+
+		run->pushed->done[i].rows = step->rows;
+		run->pushed->done[i].microseconds = 0;
+		if (step->function != NULL && step->priority < TS_PRIORITY_DELETE)
+			run_user_step(run, i);
+		if (step->function != NULL || (step->before == NULL && step->priority != TS_PRIORITY_CREATE_TABLE))
+			continue;
+		run->at = &run->links[merged->steps[i].plan];
+		run->at->writer->step = step->kind;
+		run->at->writer->number = i + 1;
+		ts_alter_before(run->at->writer, step);
+		run->at->writer->step = NULL;
+		run->at->altered = true;
+		run->pushed->done[i].microseconds = Max(GetCurrentTimestamp() - started, 1);
+	}
+	for (int i = 0; i < run->n; i++)
+	{
+		run->at = &run->links[i];
+		ts_alter_done(run->at->writer, run->at->source, run->at->altered);
+	}
+}
+
+/* The updates that were put by until all others were done. */
+static void
+finish_updates(TsRun *run)
+{
+	TsWriter   *writer;
+	int			number;
+
+	ts_tangle_sort(run->tangle);
+	while ((writer = ts_tangle_next(run->tangle, &number)) != NULL)
+	{
+		TimestampTz started = GetCurrentTimestamp();
+
+		run->at = &run->links[run->pushed->merged->steps[number - 1].plan];
+		run->at->writer->number = number;
+		run->pushed->done[number - 1].rows += ts_tangle_write(run->tangle);
+		run->pushed->done[number - 1].microseconds += GetCurrentTimestamp() - started;
+	}
+}
+
+/* Deletes, updates and inserts of all links. */
+static void
+run_data_steps(TsRun *run)
+{
+	TsMerged   *merged = run->pushed->merged;
+	bool		updating = true;
+
+	for (int i = 0; i < merged->nsteps; i++)
+	{
+		const TsStep *step = ts_merged_step(merged, i);
+		TimestampTz started = GetCurrentTimestamp();
+
+		if (updating && step->priority > TS_PRIORITY_UPDATE)
+		{
+			finish_updates(run);
+			updating = false;
+		}
+		if (step->function != NULL && step->priority >= TS_PRIORITY_DELETE && step->priority < TS_PRIORITY_SEQUENCE)
+			run_user_step(run, i);
+		if (step->function != NULL || !is_data_step(step))
+			continue;
+		run->at = &run->links[merged->steps[i].plan];
+		run->at->writer->number = i + 1;
+		run->pushed->done[i].rows = ts_writer_step(run->at->writer, step);
+		run->pushed->done[i].microseconds = GetCurrentTimestamp() - started;
+	}
+	if (updating)
+		finish_updates(run);
+}
+
+/* What is left of the schema steps when the rows are there. */
+static void
+finish_schema_steps(TsRun *run)
+{
+	TsMerged   *merged = run->pushed->merged;
+
+	for (int i = 0; i < merged->nsteps; i++)
+	{
+		const TsStep *step = ts_merged_step(merged, i);
+		TimestampTz started = GetCurrentTimestamp();
+
+		if (step->after == NULL)
+			continue;
+		run->at = &run->links[merged->steps[i].plan];
+		run->at->writer->step = step->kind;
+		run->at->writer->number = i + 1;
+		ts_alter_after(run->at->writer, step);
+		run->at->writer->step = NULL;
+		run->pushed->done[i].microseconds += GetCurrentTimestamp() - started;
+	}
+}
+
+/* Rows that refer to one that was left out wait with it. */
+static void
+hold_back_references(TsRun *run)
+{
+	TsWriter  **writers = palloc(sizeof(TsWriter *) * run->n);
+
+	for (int i = 0; i < run->n; i++)
+		writers[i] = run->links[i].writer;
+	if (ts_quarantine_references(run->n, writers))
+		ereport(ERROR, (errcode(ERRCODE_ONCE_MORE), errmsg("rows wait with rows in quarantine")));
+}
+
+void
+ts_run_steps(TsRun *run)
+{
+	Oid		   *targets = palloc(sizeof(Oid) * (run->n + 1));
+	char	  **names = palloc(sizeof(char *) * (run->n + 1));
+	List	   *reached;
+
+	/* what a comparison of all rows finds is not disputed */
+	for (int i = 0; i < run->n; i++)
+		if (!run->links[i].plan->compared && run->links[i].plan->link->state == TS_STATE_ACTIVE)
+			run->links[i].writer->disputed = ts_images_disputed(run->links[i].plan->link);
+	run_schema_steps(run);
+	for (int i = 0; i < run->n; i++)
+	{
+		targets[i] = run->links[i].plan->link->target;
+		names[i] = run->links[i].plan->link->name;
+	}
+	if (run->n > 0)
+		run->links[0].target->ops->open(run->links[0].target, run->n, targets);
+	for (int i = 0; i < run->n; i++)
+	{
+		run->at = &run->links[i];
+		run->at->target->ops->begin(run->at->target);
+	}
+	run_data_steps(run);
+	for (int i = 0; i < run->n; i++)
+	{
+		run->at = &run->links[i];
+		ts_conflict_raise(&run->at->writer->conflicts, run->at->plan->link);
+		run->at->target->ops->finish(run->at->target);
+	}
+	run->at = NULL;
+	if (run->references)
+		hold_back_references(run);
+	reached = ts_reached_links(run->n, targets, names);
+	if (run->n > 0)
+		run->links[0].target->ops->close(run->links[0].target);
+	run->pushed->reached = ts_reached_changed(reached, run->n, targets, names);
+	for (int i = 0; i < run->n; i++)
+		run->links[i].target->ops->reset(run->links[i].target);
+	finish_schema_steps(run);
+	for (int i = 0; i < run->pushed->merged->nsteps; i++)
+		if (ts_merged_step(run->pushed->merged, i)->function != NULL && ts_merged_step(run->pushed->merged, i)->priority >= TS_PRIORITY_SEQUENCE)
+			run_user_step(run, i);
+}
