@@ -92,7 +92,7 @@ BEGIN
   RETURN CASE q.r(4)
     -- what others refer to takes them along, or their references: nothing that the source undoes
     WHEN 0 THEN CASE WHEN w.link IN ('child', 'plain') THEN format('DELETE FROM t.%I WHERE %s', w.link, c) ELSE 'SELECT 1' END
-    WHEN 1 THEN format('INSERT INTO t.%I (id%s, v) VALUES (%s, %s) ON CONFLICT DO NOTHING', w.link, CASE w.link WHEN 'child' THEN ', n' ELSE '' END, concat_ws(', ', w.key ->> 'id', w.key ->> 'n'), q.r(7))
+    WHEN 1 THEN format('INSERT INTO t.%I (id%s, v) VALUES (%s, %s) ON CONFLICT DO NOTHING; UPDATE s.%1$I SET v = %s WHERE %s', w.link, CASE w.link WHEN 'child' THEN ', n' ELSE '' END, concat_ws(', ', w.key ->> 'id', w.key ->> 'n'), q.r(7), 100 + nextval('q.fresh'), c)
     -- what the source has not changed since is not a conflict, and stays: so it changes, too
     ELSE format('UPDATE t.%I SET v = %s WHERE %s; UPDATE s.%1$I SET v = %s WHERE %3$s', w.link, q.r(7), c, 100 + nextval('q.fresh')) END;
 END $$;
