@@ -67,7 +67,7 @@ note_holder(void *arg, int ncolumns, char *const *values)
 		return;
 	/* that of a partition has another name */
 	holder->sure = holder->constraint != NULL && strcmp(holder->constraint, unique->name) == 0;
-	holder->key = pstrdup(values[1]);
+	holder->key = pstrdup(values[3]);
 }
 
 char *

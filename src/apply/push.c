@@ -139,7 +139,7 @@ name_holder(const TsRun *run, ErrorData *error)
 	writer->statements = NIL;
 	writer->uniques_known = false;
 	if (ts_attempt(find_holder, &found, true) == NULL && found.holder != NULL)
-		error->detail = psprintf("%s%sThe row %s of table %s has it, which is not part of this push.", error->detail ? error->detail : "",
+		error->detail = psprintf("%s%sBefore this push the row %s of table %s had it.", error->detail ? error->detail : "",
 								 error->detail ? "\n" : "", found.holder, ts_link_target(writer->link));
 }
 

@@ -26,7 +26,8 @@ is_about_rows(int sqlstate)
 	for (int i = 0; i < lengthof(classes); i++)
 		if (ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_TO_CATEGORY(classes[i]))
 			return true;
-	return sqlstate == ERRCODE_INSUFFICIENT_PRIVILEGE;	/* a policy of row security */
+	/* a policy of row security; rows that cannot exchange their values */
+	return sqlstate == ERRCODE_INSUFFICIENT_PRIVILEGE || sqlstate == ERRCODE_FEATURE_NOT_SUPPORTED;
 }
 
 /* A run of rows of the batch that the target takes in one go. */
@@ -133,6 +134,12 @@ ts_quarantine_note(TsWriter *writer, TsChangeOp op, const TsChange *row, const E
 	MemoryContextSwitchTo(old);
 }
 
+void
+ts_quarantine_refuse_moved(ErrorData *error)
+{
+	ReThrowError(error);
+}
+
 /* Of a value that is taken: who has it. */
 static void
 name_holder(TsWriter *writer, ErrorData *error)
@@ -161,9 +168,8 @@ find_pieces(TsWriter *writer, const TsBatch *batch, int low, int high, List *pie
 	}
 	if (high - low == 1)
 	{
-		/* it would come back as a DELETE and an INSERT, of which only the one fails */
 		if (batch->rows[low].moved)
-			ReThrowError(error);
+			ts_quarantine_refuse_moved(error);
 		name_holder(writer, error);
 		ts_quarantine_note(writer, batch->op, &batch->rows[low], error);
 		return pieces;

@@ -87,19 +87,31 @@ run_schema_steps(TsRun *run)
 static void
 finish_updates(TsRun *run)
 {
+	TimestampTz started = GetCurrentTimestamp();
 	TsWriter   *writer;
 	int			number;
 
 	ts_tangle_sort(run->tangle);
 	while ((writer = ts_tangle_next(run->tangle, &number)) != NULL)
 	{
-		TimestampTz started = GetCurrentTimestamp();
-
 		run->at = &run->links[run->pushed->merged->steps[number - 1].plan];
 		run->at->writer->number = number;
 		run->pushed->done[number - 1].rows += ts_tangle_write(run->tangle);
 		run->pushed->done[number - 1].microseconds += GetCurrentTimestamp() - started;
+		started = GetCurrentTimestamp();
 	}
+}
+
+/* No step from here on updates rows, and this one may want to see them updated. */
+static bool
+ends_updates(TsMerged *merged, int from)
+{
+	if (ts_merged_step(merged, from)->priority < TS_PRIORITY_UPDATE)
+		return false;
+	for (int i = from; i < merged->nsteps; i++)
+		if (ts_merged_step(merged, i)->priority == TS_PRIORITY_UPDATE && ts_merged_step(merged, i)->function == NULL)
+			return false;
+	return true;
 }
 
 /* Deletes, updates and inserts of all links. */
@@ -114,7 +126,7 @@ run_data_steps(TsRun *run)
 		const TsStep *step = ts_merged_step(merged, i);
 		TimestampTz started = GetCurrentTimestamp();
 
-		if (updating && step->priority > TS_PRIORITY_UPDATE)
+		if (updating && ends_updates(merged, i))
 		{
 			finish_updates(run);
 			updating = false;

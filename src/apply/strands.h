@@ -13,7 +13,9 @@ typedef struct Strand
 	int			step;			/* of the plan, from 1 */
 	const char *kind;
 	int			number;			/* in which it was put by */
+	Size		bytes;			/* of its values, about */
 	char	   *id;				/* of the target's row; NULL: there is none */
+	const char *stuck;			/* it has to be put aside, but cannot because of this constraint; NULL: it can, if it has to */
 	TsChange	row;
 } Strand;
 
@@ -37,7 +39,8 @@ struct TsTangle
 	TsWait	   *waits;
 	Claim	   *claims;			/* of the row that is waited for, per wait */
 	TsUntangled sorted;
-	bool		vacated;		/* rows were put aside */
+	int		   *rest;			/* per place in the order: how many of its knot are left, it included, */
+	char	   *way;			/* and how it is written: untie.c; NULL = nothing is written yet */
 	int			at;				/* in the order */
 };
 

@@ -1,6 +1,7 @@
 /* tangle.c: rows that are to get unique values which other rows of the push give up. */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/typcache.h"
@@ -8,6 +9,7 @@
 #include "apply/holder.h"
 #include "apply/strands.h"
 #include "base/settings.h"
+#include "plan/holders.h"
 #include "plan/parking.h"
 
 TsTangle *
@@ -27,6 +29,23 @@ enlarge(TsTangle *tangle, void *array, int max, Size size)
 	return repalloc_huge(array, size * max);
 }
 
+static Size
+bytes_of(const TsWriter *writer, const TsChange *row)
+{
+	Size		bytes = 0;
+
+	for (int i = 0; i < writer->link->ncolumns; i++)
+	{
+		if (ts_value_type(writer->link, i, TS_CHANGE_UPDATE, false).len != -1)
+			continue;
+		if (!row->new_nulls[i])
+			bytes += VARSIZE_ANY(DatumGetPointer(row->new_values[i]));
+		if ((row->mask[i] & TS_COLUMN_KNOWN) && !row->old_nulls[i])
+			bytes += VARSIZE_ANY(DatumGetPointer(row->old_values[i]));
+	}
+	return bytes;
+}
+
 /* A change with a mask of its own, to be written later. */
 static void
 put_by(TsWriter *writer, const TsChange *row)
@@ -41,7 +60,7 @@ put_by(TsWriter *writer, const TsChange *row)
 		tangle->strands = enlarge(tangle, tangle->strands, tangle->max, sizeof(Strand));
 	}
 	strand = &tangle->strands[tangle->n];
-	*strand = (Strand) {.writer = writer, .step = writer->number, .kind = writer->step, .number = tangle->n++};
+	*strand = (Strand) {.writer = writer, .step = writer->number, .kind = writer->step, .number = tangle->n++, .bytes = bytes_of(writer, row)};
 	strand->row = ts_batch_copy(writer, TS_CHANGE_UPDATE, row);
 	MemoryContextSwitchTo(old);
 }
@@ -81,6 +100,26 @@ is_free(TsWriter *writer, const TsBatch *batch)
 	return !writer->moves_wait && !batch->rows[0].in_circle;
 }
 
+static void
+note_there(void *arg, int ncolumns, char *const *values)
+{
+	((bool *) arg)[strtol(values[0], NULL, 10)] = true;
+}
+
+/* Rows that are missing may be made anew, if a policy says so, with values that others still have. */
+static void
+take_missing(TsWriter *writer, const TsBatch *batch, bool *taken)
+{
+	bool	   *there = palloc0(sizeof(bool) * batch->n);
+
+	if (writer->link->on_conflict == TS_CONFLICT_ERROR && !writer->compared)
+		return;
+	ts_batch_execute(writer, ts_batch_statement(writer, TS_STATEMENT_IDENTIFY, batch->op, batch->mask), batch, batch->n, ts_batch_all(batch->n),
+					 note_there, there);
+	for (int i = 0; i < batch->n; i++)
+		taken[i] |= !there[i];
+}
+
 void
 ts_tangle_take(TsWriter *writer, TsBatch *batch)
 {
@@ -91,6 +130,8 @@ ts_tangle_take(TsWriter *writer, TsBatch *batch)
 		return;
 	/* under a key that one of them should have left there may be another row, and the one itself may be missing */
 	taken = batch->rows[0].moved ? NULL : ts_holder_taken(writer, batch);
+	if (taken != NULL)
+		take_missing(writer, batch, taken);
 	for (int i = 0; i < batch->n; i++)
 	{
 		if (taken == NULL || taken[i])
@@ -121,13 +162,17 @@ ts_strands_part(TsTangle *tangle, int *strands, int first, int end)
 	const Strand *one = &tangle->strands[strands[first]];
 	int			limit = one->writer->single_from >= 0 && one->writer->batch >= one->writer->single_from ? 1 : Min(ts_batch_rows, TS_PARKING_ROOM);
 
+	Size		bytes = 0;
+
 	part.batch = (TsBatch) {.op = TS_CHANGE_UPDATE, .mask = one->row.mask, .rows = palloc(sizeof(TsChange) * Min(limit, end - first))};
 	for (; part.n < limit && first + part.n < end; part.n++)
 	{
 		const Strand *strand = &tangle->strands[strands[first + part.n]];
 
-		if (strand->writer != one->writer || (strand->id == NULL) != (one->id == NULL) || strand->step != one->step || memcmp(strand->row.mask, one->row.mask, one->writer->link->ncolumns) != 0)
+		if (strand->writer != one->writer || (strand->id == NULL) != (one->id == NULL) || strand->step != one->step ||
+			memcmp(strand->row.mask, one->row.mask, one->writer->link->ncolumns) != 0 || (part.n > 0 && bytes + strand->bytes > TS_BATCH_BYTES))
 			break;
+		bytes += strand->bytes;
 		part.batch.rows[part.n] = strand->row;
 	}
 	part.batch.n = part.n;
@@ -150,17 +195,20 @@ note_id(void *arg, int ncolumns, char *const *values)
 	part->tangle->strands[part->strands[strtol(values[0], NULL, 10)]].id = MemoryContextStrdup(part->tangle->context, values[1]);
 }
 
-/* Of which row is this the id, by the target? */
 static int
-compare_ids(const Strand *strand, Oid target, const char *id)
+by_id(const void *a, const void *b, void *arg)
 {
-	Oid			of = strand->writer->link->target;
+	const Strand *strands = arg;
+	int			x = *(const int *) a,
+				y = *(const int *) b;
+	int			c = strcmp(strands[x].id, strands[y].id);
 
-	return of != target ? (of < target ? -1 : 1) : strcmp(strand->id, id);
+	return c != 0 ? c : x - y;
 }
 
+/* The first of the strands of the row with this id, in by_id. */
 static int
-find(const TsTangle *tangle, Oid target, const char *id)
+find(const TsTangle *tangle, const char *id)
 {
 	int			low = 0,
 				high = tangle->nids;
@@ -168,30 +216,18 @@ find(const TsTangle *tangle, Oid target, const char *id)
 	while (low < high)
 	{
 		int			middle = (low + high) / 2;
-		int			c = compare_ids(&tangle->strands[tangle->by_id[middle]], target, id);
 
-		if (c == 0)
-			return tangle->by_id[middle];
-		if (c < 0)
+		if (strcmp(tangle->strands[tangle->by_id[middle]].id, id) < 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return -1;
+	return low;
 }
 
 static void
-note_holder(void *arg, int ncolumns, char *const *values)
+add_wait(TsTangle *tangle, int from, int to, const TsUnique *unique)
 {
-	Part	   *part = arg;
-	TsTangle   *tangle = part->tangle;
-	int			from = part->strands[strtol(values[0], NULL, 10)];
-	const TsLink *link = tangle->strands[from].writer->link;
-	int			to = find(tangle, link->target, values[1]);
-
-	/* what a row has that is not put by is not given up */
-	if (to < 0)
-		return;
 	if (tangle->nwaits == tangle->maxwaits)
 	{
 		tangle->maxwaits = Max(tangle->maxwaits * 2, 256);
@@ -199,16 +235,27 @@ note_holder(void *arg, int ncolumns, char *const *values)
 		tangle->claims = enlarge(tangle, tangle->claims, tangle->maxwaits, sizeof(Claim));
 	}
 	tangle->waits[tangle->nwaits] = (TsWait) {from, to};
-	tangle->claims[tangle->nwaits++] = (Claim) {to, list_nth(link->uniques, strtol(values[2], NULL, 10))};
+	tangle->claims[tangle->nwaits++] = (Claim) {to, unique};
 }
 
-static int
-by_id(const void *a, const void *b, void *arg)
+/* What a row has that is not put by, or whose change has nothing to do with it, is not given up. */
+static void
+note_holder(void *arg, int ncolumns, char *const *values)
 {
-	const Strand *strands = arg;
-	const Strand *y = &strands[*(const int *) b];
+	Part	   *part = arg;
+	TsTangle   *tangle = part->tangle;
+	int			from = part->strands[strtol(values[0], NULL, 10)];
+	const TsUnique *unique = list_nth(tangle->strands[from].writer->link->uniques, strtol(values[2], NULL, 10));
 
-	return compare_ids(&strands[*(const int *) a], y->writer->link->target, y->id);
+	for (int i = find(tangle, values[1]); i < tangle->nids && strcmp(tangle->strands[tangle->by_id[i]].id, values[1]) == 0; i++)
+	{
+		const Strand *to = &tangle->strands[tangle->by_id[i]];
+		/* another link may have other columns */
+		const TsUnique *own = ts_unique_find(to->writer->link, unique->name);
+
+		if (own != NULL && ts_holders_matter(to->writer->link, own, TS_CHANGE_UPDATE, to->row.mask))
+			add_wait(tangle, from, tangle->by_id[i], own);
+	}
 }
 
 /* A column of a row that is put aside can be vacated if the row's change writes it; those that are the constraint's own rather than others. */
@@ -227,11 +274,7 @@ vacate_column(Strand *strand, const TsUnique *unique)
 				strand->row.mask[i] |= TS_COLUMN_VACATED;
 				return;
 			}
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("rows of target table %s cannot exchange their values of constraint \"%s\"", ts_link_target(link), unique->name),
-			 errdetail("No value of the columns' types can be made that is free for sure."),
-			 errhint("At the source, give one of the rows a value that is free, push, and give it its value back; or let the columns be NULL at the target.")));
+	strand->stuck = unique->name;
 }
 
 /* Rows that the target does not have may be made anew there, when what they hold is free for sure. */
@@ -315,39 +358,53 @@ note_ranges(const TsTangle *tangle)
 	}
 }
 
+/* Runs a statement for all strands. */
+static void
+ask_for_all(TsTangle *tangle, TsStatementKind kind, TsRowFunction row)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tracksync part", ALLOCSET_DEFAULT_SIZES);
+	int		   *all = ts_batch_all(tangle->n);
+
+	for (int i = 0, n; i < tangle->n; i += n)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+		Part		part = ts_strands_part(tangle, all, i, tangle->n);
+
+		CHECK_FOR_INTERRUPTS();
+		n = part.n;
+		ts_strands_execute(&part, kind, row, &part);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+	}
+	MemoryContextDelete(context);
+	pfree(all);
+}
+
 void
 ts_tangle_sort(TsTangle *tangle)
 {
-	int		   *all;
+	MemoryContext old;
 
 	if (tangle->n == 0)
 		return;
+	old = MemoryContextSwitchTo(tangle->context);
 	qsort(tangle->strands, tangle->n, sizeof(Strand), by_mask);
-	all = ts_batch_all(tangle->n);
+	ask_for_all(tangle, TS_STATEMENT_IDENTIFY, note_id);
 	tangle->by_id = palloc(sizeof(int) * tangle->n);
-	for (int i = 0, n; i < tangle->n; i += n)
-	{
-		Part		part = ts_strands_part(tangle, all, i, tangle->n);
-
-		n = part.n;
-		ts_strands_execute(&part, TS_STATEMENT_IDENTIFY, note_id, &part);
-		for (int j = i; j < i + n; j++)
-			if (tangle->strands[j].id != NULL)
-				tangle->by_id[tangle->nids++] = j;
-	}
+	for (int i = 0; i < tangle->n; i++)
+		if (tangle->strands[i].id != NULL)
+			tangle->by_id[tangle->nids++] = i;
 	qsort_arg(tangle->by_id, tangle->nids, sizeof(int), by_id, tangle->strands);
-	for (int i = 0, n; i < tangle->n; i += n)
-	{
-		Part		part = ts_strands_part(tangle, all, i, tangle->n);
-
-		n = part.n;
-		ts_strands_execute(&part, TS_STATEMENT_HOLDERS, note_holder, &part);
-	}
+	ask_for_all(tangle, TS_STATEMENT_HOLDERS, note_holder);
 	tangle->sorted = ts_untangle(tangle->n, tangle->nwaits, tangle->waits);
 	put_missing_last(tangle);
 	for (int i = 0; i < tangle->nwaits; i++)
 		if (tangle->sorted.aside[tangle->claims[i].strand])
 			vacate_column(&tangle->strands[tangle->claims[i].strand], tangle->claims[i].unique);
 	note_ranges(tangle);
+	tangle->rest = palloc(sizeof(int) * tangle->n);
+	for (int i = tangle->n - 1; i >= 0; i--)
+		tangle->rest[i] = i + 1 < tangle->n && tangle->sorted.knot[tangle->sorted.order[i + 1]] == tangle->sorted.knot[tangle->sorted.order[i]] ?
+			tangle->rest[i + 1] + 1 : 1;
+	MemoryContextSwitchTo(old);
 }
-

@@ -89,43 +89,76 @@ not_vacated(TsTangle *tangle, int *strands, int n, bool source_wins)
 }
 
 static void
+refuse(const Strand *strand)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("rows of target table %s cannot exchange their values of constraint \"%s\"", ts_link_target(strand->writer->link), strand->stuck),
+			 errdetail("No value of the columns' types can be made that is free for sure."),
+			 errhint("At the source, give one of the rows a value that is free, push, and give it its value back; or let the columns be NULL at the target.")));
+}
+
+static void
 vacate(TsTangle *tangle, int *strands, int n)
 {
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tracksync part", ALLOCSET_DEFAULT_SIZES);
+
+	for (int i = 0; i < n; i++)
+		if (tangle->strands[strands[i]].stuck != NULL)
+		{
+			Part		part = ts_strands_part(tangle, strands, i, i + 1);
+			Strand	   *strand = &tangle->strands[strands[i]];
+
+			strand->writer->step = strand->kind;
+			ts_batch_announce(strand->writer, &part.batch);
+			refuse(strand);
+		}
 	for (int as_expected = true; as_expected >= 0; as_expected--)
 	{
 		for (int i = 0, done; i < n; i += done)
 		{
+			MemoryContext old = MemoryContextSwitchTo(context);
 			Part		part = ts_strands_part(tangle, strands, i, n);
 
+			CHECK_FOR_INTERRUPTS();
 			done = part.n;
 			tangle->strands[strands[i]].writer->step = tangle->strands[strands[i]].kind;
 			vacate_part(&part, as_expected);
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(context);
 		}
 		n = not_vacated(tangle, strands, n, as_expected);
 	}
+	MemoryContextDelete(context);
 }
 
-/* Rows that wait for each other: neighbours in the order. */
-static int
-knot_size(const TsTangle *tangle, int at)
+/* How a place in the order is written. */
+typedef enum Way
 {
-	int			n = 1;
+	WAY_PLAIN,
+	WAY_QUARANTINE,				/* a row that may be left out */
+	WAY_KNOT					/* rows that wait for each other, and are left out together or not at all */
+} Way;
 
-	while (at + n < tangle->n && tangle->sorted.knot[tangle->sorted.order[at + n]] == tangle->sorted.knot[tangle->sorted.order[at]])
-		n++;
-	return n;
-}
-
-/* Are these rows a knot that goes into quarantine as a whole, if it has to? */
-static bool
-is_tried(const TsTangle *tangle, int at, int n)
+/* Of the knot that begins here. */
+static Way
+way_of(const TsTangle *tangle, int at)
 {
-	const TsWriter *writer = tangle->strands[tangle->sorted.order[at]].writer;
+	int			n = tangle->rest[at];
 
+	/* where one link leaves nothing out, none may: a row would be left with what it was given aside */
 	for (int i = at; i < at + n; i++)
-		if (tangle->strands[tangle->sorted.order[i]].writer != writer)
-			return false;
-	return n > 1 && writer->probing;
+		if (!tangle->strands[tangle->sorted.order[i]].writer->probing)
+			return WAY_PLAIN;
+	return n == 1 ? WAY_QUARANTINE : WAY_KNOT;
+}
+
+static void
+find_ways(TsTangle *tangle)
+{
+	tangle->way = MemoryContextAlloc(tangle->context, tangle->n);
+	for (int at = 0; at < tangle->n; at += tangle->rest[at])
+		memset(tangle->way + at, way_of(tangle, at), tangle->rest[at]);
 }
 
 TsWriter *
@@ -140,22 +173,18 @@ ts_tangle_next(TsTangle *tangle, int *step)
 	return strand->writer;
 }
 
-/* All that are put aside at all, but for knots that are tried. */
+/* All that are put aside at all, but for those of knots that may be left out. */
 static void
 vacate_all(TsTangle *tangle)
 {
 	int		   *aside = palloc(sizeof(int) * tangle->n);
 	int			n = 0;
 
-	for (int at = 0, size; at < tangle->n; at += size)
-	{
-		size = knot_size(tangle, at);
-		for (int i = at; i < at + size && !is_tried(tangle, at, size); i++)
-			if (tangle->sorted.aside[tangle->sorted.order[i]])
-				aside[n++] = tangle->sorted.order[i];
-	}
+	for (int at = 0; at < tangle->n; at++)
+		if (tangle->way[at] == WAY_PLAIN && tangle->sorted.aside[tangle->sorted.order[at]])
+			aside[n++] = tangle->sorted.order[at];
 	vacate(tangle, aside, n);
-	tangle->vacated = true;
+	pfree(aside);
 }
 
 /* A knot, whole. */
@@ -186,35 +215,64 @@ write_knot(void *arg)
 	}
 }
 
+/* What putting a row aside changes of it. */
+typedef struct Kept
+{
+	unsigned char *mask;
+	Datum	   *old_values;
+} Kept;
+
+static void
+keep_row(Kept *kept, const Strand *strand)
+{
+	int			n = strand->writer->link->ncolumns;
+
+	kept->mask = memcpy(palloc(n + 1), strand->row.mask, n);
+	kept->old_values = memcpy(palloc(sizeof(Datum) * (n + 1)), strand->row.old_values, sizeof(Datum) * n);
+}
+
+static void
+put_back(const Kept *kept, Strand *strand)
+{
+	int			n = strand->writer->link->ncolumns;
+
+	memcpy(strand->row.mask, kept->mask, n);
+	memcpy(strand->row.old_values, kept->old_values, sizeof(Datum) * n);
+}
+
 /* All of the knot is written, or none of it. */
 static int
 try_knot(Knot *knot)
 {
 	Strand	   *strands = knot->tangle->strands;
-	TsWriter   *writer = strands[knot->strands[0]].writer;
-	int			size = writer->link->ncolumns;
-	char	   *masks = palloc(size * knot->n + 1);
+	Kept	   *kept = palloc(sizeof(Kept) * knot->n);
 	ErrorData  *error = NULL;
+	bool		moved = false;
 
 	for (int i = 0; i < knot->n; i++)
 	{
-		memcpy(masks + i * size, strands[knot->strands[i]].row.mask, size);
-		error = error ? error : ts_quarantine_excluded(writer, TS_CHANGE_UPDATE, &strands[knot->strands[i]].row);
+		Strand	   *strand = &strands[knot->strands[i]];
+
+		keep_row(&kept[i], strand);
+		moved |= strand->row.moved;
+		error = error ? error : ts_quarantine_excluded(strand->writer, TS_CHANGE_UPDATE, &strand->row);
 	}
 	if (error == NULL)
-		error = ts_quarantine_trial(writer, write_knot, knot);
+		error = ts_quarantine_trial(strands[knot->strands[0]].writer, write_knot, knot);
 	for (int i = 0; i < knot->n; i++)
-		memcpy(strands[knot->strands[i]].row.mask, masks + i * size, size);
+		put_back(&kept[i], &strands[knot->strands[i]]);
 	if (error == NULL)
 		write_knot(knot);
+	else if (moved)
+		ts_quarantine_refuse_moved(error);
 	for (int i = 0; error != NULL && i < knot->n; i++)
-		ts_quarantine_note(writer, TS_CHANGE_UPDATE, &strands[knot->strands[i]].row, error);
+		ts_quarantine_note(strands[knot->strands[i]].writer, TS_CHANGE_UPDATE, &strands[knot->strands[i]].row, error);
 	return error ? 0 : knot->n;
 }
 
-/* Rows of one link up to the next knot that is tried. */
+/* The first of so many places that go the same way, as far as they are one link's. */
 static int64
-write_part(TsTangle *tangle, int size)
+write_part(TsTangle *tangle, int size, Way way)
 {
 	Part		part = ts_strands_part(tangle, tangle->sorted.order, tangle->at, tangle->at + size);
 	TsWriter   *writer = tangle->strands[part.strands[0]].writer;
@@ -228,10 +286,21 @@ write_part(TsTangle *tangle, int size)
 		ts_policy_write(writer);
 		return part.n;
 	}
-	if (writer->probing)
+	if (way == WAY_QUARANTINE)
 		return ts_quarantine_write(writer, &part.batch);
 	ts_batch_write(writer, &part.batch);
 	return part.n;
+}
+
+/* The places from here on that go the same way. */
+static int
+same_way(const TsTangle *tangle, Way way)
+{
+	int			size = 1;
+
+	while (tangle->at + size < tangle->n && size < ts_batch_rows && tangle->way[tangle->at + size] == way)
+		size++;
+	return size;
 }
 
 int64
@@ -240,33 +309,26 @@ ts_tangle_write(TsTangle *tangle)
 	Strand	   *first = &tangle->strands[tangle->sorted.order[tangle->at]];
 	TsWriter   *writer = first->writer;
 	MemoryContext old = MemoryContextSwitchTo(writer->batch_context);
-	int			size = knot_size(tangle, tangle->at);
+	Way			way;
 	int64		total;
 
 	CHECK_FOR_INTERRUPTS();
-	if (!tangle->vacated)
-		vacate_all(tangle);
-	writer->step = first->kind;
-	if (is_tried(tangle, tangle->at, size))
+	if (tangle->way == NULL)
 	{
-		Knot		knot = {tangle, size, tangle->sorted.order + tangle->at};
+		find_ways(tangle);
+		vacate_all(tangle);
+	}
+	way = tangle->way[tangle->at];
+	writer->step = first->kind;
+	if (way == WAY_KNOT)
+	{
+		Knot		knot = {tangle, tangle->rest[tangle->at], tangle->sorted.order + tangle->at};
 
 		total = try_knot(&knot);
-		tangle->at += size;
+		tangle->at += knot.n;
 	}
 	else
-	{
-		/* together with those that follow */
-		while (tangle->at + size < tangle->n && size < ts_batch_rows)
-		{
-			int			next = knot_size(tangle, tangle->at + size);
-
-			if (is_tried(tangle, tangle->at + size, next))
-				break;
-			size += next;
-		}
-		total = write_part(tangle, size);
-	}
+		total = write_part(tangle, same_way(tangle, way), way);
 	writer->step = NULL;
 	writer->first_key = writer->last_key = NULL;
 	MemoryContextSwitchTo(old);

@@ -78,6 +78,7 @@ typedef struct TsColumn
 	Oid			sequence;		/* owned by the target's column; InvalidOid if none */
 	Oid			key_eq_op;		/* for key columns: the target's unique index's equality, */
 	Oid			key_collation;	/* and its collation; InvalidOid if the type has none */
+	bool		referred;		/* known with the target's unique constraints: foreign keys refer to it */
 	/* while rows are put aside: between these are the values that rows of the push will have, text; NULL = there are none */
 	char	   *least;
 	char	   *greatest;

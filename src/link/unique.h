@@ -21,10 +21,18 @@ typedef struct TsUnique
 	TsUniquePart *parts;
 	char	   *predicate;		/* SQL; NULL = all rows */
 	bool	   *touches;		/* per column of the link: does it matter? */
-	bool	   *plain;			/* per column of the link: is it a part by itself? */
+	char	   *plain;			/* per column of the link: is it a part by itself, and how are values compared? */
 } TsUnique;
 
-/* Of the target as it is now: those that are checked at once, and the key's; in the order of their names; in the current context. */
-extern List *ts_unique_constraints(const TsLink *link);
+#define TS_PLAIN_EQUAL '='
+#define TS_PLAIN_OVERLAPS '&'		/* of ranges, which may be empty */
+#define TS_PLAIN_OTHER '?'
+
+/* Sets the columns' "referred", too. Of the target as it is now: those that are checked at once, and the key's; in the order of their names; in the current context. */
+extern List *ts_unique_constraints(TsLink *link);
+/* The one with this name; NULL = none. */
+extern TsUnique *ts_unique_find(const TsLink *link, const char *name);
+/* What a stored generated column is made of: SQL, as above; NULL: it is none. */
+extern char *ts_unique_generated(Relation rel, AttrNumber attnum);
 
 #endif

@@ -1,11 +1,12 @@
 /*
  * holders.c: statements about unique values, and about the rows that have them.
  *
- *   WITH n AS (SELECT v.p9 AS "ts n", jsonb_build_object('k', t.k) AS "ts id", t.k AS k, v.p2 AS a, … FROM ROWS FROM (…) AS v(…)
- *     JOIN ONLY s.t AS t ON t.k OPERATOR(pg_catalog.=) v.p1)
- *   SELECT a."ts n", b."ts id", 0 FROM (SELECT "ts n", "ts id", (lower(a)) AS e1 FROM n WHERE <predicate>) AS a
- *     JOIN (SELECT jsonb_build_object('k', t.k) AS "ts id", (lower(a)) AS e1 FROM ONLY s.t AS t WHERE <predicate>) AS b
- *       ON b.e1 OPERATOR(pg_catalog.=) a.e1 AND a."ts id" IS DISTINCT FROM b."ts id"
+ *   WITH m AS (SELECT v.p9 AS <number>, <id of t> AS <id>, t.k, v.p2 AS a, … FROM ROWS FROM (…) AS v(…)
+ *     JOIN ONLY s.t AS t ON t.k OPERATOR(pg_catalog.=) v.p1),
+ *   n AS (SELECT <number>, <id>, k, a, (lower(a)) AS g FROM m OFFSET 0)
+ *   SELECT a.<number>, b.<id>, 0, b.key FROM (SELECT <number>, <id>, (lower(a)) AS e1 FROM n WHERE <predicate>) AS a
+ *     JOIN (SELECT <id of t> AS <id>, jsonb_build_object('k', t.k) AS key, (lower(a)) AS e1 FROM ONLY s.t AS t WHERE <predicate>) AS b
+ *       ON b.e1 OPERATOR(pg_catalog.=) a.e1 AND a.<id> IS DISTINCT FROM b.<id>
  *    UNION ALL <the same for each constraint>
  *   UPDATE ONLY s.t AS t SET a = NULL FROM ROWS FROM (…) AS v(…) WHERE <key and old values> RETURNING v.p9
  *
@@ -16,6 +17,7 @@
 
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_collation.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -24,8 +26,11 @@
 #include "plan/holders.h"
 #include "plan/parking.h"
 
-#define ROW_NUMBER "\"ts n\""
-#define ROW_ID "\"ts id\""
+/* Names that no column of a target has. */
+#define ROW_NUMBER "\"tracksync, number of the row\""
+#define ROW_ID "\"tracksync, id of the row\""
+/* The same row has the same for all links. */
+#define ROW_ID_VALUE "(t.tableoid::pg_catalog.text OPERATOR(pg_catalog.||) t.ctid::pg_catalog.text)"
 
 bool
 ts_holders_matter(const TsLink *link, const TsUnique *unique, TsChangeOp op, const unsigned char *mask)
@@ -36,9 +41,9 @@ ts_holders_matter(const TsLink *link, const TsUnique *unique, TsChangeOp op, con
 	return false;
 }
 
-/* The id of the target's row t. */
+/* The key of the target's row t, JSON. */
 static char *
-row_id(const TsLink *link)
+row_key(const TsLink *link)
 {
 	StringInfoData out;
 
@@ -65,29 +70,53 @@ new_value(TsBuilder *b, AttrNumber attnum)
 	return NULL;
 }
 
+/*
+ * A value in the column's declared type and collation: an index's expression means another function or order for others. Not so with a
+ * NULL that is in place of a column that is not known, which a domain may refuse.
+ */
+static char *
+as_declared(TsBuilder *b, Form_pg_attribute att, const char *value)
+{
+	if (value == NULL)
+		return psprintf("(SELECT x.%s FROM %s AS x WHERE false)", quote_identifier(NameStr(att->attname)), ts_link_target(b->link));
+	if (getBaseType(att->atttypid) != att->atttypid)
+		value = psprintf("(%s)::%s", value, ts_quote_type(att->atttypid, -1));
+	if (OidIsValid(att->attcollation) && att->attcollation != DEFAULT_COLLATION_OID)
+		value = psprintf("(%s) COLLATE %s", value, ts_quote_collation(att->attcollation));
+	return unconstify(char *, value);
+}
+
+/* m: the rows as they will be, but for generated columns; n: with them. */
 static void
 append_new_rows(TsBuilder *b)
 {
 	Relation	rel = table_open(b->link->target, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(rel);
 	bool		insert = b->stmt->op == TS_CHANGE_INSERT;
+	StringInfoData names;
 
-	appendStringInfo(&b->sql, "WITH n AS (SELECT v.p%d AS " ROW_NUMBER ", %s AS " ROW_ID, ts_build_param(b, -1, false),
-					 insert ? "NULL::pg_catalog.jsonb" : row_id(b->link));
+	initStringInfo(&names);
+	appendStringInfo(&b->sql, "WITH m AS (SELECT v.p%d AS " ROW_NUMBER ", %s AS " ROW_ID, ts_build_param(b, -1, false),
+					 insert ? "NULL::pg_catalog.text" : ROW_ID_VALUE);
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 		const char *name = quote_identifier(NameStr(att->attname));
 		char	   *value = att->attisdropped ? NULL : new_value(b, i + 1);
+		char	   *generated = att->attisdropped ? NULL : ts_unique_generated(rel, i + 1);
 
 		if (att->attisdropped)
 			continue;
-		if (value != NULL)
-			appendStringInfo(&b->sql, ", %s AS %s", value, name);
-		else if (insert)
-			appendStringInfo(&b->sql, ", NULL::%s AS %s", ts_quote_type(getBaseType(att->atttypid), -1), name);
+		if (generated != NULL)
+		{
+			appendStringInfo(&names, ", (%s) AS %s", generated, name);
+			continue;
+		}
+		if (value != NULL || insert)
+			appendStringInfo(&b->sql, ", %s AS %s", as_declared(b, att, value), name);
 		else
 			appendStringInfo(&b->sql, ", t.%s", name);
+		appendStringInfo(&names, ", %s", name);
 	}
 	table_close(rel, NoLock);
 	appendStringInfoString(&b->sql, "\n  FROM ");
@@ -97,7 +126,8 @@ append_new_rows(TsBuilder *b)
 		appendStringInfo(&b->sql, "\n  JOIN %s%s AS t ON ", ts_build_only(b->link), ts_link_target(b->link));
 		ts_build_key_match(b);
 	}
-	appendStringInfoChar(&b->sql, ')');
+	/* not to be taken apart, or an index on several columns would be used for some of them only */
+	appendStringInfo(&b->sql, "),\nn AS (SELECT " ROW_NUMBER ", " ROW_ID "%s FROM m OFFSET 0)", names.data);
 }
 
 static void
@@ -111,21 +141,24 @@ append_parts(TsBuilder *b, const TsUnique *unique, const char *from)
 	appendStringInfoChar(&b->sql, ')');
 }
 
-/* The rows that have what one of the new rows is to have, by one constraint. */
+/* The rows that have what one of the new rows is to have, by one constraint; nulls: because both have NULL. */
 static void
-append_holders(TsBuilder *b, const TsUnique *unique, int number)
+append_holders(TsBuilder *b, const TsUnique *unique, int number, bool nulls)
 {
-	appendStringInfo(&b->sql, "\nSELECT a." ROW_NUMBER ", b." ROW_ID ", %d FROM (SELECT " ROW_NUMBER ", " ROW_ID, number);
+	appendStringInfo(&b->sql, "\nSELECT a." ROW_NUMBER ", b." ROW_ID ", %d, b.key FROM (SELECT " ROW_NUMBER ", " ROW_ID, number);
 	append_parts(b, unique, "n");
-	appendStringInfo(&b->sql, " AS a\n  JOIN (SELECT %s AS " ROW_ID, row_id(b->link));
+	appendStringInfo(&b->sql, " AS a\n  JOIN (SELECT " ROW_ID_VALUE " AS " ROW_ID ", %s AS key", row_key(b->link));
 	append_parts(b, unique, psprintf("%s%s AS t", ts_build_only(b->link), ts_link_target(b->link)));
 	appendStringInfoString(&b->sql, " AS b ON ");
 	for (int i = 0; i < unique->nparts; i++)
 	{
 		const TsUniquePart *part = &unique->parts[i];
 
-		appendStringInfo(&b->sql, unique->nulls_equal ? "(b.e%d %s a.e%d%s OR (a.e%d IS NULL AND b.e%d IS NULL)) AND " : "b.e%d %s a.e%d%s AND ",
-						 i + 1, part->operator, i + 1, part->collate, i + 1, i + 1);
+		if (nulls)
+			appendStringInfo(&b->sql, "b.e%d IS NULL AND a.e%d IS NULL AND ", i + 1, i + 1);
+		else
+			appendStringInfo(&b->sql, unique->nulls_equal && unique->nparts > 1 ? "(b.e%d %s a.e%d%s OR (a.e%d IS NULL AND b.e%d IS NULL)) AND " :
+							 "b.e%d %s a.e%d%s AND ", i + 1, part->operator, i + 1, part->collate, i + 1, i + 1);
 	}
 	appendStringInfoString(&b->sql, "a." ROW_ID " IS DISTINCT FROM b." ROW_ID);
 }
@@ -143,7 +176,12 @@ ts_holders_build(TsBuilder *b)
 		if (ts_holders_matter(b->link, lfirst(lc), b->stmt->op, b->mask))
 		{
 			appendStringInfoString(&b->sql, first ? "" : "\nUNION ALL");
-			append_holders(b, lfirst(lc), number);
+			append_holders(b, lfirst(lc), number, false);
+			if (((TsUnique *) lfirst(lc))->nulls_equal && ((TsUnique *) lfirst(lc))->nparts == 1)
+			{
+				appendStringInfoString(&b->sql, "\nUNION ALL");
+				append_holders(b, lfirst(lc), number, true);
+			}
 			first = false;
 		}
 		number++;
@@ -153,7 +191,7 @@ ts_holders_build(TsBuilder *b)
 void
 ts_holders_build_identify(TsBuilder *b)
 {
-	appendStringInfo(&b->sql, "SELECT v.p%d, %s\n  FROM ", ts_build_param(b, -1, false), row_id(b->link));
+	appendStringInfo(&b->sql, "SELECT v.p%d, " ROW_ID_VALUE "\n  FROM ", ts_build_param(b, -1, false));
 	ts_build_rows(b);
 	appendStringInfo(&b->sql, "\n  JOIN %s%s AS t ON ", ts_build_only(b->link), ts_link_target(b->link));
 	ts_build_key_match(b);

@@ -97,8 +97,10 @@ char *
 ts_parking_vacant(const TsLink *link, int column, const char *number)
 {
 	const TsColumn *col = &link->columns[column];
-	bool		nulls = takes_null(link, col),
-				empty = type_is_range(col->target_base) || ts_is_multirange(col->target_base);
+	/* foreign keys would carry a NULL to the rows that refer to it, and never bring them back */
+	bool		nulls = takes_null(link, col) && !col->referred,
+				empty = type_is_range(col->target_base) || ts_is_multirange(col->target_base),
+				value = true;
 	ListCell   *lc;
 
 	foreach(lc, link->uniques)
@@ -106,12 +108,13 @@ ts_parking_vacant(const TsLink *link, int column, const char *number)
 		const TsUnique *unique = lfirst(lc);
 
 		nulls &= !unique->touches[column] || !unique->nulls_equal;
-		empty &= !unique->touches[column] || unique->exclusion;
+		empty &= !unique->touches[column] || unique->plain[column] == TS_PLAIN_OVERLAPS;
+		value &= !unique->touches[column] || unique->plain[column] != TS_PLAIN_OTHER;
 	}
 	if (nulls)
 		return pstrdup("NULL");
 	/* overlaps with nothing, and touches nothing */
 	if (empty)
 		return psprintf("'%s'::%s", type_is_range(col->target_base) ? "empty" : "{}", ts_quote_type(col->target_base, -1));
-	return free_value(link, col, number);
+	return value ? free_value(link, col, number) : NULL;
 }

@@ -19,7 +19,7 @@ typedef enum TsStatementKind
 	TS_STATEMENT_UPDATE_ANYWAY,
 	TS_STATEMENT_OVERWRITE,		/* all columns but the key, by key */
 	/* of rows that will be so: needs link->uniques */
-	TS_STATEMENT_HOLDERS,		/* which other rows have their values: ord, id of the other row, number of the constraint */
+	TS_STATEMENT_HOLDERS,		/* which other rows have their values: ord, id of the other row, number of the constraint, key of the other row as JSON */
 	TS_STATEMENT_IDENTIFY,		/* ord, id of the row */
 	/* gives up the values of the columns that are to be vacated (parking.h), if the known columns hold their old values; ord, and the key's columns as text */
 	TS_STATEMENT_VACATE,
@@ -54,7 +54,7 @@ typedef struct TsStatement
 	void	   *prepared;		/* the target's own */
 } TsStatement;
 
-/* An id is the row's key by the target's columns, JSON. */
+/* An id is good until the row is written. */
 
 /* Builds a statement in the current context. mask: what the batch's changes say of each column. */
 extern TsStatement *ts_statement_build(const TsLink *link, TsStatementKind kind, TsChangeOp op, const unsigned char *mask,

@@ -66,9 +66,9 @@ EXCEPTION WHEN OTHERS THEN
   RETURN s || ' ' || c || ' ' || d;
 END $$;
 SELECT is(failure($$SELECT count(*) FROM tracksync.push('l')$$), '23505 t_n_key Key (n)=(100000) already exists.
-The row {"id": 777} of table public.t has it, which is not part of this push.', 'the row is named');
+Before this push the row {"id": 777} of table public.t had it.', 'the row is named');
 SELECT is(failure($$SELECT count(*) FROM tracksync.push('ll')$$), '23505 tt_n_key Key (n)=(100000) already exists.
-The row {"id": 777} of table public.tt has it, which is not part of this push.', 'the row is named');
+Before this push the row {"id": 777} of table public.tt had it.', 'the row is named');
 DELETE FROM t WHERE id = 777; DELETE FROM tt WHERE id = 777; SELECT push('when it is gone');
 -- expressions, predicates, NULLs that are equal, exclusion constraints, a target with partitions, a key that is one of its columns
 CREATE TABLE e (id int PRIMARY KEY, a text, b citext NOT NULL, live boolean, p int, room int NOT NULL, during int4range NOT NULL, own text DEFAULT 'own');
