@@ -249,7 +249,7 @@ ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run
 		for (int i = 0; result == ATTEMPT_PROBING && i < run.n; i++)
 			run.links[i].probing = run.links[i].plan->link->quarantine;
 		if (result == ATTEMPT_ROW_BY_ROW)
-			run.at->single_from = run.at->writer->batch - 1;
+			run.at->single_from = Max(run.at->writer->batch - 1, 0);
 	} while (result != ATTEMPT_DONE);
 	for (int i = 0; i < run.n; i++)
 	{

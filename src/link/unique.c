@@ -29,10 +29,9 @@ static bool *
 columns_of(const TsLink *link, const Bitmapset *attnums)
 {
 	bool	   *columns = palloc0(sizeof(bool) * (link->ncolumns + 1));
-	bool		whole = bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, attnums);
 
 	for (int i = 0; i < link->ncolumns; i++)
-		columns[i] = whole || bms_is_member(link->columns[i].target_attnum - FirstLowInvalidHeapAttributeNumber, attnums);
+		columns[i] = bms_is_member(link->columns[i].target_attnum - FirstLowInvalidHeapAttributeNumber, attnums);
 	return columns;
 }
 
@@ -59,8 +58,7 @@ kind_of(const TsUnique *unique, Relation index, const Oid *exclusion, int i)
 {
 	Oid			op = operator_of(index, exclusion, i);
 
-	if (!unique->exclusion || op == get_opfamily_member(index->rd_opfamily[i], index->rd_opcintype[i], index->rd_opcintype[i], BTEqualStrategyNumber) ||
-		strcmp(get_opname(op), "=") == 0)
+	if (!unique->exclusion || strcmp(get_opname(op), "=") == 0)
 		return TS_PLAIN_EQUAL;
 	/* WITHOUT OVERLAPS takes no empty ranges */
 	return strcmp(get_opname(op), "&&") == 0 && !index->rd_index->indisunique ? TS_PLAIN_OVERLAPS : TS_PLAIN_OTHER;
@@ -159,6 +157,9 @@ read_unique(const TsLink *link, Relation rel, Relation index)
 	if (predicate != NIL)
 		unique->predicate = deparse_expression((Node *) make_ands_explicit(predicate), context, false, false);
 	pull_varattnos((Node *) predicate, 1, &all);
+	/* a whole row has the table's name in it */
+	if (bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, all))
+		return NULL;
 	unique->touches = columns_of(link, with_origins(rel, all));
 	return unique;
 }
