@@ -134,12 +134,6 @@ ts_quarantine_note(TsWriter *writer, TsChangeOp op, const TsChange *row, const E
 	MemoryContextSwitchTo(old);
 }
 
-void
-ts_quarantine_refuse_moved(ErrorData *error)
-{
-	ReThrowError(error);
-}
-
 /* Of a value that is taken: who has it. */
 static void
 name_holder(TsWriter *writer, ErrorData *error)
@@ -168,8 +162,9 @@ find_pieces(TsWriter *writer, const TsBatch *batch, int low, int high, List *pie
 	}
 	if (high - low == 1)
 	{
+		/* it would come back as a DELETE and an INSERT, of which only the one fails */
 		if (batch->rows[low].moved)
-			ts_quarantine_refuse_moved(error);
+			ReThrowError(error);
 		name_holder(writer, error);
 		ts_quarantine_note(writer, batch->op, &batch->rows[low], error);
 		return pieces;

@@ -33,8 +33,6 @@ extern ErrorData *ts_quarantine_trial(TsWriter *writer, void (*work) (void *), v
 extern ErrorData *ts_quarantine_excluded(TsWriter *writer, TsChangeOp op, const TsChange *row);
 /* The row is left out. */
 extern void ts_quarantine_note(TsWriter *writer, TsChangeOp op, const TsChange *row, const ErrorData *error);
-/* Throws it: a row that gets another key is not left out. It would come back as a DELETE and an INSERT, of which only the one fails. */
-extern void ts_quarantine_refuse_moved(ErrorData *error) pg_attribute_noreturn();
 /*
  * All rows are written; now foreign keys would be checked. Rows that refer to none, and those whose going they would not survive, wait:
  * they are added to the writers' excluded rows. True if there are any that were not: then everything has to be done once more.

@@ -282,7 +282,7 @@ static void
 put_missing_last(TsTangle *tangle)
 {
 	int		   *missing = palloc(sizeof(int) * tangle->n);
-	int			nmissing = 0,
+	Size		nmissing = 0,
 				n = 0;
 
 	for (int i = 0; i < tangle->n; i++)

@@ -263,8 +263,8 @@ try_knot(Knot *knot)
 		put_back(&kept[i], &strands[knot->strands[i]]);
 	if (error == NULL)
 		write_knot(knot);
-	else if (moved)
-		ts_quarantine_refuse_moved(error);
+	else if (moved)				/* as in quarantine.c: such a row is not left out */
+		ReThrowError(error);
 	for (int i = 0; error != NULL && i < knot->n; i++)
 		ts_quarantine_note(strands[knot->strands[i]].writer, TS_CHANGE_UPDATE, &strands[knot->strands[i]].row, error);
 	return error ? 0 : knot->n;
