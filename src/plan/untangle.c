@@ -47,10 +47,12 @@ sort_waits(Search *s, int nrows, int nwaits, const TsWait *waits)
 	for (int i = 0; i < nrows; i++)
 		s->first[i + 1] += s->first[i];
 	s->next = numbers(nrows, 0);
-	memcpy(s->next, s->first, sizeof(int) * nrows);
+	for (int i = 0; i < nrows; i++)
+		s->next[i] = s->first[i];
 	for (int i = 0; i < nwaits; i++)
 		s->to[s->next[waits[i].from]++] = waits[i].to;
-	memcpy(s->next, s->first, sizeof(int) * nrows);
+	for (int i = 0; i < nrows; i++)
+		s->next[i] = s->first[i];
 }
 
 static void
