@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -18,12 +17,12 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "api/changes.h"
 #include "api/fact.h"
 #include "api/netchange.h"
+#include "base/attempt.h"
 #include "base/catalog.h"
 #include "base/quote.h"
 #include "plan/plan.h"
@@ -47,31 +46,28 @@ is_a_fact(int sqlstate)
 	return false;
 }
 
+/* A part, and what of. */
+typedef struct Telling
+{
+	TsExplained *e;
+	Part		part;
+} Telling;
+
+static void
+do_part(void *arg)
+{
+	Telling    *telling = arg;
+
+	telling->part(telling->e);
+}
+
 /* Does a part, in a subtransaction; returns what it failed with, or NULL. */
 static ErrorData *
 attempt(TsExplained *e, Part part)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	Telling		telling = {e, part};
+	ErrorData  *error = ts_attempt(do_part, &telling, false);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		part(e);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
 	if (error != NULL && !is_a_fact(error->sqlerrcode))
 		ReThrowError(error);
 	return error;

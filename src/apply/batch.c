@@ -277,6 +277,7 @@ ts_writer_step(TsWriter *writer, const TsStep *step)
 		row = ts_batch_copy(writer, step->op, &row);
 		MemoryContextDelete(writer->batch_context);
 		writer->batch_context = next;
+		writer->first_key = writer->last_key = NULL;
 	}
 	if (writer->kept != NIL || writer->kept_new != NIL)
 		elog(ERROR, "rows that a policy decided were not written");

@@ -215,7 +215,7 @@ find_changes(Settling *s)
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		TsColumn   *col = find_column(link, ts_sql_text(i, 1));
-		int			c = col - link->columns;
+		int			c = col != NULL ? col - link->columns : 0;
 		bool		source = strcmp(ts_sql_text(i, 2), "t") == 0;
 		bool		target = strcmp(ts_sql_text(i, 3), "t") == 0;
 		bool		differs = strcmp(ts_sql_text(i, 4), "t") == 0;

@@ -99,6 +99,12 @@ finish_updates(TsRun *run)
 		run->pushed->done[number - 1].rows += ts_tangle_write(run->tangle);
 		run->pushed->done[number - 1].microseconds += GetCurrentTimestamp() - started;
 		started = GetCurrentTimestamp();
+		/* a knot may have rows of several links: what is known of them went with the memory that they were in */
+		for (int i = 0; i < run->n; i++)
+		{
+			run->links[i].writer->step = NULL;
+			run->links[i].writer->first_key = run->links[i].writer->last_key = NULL;
+		}
 	}
 }
 
