@@ -1,6 +1,7 @@
 /* push.c: SQL functions plan, plan_fingerprint, net_changes and push. */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -12,6 +13,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "api/args.h"
@@ -63,6 +65,15 @@ put_place(const TsStep *step, const TsLink *link, Datum *values, bool *nulls)
 	values[4] = CStringGetTextDatum(ts_link_target(link));
 }
 
+/* What is not done in this database is said. */
+static const char *
+describe_step(const TsOpening *opening, const TsStep *step, const TsLink *link)
+{
+	if (link->server == NULL || step->function != NULL)
+		return step->description;
+	return psprintf("%s on server %s%s", step->description, quote_identifier(link->server), opening->split ? ", in a transaction of its own" : "");
+}
+
 Datum
 tracksync_plan(PG_FUNCTION_ARGS)
 {
@@ -72,7 +83,7 @@ tracksync_plan(PG_FUNCTION_ARGS)
 
 	ts_need_arg(fcinfo, 0, "name");
 	result = ts_result_begin(fcinfo);
-	ts_open(&opening, ts_text_arg(fcinfo, 0), false);
+	ts_open(&opening, ts_text_arg(fcinfo, 0), TS_OPEN_READ);
 	merged = build(&opening, 0);
 	for (int i = 0; i < merged->nsteps; i++)
 	{
@@ -87,7 +98,7 @@ tracksync_plan(PG_FUNCTION_ARGS)
 		put_place(step, link, values, nulls);
 		values[5] = Int64GetDatum(step->rows);
 		values[6] = BoolGetDatum(step->destructive);
-		values[7] = CStringGetTextDatum(step->description);
+		values[7] = CStringGetTextDatum(describe_step(&opening, step, link));
 		values[8] = CStringGetTextDatum(step->sql);
 		ts_result_put(&result, values, nulls);
 	}
@@ -104,7 +115,7 @@ tracksync_plan_fingerprint(PG_FUNCTION_ARGS)
 	MemoryContext old;
 
 	ts_need_arg(fcinfo, 0, "name");
-	ts_open(&opening, ts_text_arg(fcinfo, 0), false);
+	ts_open(&opening, ts_text_arg(fcinfo, 0), TS_OPEN_READ);
 	fingerprint = ts_merged_fingerprint(build(&opening, TS_PLAN_FINGERPRINT));
 	old = MemoryContextSwitchTo(opening.context);
 	result = cstring_to_text(fingerprint);
@@ -233,7 +244,7 @@ tracksync_net_changes(PG_FUNCTION_ARGS)
 
 	ts_need_arg(fcinfo, 0, "name");
 	result = ts_result_begin(fcinfo);
-	ts_open(&opening, ts_text_arg(fcinfo, 0), false);
+	ts_open(&opening, ts_text_arg(fcinfo, 0), TS_OPEN_READ);
 	context = AllocSetContextCreate(CurrentMemoryContext, "tracksync row", ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < opening.n; i++)
 		put_changes(&result, &opening, &opening.links[i], context);
@@ -242,7 +253,7 @@ tracksync_net_changes(PG_FUNCTION_ARGS)
 }
 
 static void
-put_done(TsResult *result, const TsPushed *pushed)
+put_done(TsResult *result, const TsOpening *opening, const TsPushed *pushed)
 {
 	for (int i = 0; i < pushed->merged->nsteps; i++)
 	{
@@ -260,7 +271,7 @@ put_done(TsResult *result, const TsPushed *pushed)
 		put_place(step, link, values, nulls);
 		values[5] = Int64GetDatum(done->rows);
 		values[6] = IntervalPGetDatum(elapsed);
-		values[7] = CStringGetTextDatum(step->description);
+		values[7] = CStringGetTextDatum(describe_step(opening, step, link));
 		ts_result_put(result, values, nulls);
 	}
 }
@@ -276,6 +287,40 @@ check_expected(const TsOpening *opening, const TsMerged *merged, const char *exp
 				 errmsg("the plan of %s \"%s\" is not the one expected", opening->group ? "group" : "link", opening->name),
 				 errdetail("Its fingerprint is %s, expected was %s.", is, expect),
 				 errhint("Review the plan again, then push with its new fingerprint.")));
+}
+
+/* Did this transaction alter the table? */
+static bool
+is_altered_here(Relation source)
+{
+	for (int i = 1; i <= RelationGetNumberOfAttributes(source); i++)
+	{
+		HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(RelationGetRelid(source)), Int16GetDatum(i));
+		bool		own = HeapTupleIsValid(tuple) && TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+
+		if (HeapTupleIsValid(tuple))
+			ReleaseSysCache(tuple);
+		if (own)
+			return true;
+	}
+	return false;
+}
+
+/* What is committed on another server while this transaction may still roll back must not depend on it. */
+static void
+refuse_own_changes(const TsMerged *merged, const TsOpening *opening)
+{
+	for (int i = 0; i < opening->n; i++)
+	{
+		const TsLink *link = opening->links[i].link;
+
+		if (link->server != NULL && (merged->plans[i]->own_seq != 0 || is_altered_here(opening->links[i].source)))
+			ereport(ERROR,
+					(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+					 errmsg("link \"%s\" cannot push changes that this transaction made itself to server \"%s\"", link->name, link->server),
+					 errdetail("They would stay there if the transaction failed here."),
+					 errhint("Commit, then push.")));
+	}
 }
 
 /* Links being pushed by this session: a trigger of the target must not push the link that fired it. */
@@ -350,11 +395,13 @@ push(FunctionCallInfo fcinfo, const char *name)
 	ts_need_arg(fcinfo, 2, "dry_run");
 	dry_run = PG_GETARG_BOOL(2);
 	result = ts_result_begin(fcinfo);
-	ts_open(&opening, name, true);
+	ts_open(&opening, name, dry_run ? TS_OPEN_TRY : TS_OPEN_PUSH);
 	sources = palloc(sizeof(Relation) * (opening.n + 1));
 	merged = build(&opening, TS_PLAN_KEEP | (expect ? TS_PLAN_FINGERPRINT : 0));
 	if (expect)
 		check_expected(&opening, merged, expect);
+	if (!dry_run)
+		refuse_own_changes(merged, &opening);
 	for (int i = 0; i < opening.n; i++)
 	{
 		TsOpened   *opened = &opening.links[i];
@@ -367,7 +414,7 @@ push(FunctionCallInfo fcinfo, const char *name)
 	}
 	pushed = ts_push_run(merged, opening.group ? opening.name : NULL, sources, dry_run);
 	ts_push_record(pushed, dry_run);
-	put_done(&result, pushed);
+	put_done(&result, &opening, pushed);
 	for (int i = 0; i < opening.n && !dry_run; i++)
 		(void) ts_log_prune(opening.links[i].link->source, false);
 	if (!dry_run)

@@ -24,7 +24,7 @@ typedef struct TsWrite
 typedef struct TsTargetOps
 {
 	/*
-	 * starts a push into all of these targets, of which this is one: until close constraints are checked no more often than they must
+	 * starts a push into all of these targets of this database, of which this is one: until close constraints are checked no more often than they must
 	 * be, and foreign keys between the targets do nothing but check: what they did at the source is among the changes
 	 */
 	void		(*open) (TsTarget *target, int n, const Oid *targets);
@@ -57,5 +57,7 @@ struct TsTarget
 
 /* A table of this database, written to as the current user. Needs an SPI connection. */
 extern TsTarget *ts_local_target(const TsLink *link);
+/* One on another server, that the link was opened with. */
+extern TsTarget *ts_remote_target(const TsLink *link);
 
 #endif

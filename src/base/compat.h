@@ -8,6 +8,7 @@
 
 #include "access/genam.h"
 #include "access/tableam.h"
+#include "access/xlogdefs.h"
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -93,6 +94,8 @@ typedef TU_UpdateIndexes TsUpdateIndexes;
 #define TS_UPDATE_ALL TU_All
 #endif
 
+/* The timeline that this server writes. */
+extern TimeLineID ts_timeline(void);
 /* An executor state with one result relation, as COPY has it; its signatures differ from version to version. */
 extern ResultRelInfo *ts_init_result_relation(EState *estate, Relation rel);
 /* Tells which columns the coming updates write, by attribute number: index insertion wants to know. */
