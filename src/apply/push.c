@@ -117,6 +117,24 @@ has_actions(const TsRun *run)
 	return false;
 }
 
+/* On a server, by a foreign key that is checked after each statement? */
+static bool
+refers_to_itself(const TsLink *link)
+{
+	ListCell   *lc;
+
+	if (link->remote == NULL)
+		return false;
+	foreach(lc, link->remote->references)
+	{
+		const TsRemoteReference *r = lfirst(lc);
+
+		if (r->from_here && r->to_here && !r->deferrable)
+			return true;
+	}
+	return false;
+}
+
 static bool
 has_quarantine(const TsRun *run)
 {
@@ -209,7 +227,12 @@ attempt(TsRun *run, bool dry_run)
 	if (error == NULL)
 		return ATTEMPT_DONE;
 	for (int i = 0; i < run->n; i++)
+	{
 		run->links[i].target->ops->reset(run->links[i].target);
+		/* they went with the subtransaction */
+		run->links[i].writer->flights = NIL;
+		run->links[i].writer->streamed = 0;
+	}
 	next = next_attempt(run, error);
 	if (next != ATTEMPT_DONE)
 		return next;
@@ -279,6 +302,7 @@ ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run
 			link->writer->excluded = excluded;
 			link->writer->tangle = run.tangle;
 			link->writer->moves_wait = link->moves_wait;
+			link->writer->whole = refers_to_itself(link->plan->link);
 			link->plan->link->target = link->existing;
 			link->plan->link->remote = link->described;
 			link->altered = false;

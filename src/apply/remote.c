@@ -12,6 +12,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "apply/stream.h"
 #include "apply/target.h"
 #include "base/quote.h"
 #include "link/remote.h"
@@ -21,6 +22,7 @@ typedef struct RemoteTarget
 	TsTarget	base;
 	const TsLink *link;
 	List	   *deferred;		/* char *: names of foreign keys, SQL */
+	TsStream   *stream;
 } RemoteTarget;
 
 static TsConnection *
@@ -64,6 +66,23 @@ remote_begin(TsTarget *base)
 			target->deferred = lappend(target->deferred, r->name);
 	}
 	set_constraints(target, "DEFERRED");
+	target->stream = ts_stream_prepare(target->link);
+}
+
+static bool
+remote_stream(TsTarget *target, int n, const TsChange *rows)
+{
+	TsStream   *stream = ((RemoteTarget *) target)->stream;
+
+	if (stream != NULL)
+		ts_stream_put(stream, n, rows);
+	return stream != NULL;
+}
+
+static uint64
+remote_stream_end(TsTarget *target)
+{
+	return ts_stream_end(((RemoteTarget *) target)->stream);
 }
 
 /* The arrays as text; NULL-terminated strings in the current context. */
@@ -108,6 +127,18 @@ remote_execute(TsTarget *target, TsStatement *stmt, Datum *arrays, TsRowFunction
 	return ts_remote_execute(connection(target), statement_name(stmt), stmt->sql, stmt->nparams, array_texts(stmt, arrays), row, arg);
 }
 
+static void *
+remote_send(TsTarget *target, TsStatement *stmt, Datum *arrays)
+{
+	return ts_request_send(connection(target), statement_name(stmt), stmt->sql, stmt->nparams, array_texts(stmt, arrays));
+}
+
+static uint64
+remote_receive(TsTarget *target, void *ticket, TsRowFunction row, void *arg)
+{
+	return ts_request_wait(ticket, row, arg);
+}
+
 static void
 remote_run(TsTarget *target, const char *sql)
 {
@@ -133,6 +164,10 @@ ts_remote_target(const TsLink *link)
 		.open = remote_open,
 		.begin = remote_begin,
 		.execute = remote_execute,
+		.send = remote_send,
+		.receive = remote_receive,
+		.stream = remote_stream,
+		.stream_end = remote_stream_end,
 		.write = NULL,
 		.run = remote_run,
 		.finish = remote_finish,

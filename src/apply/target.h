@@ -33,6 +33,18 @@ typedef struct TsTargetOps
 	/* runs a statement with one array per parameter; returns the rows written or read; row may be NULL */
 	uint64		(*execute) (TsTarget *target, TsStatement *stmt, Datum *arrays, TsRowFunction row, void *arg);
 	/*
+	 * Both: starts a statement, and waits for it later; statements are run in the order in which they were started, and waited for in it.
+	 * NULL: there is nothing to be gained.
+	 */
+	void	   *(*send) (TsTarget *target, TsStatement *stmt, Datum *arrays);
+	uint64		(*receive) (TsTarget *target, void *ticket, TsRowFunction row, void *arg);
+	/*
+	 * Both: inserts rows, as one stream until its end, which tells how many there were. Nothing else may be asked of the target meanwhile.
+	 * NULL, or false: a statement is needed.
+	 */
+	bool		(*stream) (TsTarget *target, int n, const TsChange *rows);
+	uint64		(*stream_end) (TsTarget *target);
+	/*
 	 * Does what the first statement of a batch would do, without one: deletes or updates the rows that are there and hold the
 	 * known old values, inserts all (23505 if a key is there). Sets done for the rows that are as wanted then. May be NULL;
 	 * false: a statement is needed.
