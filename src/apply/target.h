@@ -4,12 +4,10 @@
 #ifndef TS_TARGET_H
 #define TS_TARGET_H
 
+#include "base/row.h"
 #include "plan/statement.h"
 
 typedef struct TsTarget TsTarget;
-
-/* A row of a query's result, as text; ncolumns as the statement's text has them. */
-typedef void (*TsRowFunction) (void *arg, int ncolumns, char *const *values);
 
 /* A batch: changes of one operation and one mask. */
 typedef struct TsWrite

@@ -33,6 +33,24 @@
 #define ts_namespace_aclcheck(nspid, roleid, mode) object_aclcheck(NamespaceRelationId, (nspid), (roleid), (mode))
 #endif
 
+/* PostgreSQL 16: the same for foreign servers. */
+#if PG_VERSION_NUM < 160000
+#define ts_server_aclcheck(serverid, roleid, mode) pg_foreign_server_aclcheck((serverid), (roleid), (mode))
+#else
+#include "catalog/pg_foreign_server.h"
+#define ts_server_aclcheck(serverid, roleid, mode) object_aclcheck(ForeignServerRelationId, (serverid), (roleid), (mode))
+#endif
+
+/* PostgreSQL 14: hash tables with strings for keys say so. */
+#if PG_VERSION_NUM < 140000
+#define HASH_STRINGS 0
+#endif
+
+/* PostgreSQL 18: stands before the declaration. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* PostgreSQL 15: unique indexes may take NULL for a value like others. */
 #if PG_VERSION_NUM < 150000
 #define ts_nulls_equal(index) false
