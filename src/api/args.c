@@ -121,7 +121,7 @@ lock_link(TsOpened *opened, const char *name, TsOpenFor purpose)
 
 	if (link->server != NULL)
 	{
-		ts_remote_open(link);
+		ts_remote_table_open(link);
 		/* before the snapshot is taken: another session's push is known, or waited for */
 		if (purpose == TS_OPEN_PUSH && ts_ledger_open(link, TS_LEDGER_PUSH))
 		{

@@ -111,7 +111,7 @@ link_options(FunctionCallInfo fcinfo, int first)
 {
 	TsLinkOptions o = {0};
 
-	o.server = ts_text_arg(fcinfo, first);
+	o.server = PG_ARGISNULL(first) ? NULL : pstrdup(NameStr(*PG_GETARG_NAME(first)));
 	o.columns = PG_ARGISNULL(first + 1) ? NULL : PG_GETARG_JSONB_P(first + 1);
 	o.filter = ts_text_arg(fcinfo, first + 2);
 	o.has_key = !PG_ARGISNULL(first + 3);

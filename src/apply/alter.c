@@ -132,7 +132,7 @@ ts_alter_before(TsWriter *writer, const TsStep *step)
 	{
 		writer->target->ops->run(writer->target, step->sql);
 		if (link->server)
-			ts_remote_open(link);
+			ts_remote_table_open(link);
 		else
 			link->target = get_relname_relid(link->target_name, get_namespace_oid(link->target_schema, false));
 		return;
@@ -153,7 +153,7 @@ ts_alter_done(TsWriter *writer, Relation source, bool altered)
 	if (!altered && !link->foreseen)
 		return;
 	if (altered && link->server)
-		ts_remote_open(link);
+		ts_remote_table_open(link);
 	rel = table_open(link->target, RowExclusiveLock);
 	ts_link_arrived(link);
 	ts_link_resolve(link, source, rel);

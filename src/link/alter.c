@@ -110,7 +110,7 @@ ts_link_alter(const char *name, TsLinkOptions *options)
 		if (options->server)
 			link->server = options->server[0] ? options->server : NULL;
 		if (link->server != NULL && !options->target)
-			ts_remote_open(link);
+			ts_remote_table_open(link);
 		if (options->target)
 			ts_link_resolve_target_name(options->target, link);
 		if (kept.columns == NULL)
@@ -172,7 +172,7 @@ ts_link_take_over(const char *name)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the target of link \"%s\" is in this database", name),
 				 errhint("There is nobody to take over from.")));
-	ts_remote_open(link);
+	ts_remote_table_open(link);
 	ts_ledger_forget(link);
 	ts_catalog_enter(&cat);
 	ts_sql("UPDATE tracksync.link SET generation = 0, state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1",

@@ -49,7 +49,7 @@ resolve_remote_name(RangeVar *name, TsLink *link)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" belongs to tracksync itself", link->target_name),
 				 errhint("Name a user's table as target.")));
-	ts_remote_open(link);
+	ts_remote_table_open(link);
 }
 
 /* Splits the target's name; its schema is looked up if the name has none. */

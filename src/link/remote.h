@@ -12,7 +12,8 @@
 #define TS_REMOTE_H
 
 #include "link/link.h"
-#include "remote/connection.h"
+#include "remote/copy.h"
+#include "remote/request.h"
 
 typedef struct TsRemoteColumn
 {
@@ -83,7 +84,7 @@ extern TsRemote *ts_remote_describe(const TsLink *link, TsConnection *connection
 extern Oid	ts_stub_make(const TsLink *link, TsRemote *remote);
 
 /* Connects, describes, and makes link->target the stub. To be done once per statement, and after schema steps. */
-extern void ts_remote_open(TsLink *link);
+extern void ts_remote_table_open(TsLink *link);
 /* After the link's columns were resolved against the stub: what the stub does not tell. 42501, 42809. */
 extern void ts_remote_resolve(TsLink *link);
 

@@ -85,7 +85,7 @@ ts_remote_resolve(TsLink *link)
 }
 
 void
-ts_remote_open(TsLink *link)
+ts_remote_table_open(TsLink *link)
 {
 	TsConnection *connection = ts_connection_get(link->server, link->owner, psprintf("link %s", link->name));
 

@@ -34,6 +34,8 @@ extern void ts_connection_writes(TsConnection *connection);
 extern bool ts_connection_is_writing(const char *server, Oid role);
 /* Closes the session's connections to the server, of all roles, that no transaction uses; NULL: to all servers. Returns how many. */
 extern int	ts_connection_close(const char *server);
+/* Closes this one, with what this transaction did there, so that the next statement begins anew. Not if it is writing. */
+extern void ts_connection_drop(const char *server, Oid role);
 /* Registers callbacks; from _PG_init. */
 extern void ts_connection_init(void);
 

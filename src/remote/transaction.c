@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -201,10 +202,20 @@ static void
 commit_all(void)
 {
 	dlist_iter	iter;
+	bool		writes = false;
 
 	dlist_foreach(iter, &ts_connections)
 		if (connection_of(iter.cur)->depth > 0 && connection_of(iter.cur)->writes > 0)
+		{
 			ts_queue_drain(connection_of(iter.cur));
+			writes = true;
+		}
+	/*
+	 * What was seen here and is committed there must not be lost by a crash here, with synchronous_commit off say: the transactions'
+	 * numbers would be given out again, and what is committed under them then would pass for shipped.
+	 */
+	if (writes)
+		XLogFlush(GetXLogInsertRecPtr());
 	dlist_foreach(iter, &ts_connections)
 		if (connection_of(iter.cur)->depth > 0 && connection_of(iter.cur)->writes == 0)
 			roll_back(connection_of(iter.cur));
@@ -212,6 +223,23 @@ commit_all(void)
 		if (connection_of(iter.cur)->depth > 0)
 			commit(connection_of(iter.cur));
 	ending = true;
+}
+
+void
+ts_connection_drop(const char *server, Oid role)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &ts_connections)
+	{
+		TsConnection *connection = connection_of(iter.cur);
+
+		if (strcmp(connection->server, server) != 0 || connection->role != role || connection->writes > 0)
+			continue;
+		forget_requests(connection, 0);
+		ts_remote_close(connection);
+		reset(connection);
+	}
 }
 
 static void
