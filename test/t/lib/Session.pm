@@ -77,13 +77,8 @@ sub wait
 {
 	my ($self, $seconds) = @_;
 	my $end = time + $seconds;
-	while ($self->{busy})
+	while (1)
 	{
-		my $left = $end - time;
-		vec(my $read = '', fileno $self->{socket}, 1) = 1;
-		return 0 if !select $read, undef, undef, $left > 0 ? $left : 0;
-		my $n = sysread $self->{socket}, $self->{in}, 65536, length $self->{in};
-		if (!$n) { $self->lost; last }
 		while ($self->{busy} && length $self->{in} >= 5)
 		{
 			my ($type, $size) = unpack 'aN', $self->{in};
@@ -92,8 +87,13 @@ sub wait
 			substr($self->{in}, 0, $size + 1) = '';
 			$self->message($type, $body);
 		}
+		return 1 if !$self->{busy};
+		my $left = $end - time;
+		vec(my $read = '', fileno $self->{socket}, 1) = 1;
+		return 0 if !select $read, undef, undef, $left > 0 ? $left : 0;
+		my $n = sysread $self->{socket}, $self->{in}, 65536, length $self->{in};
+		$self->lost if !$n;
 	}
-	return 1;
 }
 
 sub message
