@@ -9,7 +9,7 @@
 # A process of its own, which goes with the one that started it. It knows where messages begin and end (not inside of TLS), and counts
 # them: ->reset sets the counts to zero, ->messages returns { to_server => n, to_client => n } since. A fault is for one message:
 #   direction  'to_server' or 'to_client'
-#   type       its type byte ('Q', 'P', 'C' …; '!' is what has none: the startup packet, a request of TLS and its answer)
+#   type       its type byte ('Q', 'P', 'C', '[QPB]' …; '!' is what has none: the startup packet, a request of TLS and its answer)
 #   match      a regular expression for its content
 #   at         the n-th that is like this (1) since ->fault; scope => 'connection': of its connection, since that began
 #   times      how often (1); with at: each n-th
@@ -212,6 +212,7 @@ sub command
 		die "when\n" unless $f{when} =~ /^(before|after|middle)$/;
 		$f{seen} = 0;
 		$f{match} = qr/$f{match}/s if defined $f{match};
+		$f{type} = qr/^$f{type}$/ if defined $f{type};
 		reset_counts();
 		($fault, $fired) = (\%f, 0);
 	}
@@ -410,7 +411,7 @@ sub hit
 {
 	my ($line, $way, $type, $at, $size) = @_;
 	return 0 if $fault->{direction} ne $way->{name} || $type eq '-';
-	return 0 if defined $fault->{type} && $fault->{type} ne $type;
+	return 0 if defined $fault->{type} && $type !~ $fault->{type};
 	return 0 if defined $fault->{match} && substr($way->{frame}, $at, $size < 65536 ? $size : 65536) !~ $fault->{match};
 	my $n = $fault->{scope} eq 'connection' ? ++$line->{seen} : ++$fault->{seen};
 	return $n % $fault->{at} == 0;

@@ -150,6 +150,7 @@ sub processes
 sub kill9_server
 {
 	my ($self, $node) = @_;
+	my $pid = $node->{_pid};
 	$node->kill9;
 	my $end = time + 5;
 	while (my @left = $self->processes($node))
@@ -157,6 +158,10 @@ sub kill9_server
 		kill time > $end ? 'KILL' : 'CONT', @left;
 		usleep(10_000);
 	}
+	# as long as nobody waited for it, it seems to be there
+	$end = time + 5;
+	usleep(5_000) while kill(0, $pid) && time < $end;
+	unlink $node->data_dir . '/postmaster.pid' if kill 0, $pid;
 }
 
 sub restart
@@ -192,11 +197,11 @@ sub wait_up
 sub freeze { my ($self, $node) = @_; kill 'STOP', $self->processes($node) }
 sub thaw { my ($self, $node) = @_; kill 'CONT', $self->processes($node) }
 
-# remote_pids(): the sessions that tracksync has at the target
+# remote_pids(DB): the sessions that tracksync has at the target, in a database
 sub remote_pids
 {
-	my ($self) = @_;
-	return split /\n/, $self->t("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name <> 'control' AND pid <> pg_backend_pid()");
+	my ($self, $db) = @_;
+	return split /\n/, $self->t("SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND datname = '" . ($db || 'postgres') . "' AND application_name <> 'control' AND pid <> pg_backend_pid()");
 }
 
 sub wait_for
