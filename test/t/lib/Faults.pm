@@ -56,7 +56,7 @@ sub unexpected
 	my ($f, $e) = @_;
 	return '' if !$e || $f->{kind} eq 'failing' && $e->{C} eq '22012';
 	my $text = Session::say_error({ error => $e });
-	return "found or missed its own changes: $text" if $text =~ $conflict;
+	return "found or missed its own changes: $text" if join(' ', map { $_ // '' } @$e{qw(M D)}) =~ $conflict;
 	return "unexpected error: $text" if $f->{kind} =~ /^(none|rollback|savepoint|quarantine)$/ || $e->{C} !~ $allowed;
 	return '';
 }
