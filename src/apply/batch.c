@@ -275,6 +275,7 @@ ts_writer_step(TsWriter *writer, const TsStep *step)
 			more = ts_store_next(step->store, &row, &bytes);
 		} while (more && batch.n < limit && size < bytes_limit && row.in_circle == batch.rows[0].in_circle &&
 				 memcmp(row.mask, batch.mask, writer->link->ncolumns) == 0);
+		writer->takes_away |= step->op == TS_CHANGE_DELETE || batch.rows[0].moved;
 		if (writer->disputed != NIL)
 			total += ts_images_settle(writer, &batch);
 		if (batch.n > 0 && step->op == TS_CHANGE_UPDATE)

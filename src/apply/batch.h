@@ -43,6 +43,7 @@ typedef struct TsWriter
 	int64		stream_from;	/* since this batch, */
 	char	   *stream_key;		/* the first one's key, */
 	char	   *stream_last;	/* and the last one's */
+	bool		takes_away;		/* rows were deleted, or got another key */
 	bool		whole;			/* rows of the target refer to each other: a step's are written by as few statements as can be */
 	bool		uniques_known;	/* link->uniques is right */
 	TsChangeOp	op;				/* of the step */

@@ -220,6 +220,18 @@ hold_back_references(TsRun *run)
 		ereport(ERROR, (errcode(ERRCODE_ONCE_MORE), errmsg("rows wait with rows in quarantine")));
 }
 
+static void
+add_reached_there(TsRun *run)
+{
+	char	  **names = palloc(sizeof(char *) * (run->n + 1));
+
+	for (int i = 0; i < run->n; i++)
+		names[i] = run->links[i].plan->link->name;
+	for (int i = 0; i < run->n; i++)
+		if (run->links[i].plan->link->server != NULL && run->links[i].writer->takes_away)
+			run->pushed->reached = list_concat(run->pushed->reached, ts_reached_there(run->links[i].plan->link, run->n, names));
+}
+
 void
 ts_run_steps(TsRun *run)
 {
@@ -263,6 +275,7 @@ ts_run_steps(TsRun *run)
 	if (local != NULL)
 		local->ops->close(local);
 	run->pushed->reached = ts_reached_changed(reached, n, targets, names);
+	add_reached_there(run);
 	for (int i = 0; i < run->n; i++)
 		run->links[i].target->ops->reset(run->links[i].target);
 	finish_schema_steps(run);

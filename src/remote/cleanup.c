@@ -17,7 +17,7 @@
 
 /* Milliseconds: for a whole transaction, that can as well be dropped; for a savepoint; when somebody cannot wait; for a sign of life. */
 #define ROLLBACK_TIME 5000
-#define SAVEPOINT_TIME 30000
+#define SAVEPOINT_TIME 5000
 #define HURRIED_TIME 1000
 #define PROBE_TIME 2000
 
@@ -90,19 +90,21 @@ answers(PGconn *conn)
 	return ok;
 }
 
-static void
+/* False: the server does not answer, or is gone. */
+static bool
 send_cancel(TsConnection *connection)
 {
 	PGcancel   *cancel;
 	char		message[256];
 
 	if (ts_queue_gone(connection) || !answers(connection->conn))
-		return;
+		return false;
 	cancel = PQgetCancel(connection->conn);
 	if (cancel == NULL)
-		return;
+		return true;
 	(void) PQcancel(cancel, message, sizeof(message));
 	PQfreeCancel(cancel);
+	return true;
 }
 
 /* Waits for more to come; false: not in time. */
@@ -185,8 +187,8 @@ settle(TsConnection *connection, int nest, const Time *time)
 	if (!copying && !drain(connection, nest, true, time))
 		return false;
 	/* after an error all else fails at once, and so do rows that come in; what else goes on is stopped */
-	if (connection->copying == TS_COPY_OUT || (connection->first != NULL && !connection->failure.set))
-		send_cancel(connection);
+	if ((connection->copying == TS_COPY_OUT || (connection->first != NULL && !connection->failure.set)) && !send_cancel(connection))
+		return false;
 	if (copying && !end_copy(connection, nest, time))
 		return false;
 	return drain(connection, nest, false, time);

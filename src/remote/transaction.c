@@ -7,6 +7,7 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "storage/proc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -179,12 +180,21 @@ static void
 commit(TsConnection *connection)
 {
 	TsRequest  *request = ts_queue_new(connection, "COMMIT");
+	TimestampTz deadline = 0;
 	const char *tag;
 
 	connection->committing = true;
 	ts_error_final = true;
 	ts_queue_send(request, TS_SEND_QUERY, "COMMIT", 0, NULL);
-	(void) ts_queue_wait(connection, request, 0);
+	/* the server has stopped the clock by now, if COMMIT comes with the statement's end */
+	if (StatementTimeout > 0)
+		deadline = TimestampTzPlusMilliseconds(GetCurrentStatementStartTimestamp(), StatementTimeout);
+	if (!ts_queue_wait(connection, request, deadline))
+		ereport(ERROR,
+				(errcode(ERRCODE_QUERY_CANCELED),
+				 errmsg("canceling statement due to statement timeout"),
+				 errdetail("Server \"%s\" has not answered COMMIT; whether it committed is not known.", connection->server),
+				 errhint("The next push finds out.")));
 	if (request->failed)
 		ts_error_raise(connection);
 	tag = request->result ? PQcmdStatus(request->result) : "";
