@@ -90,19 +90,22 @@ answers(PGconn *conn)
 	return ok;
 }
 
-static void
+/* Stops what the server does; false: it cannot be reached. */
+static bool
 send_cancel(TsConnection *connection)
 {
 	PGcancel   *cancel;
 	char		message[256];
+	bool		ok;
 
 	if (ts_queue_gone(connection) || !answers(connection->conn))
-		return;
+		return false;
 	cancel = PQgetCancel(connection->conn);
 	if (cancel == NULL)
-		return;
-	(void) PQcancel(cancel, message, sizeof(message));
+		return false;
+	ok = PQcancel(cancel, message, sizeof(message)) == 1;
 	PQfreeCancel(cancel);
+	return ok;
 }
 
 /* Waits for more to come; false: not in time. */
@@ -185,8 +188,8 @@ settle(TsConnection *connection, int nest, const Time *time)
 	if (!copying && !drain(connection, nest, true, time))
 		return false;
 	/* after an error all else fails at once, and so do rows that come in; what else goes on is stopped */
-	if (connection->copying == TS_COPY_OUT || (connection->first != NULL && !connection->failure.set))
-		send_cancel(connection);
+	if ((connection->copying == TS_COPY_OUT || (connection->first != NULL && !connection->failure.set)) && !send_cancel(connection))
+		return false;
 	if (copying && !end_copy(connection, nest, time))
 		return false;
 	return drain(connection, nest, false, time);
