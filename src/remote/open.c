@@ -65,6 +65,7 @@ ts_remote_close(TsConnection *connection)
 	connection->conn = NULL;
 	connection->copying = TS_COPY_NONE;
 	connection->lost = false;
+	connection->why[0] = '\0';
 	connection->unsent = 0;
 	connection->outdated = false;
 	ts_prepared_forget(connection);

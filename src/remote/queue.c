@@ -214,7 +214,11 @@ ts_queue_wait_more(TsConnection *connection, bool sending, long timeout)
 		return;
 	(void) ts_queue_wait_socket(connection->conn, WL_SOCKET_READABLE | (sending ? WL_SOCKET_WRITEABLE : 0), timeout);
 	if (PQconsumeInput(connection->conn) != 1)
+	{
+		/* it says less later */
 		connection->lost = true;
+		strlcpy(connection->why, PQerrorMessage(connection->conn), sizeof(connection->why));
+	}
 }
 
 void
