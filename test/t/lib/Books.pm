@@ -133,7 +133,8 @@ sub statement
 # here(): somebody at the target changes its stock
 sub here
 {
-	my ($p, $d) = (1 + int rand 20, 1 + int rand 50);
+	# never what the source adds: both sides with the same new value agree, and that is no conflict
+	my ($p, $d) = (1 + int rand 20, 1000 * (1 + int rand 50));
 	return "BEGIN; UPDATE app.stock SET amount = amount + $d WHERE id = $p; INSERT INTO app.stock_here SELECT id, $d FROM app.stock WHERE id = $p; COMMIT";
 }
 
