@@ -52,7 +52,7 @@ t_('UPDATE app.c SET w = 2 WHERE id = 2');
 same('no conflict is left', 'c');
 link_of('wins', "on_conflict => 'source_wins'");
 t_("UPDATE app.wins SET v = 'target', w = 0 WHERE id <= 5; DELETE FROM app.wins WHERE id = 6; INSERT INTO app.wins VALUES (40, 'target')");
-s_("UPDATE app.wins SET v = 'source', w = 1 WHERE id <= 6; DELETE FROM app.wins WHERE id = 5; INSERT INTO app.wins VALUES (40, 'source', 2)");
+s_("UPDATE app.wins SET v = 'source', w = 77 WHERE id <= 6; DELETE FROM app.wins WHERE id = 5; INSERT INTO app.wins VALUES (40, 'source', 2)");
 steps('wins');
 same('the source wins', 'wins');
 is(s_("SELECT string_agg(DISTINCT kind, ' ' ORDER BY kind) FROM tracksync.conflict WHERE link = 'wins'"), 'delete_differs insert_exists update_differs update_missing', 'what it won is told');
@@ -128,23 +128,23 @@ is(t_('SELECT count(*) FROM app.far'), '0', 'and writes nothing');
 # transactions
 s_("UPDATE app.c SET v = 'once'");
 $before = sum('c', 'wins');
-$e = $two->s_error("BEGIN; UPDATE app.c SET v = 'mine'; SELECT tracksync.push('c')");
+$e = $two->s_error("BEGIN;; UPDATE app.c SET v = 'mine';; SELECT tracksync.push('c')");
 ok($e && $e->{H}, 'a push of changes of its own transaction is refused, with a hint') or diag(Session::say_error({ error => $e }));
 is(sum('c', 'wins'), $before, 'and writes nothing');
-s_("BEGIN; SELECT tracksync.push('c'); ROLLBACK");
+s_("BEGIN;; SELECT tracksync.push('c');; ROLLBACK");
 is(sum('c', 'wins'), $before, 'a push that is rolled back leaves the target alone');
 like(steps('c', 'plan'), qr/^update \d+$/, 'and is still to do');
-s_("UPDATE app.wins SET v = 'once'; BEGIN; SELECT tracksync.push('wins'); SAVEPOINT a; SELECT tracksync.push('c'); ROLLBACK TO a; COMMIT");
+s_("UPDATE app.wins SET v = 'once';; BEGIN;; SELECT tracksync.push('wins');; SAVEPOINT a;; SELECT tracksync.push('c');; ROLLBACK TO a;; COMMIT");
 same('of two pushes one that was rolled back to a savepoint', 'wins');
 is(t_("SELECT count(*) FROM app.c WHERE v = 'once'"), '0', 'is not done');
-fails("BEGIN; SELECT tracksync.push('c'); SELECT 1 / 0", '22012', qr/zero/, 'a transaction that fails');
+fails("BEGIN;; SELECT tracksync.push('c');; SELECT 1 / 0", '22012', qr/zero/, 'a transaction that fails');
 is(t_("SELECT count(*) FROM app.c WHERE v = 'once'"), '0', 'does nothing either');
-fails("BEGIN; SELECT tracksync.push('c'); PREPARE TRANSACTION 'x'", '0A000', qr/PREPARE|prepare/, 'PREPARE TRANSACTION after a push is refused');
-s_("BEGIN; SELECT tracksync.push('c')");
+fails("BEGIN;; SELECT tracksync.push('c');; PREPARE TRANSACTION 'x'", '0A000', qr/PREPARE|prepare/, 'PREPARE TRANSACTION after a push is refused');
+s_("BEGIN;; SELECT tracksync.push('c')");
 is(t_("SELECT count(*) FROM app.c WHERE v = 'once'"), '0', 'nobody sees it before the COMMIT');
 s_('COMMIT');
 same('and then everybody', 'c', 'wins');
-s_("UPDATE app.c SET v = 'twice'; BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT tracksync.push('c'); SELECT tracksync.push('c'); COMMIT");
+s_("UPDATE app.c SET v = 'twice';; BEGIN ISOLATION LEVEL REPEATABLE READ;; SELECT tracksync.push('c');; SELECT tracksync.push('c');; COMMIT");
 same('REPEATABLE READ, twice in a transaction', 'c');
 s_("UPDATE app.c SET v = 'exp'");
 my $print = s_("SELECT tracksync.plan_fingerprint('c')");
@@ -176,7 +176,7 @@ for my $when ('before', 'after')
 {
 	s_("UPDATE app.c SET v = 'hole $when'");
 	$two->proxy->fault({ direction => 'to_server', match => '\bCOMMIT', when => $when, action => 'blackhole' });
-	my $took = took(sub { $e = $two->s_error("SET statement_timeout = '500ms'; SELECT tracksync.push('c')") });
+	my $took = took(sub { $e = $two->s_error("SET statement_timeout = '500ms';; SELECT tracksync.push('c')") });
 	ok($two->proxy->fired, "COMMIT is swallowed, $when");
 	ok($e && $e->{C} =~ /^(57014|08007|08006)$/ && $took < 10, "which statement_timeout ends: $took s") or diag(Session::say_error({ error => $e }));
 	$two->proxy->clear(cut => 1);
@@ -190,7 +190,7 @@ SKIP:
 	skip 'no tracksync.connect_timeout', 1 if s_("SELECT count(*) FROM pg_settings WHERE name = 'tracksync.connect_timeout'") eq '0';
 	my $unit = s_("SELECT unit FROM pg_settings WHERE name = 'tracksync.connect_timeout'");
 	$two->proxy->partition;
-	my $took = took(sub { $e = $two->s_error("SET tracksync.retries = 0; SET tracksync.connect_timeout = '1" . ($unit ? 's' : '') . "'; SELECT tracksync.push('c')") });
+	my $took = took(sub { $e = $two->s_error("SET tracksync.retries = 0;; SET tracksync.connect_timeout = '1" . ($unit ? 's' : '') . "';; SELECT tracksync.push('c')") });
 	ok($e && $e->{C} =~ /^08/ && $took < 8, "tracksync.connect_timeout: $took s") or diag(Session::say_error({ error => $e }));
 	$two->proxy->clear(cut => 1);
 	s_('RESET ALL');
@@ -201,14 +201,14 @@ for my $state ('40001', '40P01', '57P01')
 {
 	t_("ALTER SEQUENCE app.tries RESTART; CREATE TRIGGER twice BEFORE UPDATE ON app.c FOR EACH STATEMENT EXECUTE FUNCTION app.twice('$state')");
 	s_("UPDATE app.c SET v = '$state'");
-	s_("SET tracksync.retries = 5; SELECT tracksync.push('c')");
+	s_("SET tracksync.retries = 5;; SELECT tracksync.push('c')");
 	same("$state passes", 'c');
 	t_('DROP TRIGGER twice ON app.c');
 }
 s_('RESET ALL');
 $two->target->stop('immediate');
 s_("UPDATE app.c SET v = 'down'");
-fails("SET tracksync.retries = 0; SELECT tracksync.push('c')", '08...|57P0.', qr/hq/, 'a server that is down');
+fails("SET tracksync.retries = 0;; SELECT tracksync.push('c')", '08...|57P0.', qr/hq/, 'a server that is down');
 $two->target->start;
 s_('RESET ALL');
 steps('c');
