@@ -175,7 +175,7 @@ same('and the next one works', 'c');
 for my $when ('before', 'after')
 {
 	s_("UPDATE app.c SET v = 'hole $when'");
-	$two->proxy->fault({ direction => 'to_server', match => '\bCOMMIT', when => $when, action => 'blackhole' });
+	$two->proxy->fault({ direction => 'to_server', type => '[QP]', match => '\bCOMMIT\b', then => 'E', when => $when, action => 'blackhole' });
 	my $took = took(sub { $e = $two->s_error("SET statement_timeout = '500ms';; SELECT tracksync.push('c')") });
 	ok($two->proxy->fired, "COMMIT is swallowed, $when");
 	ok($e && $e->{C} =~ /^(57014|08007|08006)$/ && $took < 10, "which statement_timeout ends: $took s") or diag(Session::say_error({ error => $e }));
