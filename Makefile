@@ -49,7 +49,7 @@ MODULE_big = tracksync
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*/*.c)))
 
 # The install script, in this order.
-SQL_PARTS = sql/schema.sql sql/tables.sql sql/capture.sql sql/link.sql sql/plan.sql sql/views.sql sql/rights.sql
+SQL_PARTS = sql/schema.sql sql/tables.sql sql/capture.sql sql/server.sql sql/link.sql sql/plan.sql sql/views.sql sql/rights.sql
 DATA_built = sql/tracksync--1.0.sql
 
 REGRESS = $(sort $(basename $(notdir $(wildcard test/sql/*.sql))))
@@ -57,9 +57,12 @@ REGRESS_OPTS = --inputdir=test --outputdir=. --load-extension=tracksync
 ISOLATION = $(sort $(basename $(notdir $(wildcard test/specs/*.spec))))
 ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=tracksync
 
+# connections to other servers
+SHLIB_LINK = $(libpq)
+
 # PostgreSQL's headers as system headers: their warnings are not ours to mend. Callbacks and fmgr functions have
 # parameters they do not use, and the server's own counters mix int and Size.
-PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) -MD -MP
+PG_CPPFLAGS = -Isrc -isystem $(shell $(PG_CONFIG) --includedir-server) -isystem $(shell $(PG_CONFIG) --includedir) -MD -MP
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare $(CLANG_CFLAGS)
 # clang does not know all flags of the gcc that PostgreSQL was built with
 CLANG_CFLAGS = $(if $(findstring clang,$(shell $(CC) --version)),-Wno-unknown-warning-option -Wno-ignored-optimization-argument)

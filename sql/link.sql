@@ -19,15 +19,20 @@ CREATE FUNCTION tracksync.drop_link(name text) RETURNS void
 COMMENT ON FUNCTION tracksync.drop_link(text) IS
 'drops a link; the target keeps its rows. A source tracked for its links only is untracked with the last of them';
 
+CREATE FUNCTION tracksync.take_over(name text) RETURNS void
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_take_over';
+COMMENT ON FUNCTION tracksync.take_over(text) IS
+'lets a link whose target is on a server forget who pushed there under its name, after a fail-over or a restore of the source say; the next push compares';
+
 CREATE FUNCTION tracksync.set_merge_rule(name text, column_name text, rule text) RETURNS void
   LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_set_merge_rule';
 COMMENT ON FUNCTION tracksync.set_merge_rule(text, text, text) IS
 'on_conflict => ''merge'': what becomes of a column of the target that both sides changed: source, target, greatest, least or add';
 
-CREATE FUNCTION tracksync.create_group(name text, links text[]) RETURNS void
+CREATE FUNCTION tracksync.create_group(name text, links text[], transactions text = 'one') RETURNS void
   LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_create_group';
-COMMENT ON FUNCTION tracksync.create_group(text, text[]) IS
-'names a set of links of one owner, to be planned and pushed together in one transaction';
+COMMENT ON FUNCTION tracksync.create_group(text, text[], text) IS
+'names a set of links of one owner, to be planned and pushed together in one transaction; transactions => ''per_server'': in one for each server where its targets are';
 
 CREATE FUNCTION tracksync.group_add(name text, link text) RETURNS void
   LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_group_add';

@@ -43,9 +43,10 @@ CREATE TABLE tracksync.link (
   name             text PRIMARY KEY,
   owner            regrole NOT NULL,
   source           regclass NOT NULL,
+  server           text,                      -- the foreign server where the target is; NULL: in this database
   target_schema    text NOT NULL,
   target_name      text NOT NULL,
-  target           regclass,                  -- NULL until it exists
+  target           regclass,                  -- NULL until it exists, or if it is on a server
   create_target    boolean NOT NULL,
   source_attnums   smallint[] NOT NULL,       -- the mapping: attribute number of the source …
   target_columns   text[] NOT NULL,           -- … to column of the target
@@ -65,6 +66,7 @@ CREATE TABLE tracksync.link (
   followed         int NOT NULL,              -- the shape that the target has followed
   doubted          boolean NOT NULL DEFAULT false, -- a push of another link changed rows of the target: the next push compares
   system_identity  text NOT NULL,             -- the server and database the position is of
+  generation       bigint NOT NULL DEFAULT 0, -- pushes that committed on the target's server, as far as known here
   created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
   last_push        timestamptz,
   last_rows        bigint,
@@ -84,6 +86,7 @@ COMMENT ON TABLE tracksync.merge_rule IS 'how a merge decides about columns that
 CREATE TABLE tracksync.link_group (
   name        text PRIMARY KEY,
   owner       regrole NOT NULL,
+  transactions text NOT NULL DEFAULT 'one' CHECK (transactions IN ('one', 'per_server')),
   created_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE TABLE tracksync.group_member (

@@ -6,7 +6,7 @@ SELECT l.name, l.name AS link, l.source::regclass AS source,
        coalesce((SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) FROM pg_catalog.pg_class c
                    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = l.target),
                 pg_catalog.quote_ident(l.target_schema) || '.' || pg_catalog.quote_ident(l.target_name)) AS target,
-       NULL::name AS server, l.state, p.pending, p.oldest_pending,
+       l.server::name AS server, l.state, p.pending, p.oldest_pending,
        (SELECT pg_catalog.pg_total_relation_size(c.oid) FROM tracksync.tracked_table t
           JOIN pg_catalog.pg_class c ON c.oid = t.log WHERE t.source = l.source) AS log_bytes,
        l.last_push, l.last_rows, l.last_elapsed,

@@ -6,6 +6,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -20,6 +21,8 @@
 #include "capture/buffer.h"
 #include "link/evolve.h"
 #include "link/group.h"
+#include "link/ledger.h"
+#include "link/remote.h"
 
 List *
 ts_names_arg(FunctionCallInfo fcinfo, int n)
@@ -97,7 +100,12 @@ lock_targets(List *names)
 	ListCell   *lc;
 
 	foreach(lc, names)
-		targets[n++] = ts_link_load_newest(lfirst(lc))->target;
+	{
+		const TsLink *link = ts_link_load_newest(lfirst(lc));
+		char	   *there = link->server ? psprintf("%s %s", link->server, ts_link_target(link)) : NULL;
+
+		targets[n++] = there ? (Oid) hash_bytes((unsigned char *) there, (int) strlen(there)) : link->target;
+	}
 	qsort(targets, n, sizeof(Oid), compare_oids);
 	for (int i = 0; i < n; i++)
 		if (OidIsValid(targets[i]))
@@ -106,10 +114,26 @@ lock_targets(List *names)
 
 /* Locks a link's row and relations: names are taken after that, and the snapshot; see check_storage. */
 static void
-lock_link(TsOpened *opened, const char *name, bool push)
+lock_link(TsOpened *opened, const char *name, TsOpenFor purpose)
 {
+	bool		push = purpose != TS_OPEN_READ;
 	TsLink	   *link = opened->link = ts_link_load(name, push);
 
+	if (link->server != NULL)
+	{
+		ts_remote_table_open(link);
+		/* before the snapshot is taken: another session's push is known, or waited for */
+		if (purpose == TS_OPEN_PUSH && ts_ledger_open(link, TS_LEDGER_PUSH))
+		{
+			TsLink	   *again = ts_link_load(name, true);
+
+			again->remote = link->remote;
+			again->target = link->target;
+			link = opened->link = again;
+		}
+		else if (purpose == TS_OPEN_TRY)
+			(void) ts_ledger_open(link, TS_LEDGER_READ);
+	}
 	opened->source = relation_open(link->source, AccessShareLock);
 	if (opened->source->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		(void) find_all_inheritors(link->source, AccessShareLock, NULL);
@@ -121,19 +145,27 @@ lock_link(TsOpened *opened, const char *name, bool push)
 
 /* Under the snapshot: the link against its relations. */
 static void
-resolve_link(TsOpened *opened, bool push)
+resolve_link(TsOpened *opened, TsOpenFor purpose)
 {
+	bool		push = purpose != TS_OPEN_READ;
 	TsLink	   *link = opened->link;
 
 	if (!push)
 	{
+		TsLink	   *before = link;
+
 		link = opened->link = ts_link_load(link->name, false);
 		ts_link_follow_target(link);
+		link->remote = before->remote;
+		if (link->server != NULL)
+			link->target = before->target;
+		if (link->server != NULL)
+			(void) ts_ledger_open(link, TS_LEDGER_READ);
 	}
 	if (IsolationUsesXactSnapshot())
 	{
 		check_storage(link->source);
-		if (OidIsValid(link->target))
+		if (OidIsValid(link->target) && link->server == NULL)
 			check_storage(link->target);
 	}
 	if (link->target_gone)
@@ -143,7 +175,7 @@ resolve_link(TsOpened *opened, bool push)
 				 errhint("Name another one, or the table that took its place: tracksync.alter_link(%s, target => …).",
 						 quote_literal_cstr(link->name))));
 	/* a target made since by hand, when the first push was to create it */
-	if (!OidIsValid(link->target))
+	if (!OidIsValid(link->target) && link->server == NULL)
 		link->target = get_relname_relid(link->target_name, get_namespace_oid(link->target_schema, true));
 	opened->target = OidIsValid(link->target) ? relation_open(link->target, push ? RowExclusiveLock : AccessShareLock) : NULL;
 	ts_link_evolve(link, opened->source, opened->target);
@@ -163,18 +195,49 @@ check_owners(const TsOpening *opening)
 					 errhint("Take those of other roles out of it with tracksync.group_remove.")));
 }
 
+/* One transaction does not reach over several servers. */
+static void
+check_servers(TsOpening *opening)
+{
+	const char *first = opening->n > 0 ? opening->links[0].link->server : NULL;
+	const TsLink *other = NULL;
+
+	for (int i = 1; i < opening->n; i++)
+	{
+		const char *server = opening->links[i].link->server;
+
+		if ((server == NULL) != (first == NULL) || (server != NULL && strcmp(server, first) != 0))
+			other = opening->links[i].link;
+	}
+	if (other == NULL)
+		return;
+	opening->split = ts_group_is_split(opening->name);
+	if (!opening->split)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the targets of group \"%s\" are in several places", opening->name),
+				 errdetail("That of link \"%s\" is %s, that of link \"%s\" %s.", opening->links[0].link->name,
+						   first ? psprintf("on server \"%s\"", first) : "in this database", other->name,
+						   other->server ? psprintf("on server \"%s\"", other->server) : "in this database"),
+				 errhint("Make a group for each place, or one with a transaction for each: tracksync.create_group(…, transactions => 'per_server').")));
+}
+
 static void
 become_owner(TsOpening *opening)
 {
 	Oid			owner = opening->n > 0 ? opening->links[0].link->owner : GetUserId();
-	bool		pins_zone = false;
+	bool		pins_zone = false,
+				remote = false;
 
 	for (int i = 0; i < opening->n; i++)
+	{
 		pins_zone |= converts(opening->links[i].link) || opening->links[i].link->quarantine;
+		remote |= opening->links[i].link->server != NULL;
+	}
 	ts_become(&opening->identity, owner, GetUserId() != owner, ts_role_setting(owner, "search_path", "\"$user\", public"));
 	/* casts between timestamps must not depend on who pushes, nor what is remembered of rows in quarantine */
-	if (pins_zone)
-		(void) set_config_option("TimeZone", ts_role_setting(owner, "TimeZone", "UTC"), PGC_USERSET, PGC_S_SESSION,
+	if (pins_zone || remote)
+		(void) set_config_option("TimeZone", remote ? "UTC" : ts_role_setting(owner, "TimeZone", "UTC"), PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
 }
@@ -186,7 +249,7 @@ add_context(void *arg)
 }
 
 void
-ts_open(TsOpening *opening, const char *name, bool push)
+ts_open(TsOpening *opening, const char *name, TsOpenFor purpose)
 {
 	List	   *at = list_make1(NULL);
 	ErrorContextCallback callback = {.callback = add_context, .arg = at, .previous = error_context_stack};
@@ -201,23 +264,25 @@ ts_open(TsOpening *opening, const char *name, bool push)
 	names = ts_group_links(name, &opening->group);
 	opening->n = list_length(names);
 	opening->links = palloc0(sizeof(TsOpened) * (opening->n + 1));
-	if (push)
+	opening->purpose = purpose;
+	if (purpose != TS_OPEN_READ)
 		lock_targets(names);
 	error_context_stack = &callback;
 	foreach(lc, names)
 	{
 		linitial(at) = lfirst(lc);
-		lock_link(&opening->links[i++], lfirst(lc), push);
+		lock_link(&opening->links[i++], lfirst(lc), purpose);
 	}
 	error_context_stack = callback.previous;
 	check_owners(opening);
+	check_servers(opening);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	opening->snapshot = RegisterSnapshot(GetActiveSnapshot());
 	error_context_stack = &callback;
 	for (i = 0; i < opening->n; i++)
 	{
 		linitial(at) = opening->links[i].link->name;
-		resolve_link(&opening->links[i], push);
+		resolve_link(&opening->links[i], purpose);
 	}
 	error_context_stack = callback.previous;
 	become_owner(opening);

@@ -18,11 +18,20 @@ typedef struct TsOpened
 	Relation	target;			/* NULL: does not exist yet */
 } TsOpened;
 
+typedef enum TsOpenFor
+{
+	TS_OPEN_READ,
+	TS_OPEN_TRY,				/* a dry run: as a push, but for what is written down on other servers */
+	TS_OPEN_PUSH
+} TsOpenFor;
+
 /* The links that a name stands for, opened for reading or pushing: snapshot active, identity the owner's, SPI connected. */
 typedef struct TsOpening
 {
 	char	   *name;
 	bool		group;
+	TsOpenFor	purpose;
+	bool		split;			/* each server's targets are written in a transaction of their own */
 	int			n;
 	TsOpened   *links;			/* by name */
 	Snapshot	snapshot;
@@ -30,8 +39,8 @@ typedef struct TsOpening
 	MemoryContext context;		/* of the caller */
 } TsOpening;
 
-/* Writes what the transaction buffered, checks rights, and opens. "push": locks the links' rows, and the targets for writing. */
-extern void ts_open(TsOpening *opening, const char *name, bool push);
+/* Writes what the transaction buffered, checks rights, and opens. To push: locks the links' rows, and the targets for writing. */
+extern void ts_open(TsOpening *opening, const char *name, TsOpenFor purpose);
 extern void ts_close(TsOpening *opening);
 
 #endif

@@ -428,7 +428,7 @@ tracksync_explain_row(PG_FUNCTION_ARGS)
 	ts_need_arg(fcinfo, 1, "key");
 	key = PG_GETARG_JSONB_P(1);
 	result = ts_result_begin(fcinfo);
-	ts_open(&opening, ts_text_arg(fcinfo, 0), false);
+	ts_open(&opening, ts_text_arg(fcinfo, 0), TS_OPEN_READ);
 	for (int i = 0; i < opening.n; i++)
 	{
 		TsExplained e = {.link = opening.links[i].link, .opened = &opening.links[i], .snapshot = opening.snapshot};

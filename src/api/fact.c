@@ -9,6 +9,8 @@
 
 #include "api/fact.h"
 #include "base/quote.h"
+#include "link/ask.h"
+#include "link/remote.h"
 #include "base/srf.h"
 
 const char *
@@ -109,26 +111,51 @@ ts_fact_key(const TsExplained *e, int i)
 	return ts_to_json_text(n, names, types, e->keys->keys[i], nulls, NULL, INT_MAX);
 }
 
+/* A text, and the columns of a key. */
+typedef struct Parameters
+{
+	int			n;
+	Oid		   *types;
+	Datum	   *values;
+	char	   *nulls;
+} Parameters;
+
+static Parameters
+parameters(const TsExplained *e, const char *text, int i)
+{
+	const TsLink *link = e->link;
+	int			n = link->nkeys + 1;
+	Parameters	p = {n, palloc(sizeof(Oid) * n), palloc(sizeof(Datum) * n), palloc0(n + 1)};
+
+	p.types[0] = TEXTOID;
+	p.values[0] = text ? CStringGetTextDatum(text) : (Datum) 0;
+	memset(p.nulls, ' ', n);
+	p.nulls[0] = text ? ' ' : 'n';
+	for (int k = 0; k < link->nkeys; k++)
+	{
+		p.types[k + 1] = link->columns[link->keys[k]].source_type;
+		p.values[k + 1] = e->keys->keys[i][k];
+	}
+	return p;
+}
+
 uint64
 ts_fact_query(const TsExplained *e, const char *sql, const char *text, int i)
 {
-	const TsLink *link = e->link;
-	Oid		   *types = palloc(sizeof(Oid) * (link->nkeys + 1));
-	Datum	   *values = palloc(sizeof(Datum) * (link->nkeys + 1));
-	char	   *nulls = palloc0(link->nkeys + 2);
+	Parameters	p = parameters(e, text, i);
 
-	types[0] = TEXTOID;
-	values[0] = text ? CStringGetTextDatum(text) : (Datum) 0;
-	memset(nulls, ' ', link->nkeys + 1);
-	nulls[0] = text ? ' ' : 'n';
-	for (int k = 0; k < link->nkeys; k++)
-	{
-		types[k + 1] = link->columns[link->keys[k]].source_type;
-		values[k + 1] = e->keys->keys[i][k];
-	}
-	if (SPI_execute_with_args(sql, link->nkeys + 1, types, values, nulls, true, 0) != SPI_OK_SELECT)
+	if (SPI_execute_with_args(sql, p.n, p.types, p.values, p.nulls, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not run: %s", sql);
 	return SPI_processed;
+}
+
+List *
+ts_fact_ask(const TsExplained *e, const char *sql, const char *text, int i)
+{
+	Parameters	p = parameters(e, text, i);
+
+	/* a parameter that is not used has no type */
+	return ts_target_ask(e->link, psprintf("%s AND ($1::pg_catalog.text IS NULL OR true)", sql), p.n, p.types, p.values, p.nulls, true);
 }
 
 char *
@@ -145,10 +172,9 @@ ts_fact_is_source(const TsExplained *e, const char *alias)
 
 /* A value has the target's key: whole, without domain. */
 static void
-append_is_key(StringInfo sql, const TsColumn *col, const char *value, int k)
+append_is_key(StringInfo sql, const TsColumn *col, const char *value, int k, const char *operator, const char *type)
 {
-	appendStringInfo(sql, "%s%s %s (($%d)::%s)", k ? " AND " : "", value, ts_quote_operator(col->key_eq_op), k + 2,
-					 ts_quote_type(col->target_base, -1));
+	appendStringInfo(sql, "%s%s %s (($%d)::%s)", k ? " AND " : "", value, operator, k + 2, type);
 	if (OidIsValid(col->key_collation))
 		appendStringInfo(sql, " COLLATE %s", ts_quote_collation(col->key_collation));
 }
@@ -160,7 +186,14 @@ ts_fact_is_target(const TsExplained *e)
 
 	initStringInfo(&sql);
 	for (int k = 0; k < e->link->nkeys; k++)
-		append_is_key(&sql, &e->link->columns[e->link->keys[k]], ts_diff_target_value(&e->link->columns[e->link->keys[k]]), k);
+	{
+		const TsColumn *col = &e->link->columns[e->link->keys[k]];
+		char	   *type = ts_target_type(e->link, col, false);
+
+		append_is_key(&sql, col, col->future ? ts_diff_target_value(col) :
+					  psprintf("t.%s::%s", quote_identifier(col->now_name ? col->now_name : col->target_name), type), k,
+					  ts_target_operator(e->link, col->key_eq_op), type);
+	}
 	return sql.data;
 }
 
@@ -171,7 +204,11 @@ ts_fact_is_record(const TsExplained *e)
 
 	initStringInfo(&sql);
 	for (int k = 0; k < e->link->nkeys; k++)
-		append_is_key(&sql, &e->link->columns[e->link->keys[k]],
-					  psprintf("q.%s", quote_identifier(e->link->columns[e->link->keys[k]].target_name)), k);
+	{
+		const TsColumn *col = &e->link->columns[e->link->keys[k]];
+
+		append_is_key(&sql, col, psprintf("q.%s", quote_identifier(col->target_name)), k, ts_quote_operator(col->key_eq_op),
+					  ts_quote_type(col->target_base, -1));
+	}
 	return sql.data;
 }

@@ -86,6 +86,8 @@ extern char *ts_fact_key(const TsExplained *e, int i);
  * Returns the number of rows.
  */
 extern uint64 ts_fact_query(const TsExplained *e, const char *sql, const char *text, int i);
+/* The same where the target is; the query ends with a condition. Rows of texts. */
+extern List *ts_fact_ask(const TsExplained *e, const char *sql, const char *text, int i);
 /* SQL: the row "alias" of the source, of the target (t), or the record q of keys that were read from JSON, has that key. */
 extern char *ts_fact_is_source(const TsExplained *e, const char *alias);
 extern char *ts_fact_is_target(const TsExplained *e);

@@ -19,6 +19,7 @@
 #include "apply/settle.h"
 #include "base/catalog.h"
 #include "base/quote.h"
+#include "link/ask.h"
 
 /* What would be done, and why. */
 typedef struct Forecast
@@ -42,6 +43,8 @@ look(Forecast *f, TsChangeOp op, const unsigned char *mask)
 	TsStatement *stmt;
 	Datum	   *arrays;
 	Oid		   *types;
+	List	   *rows;
+	char	  **row;
 	int			one = 0;
 
 	if (!OidIsValid(link->target))
@@ -51,14 +54,14 @@ look(Forecast *f, TsChangeOp op, const unsigned char *mask)
 	types = palloc(sizeof(Oid) * (stmt->nparams + 1));
 	for (int i = 0; i < stmt->nparams; i++)
 		types[i] = get_array_type(stmt->params[i].element);
-	if (SPI_execute_with_args(stmt->sql, stmt->nparams, types, arrays, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not run: %s", stmt->sql);
-	if (SPI_processed == 0)
+	rows = ts_target_ask(link, stmt->sql, stmt->nparams, types, arrays, NULL, true);
+	if (rows == NIL)
 		return found;
+	row = linitial(rows);
 	found.there = true;
-	found.holds_new = strcmp(ts_sql_text(0, 2), "t") == 0;
-	found.holds_old = strcmp(ts_sql_text(0, 3), "t") == 0;
-	found.row = ts_sql_text(0, 4);
+	found.holds_new = row[1] && row[1][0] == 't';
+	found.holds_old = row[2] && row[2][0] == 't';
+	found.row = row[3];
 	return found;
 }
 
@@ -125,16 +128,18 @@ static bool
 is_disputed(Forecast *f)
 {
 	TsExplained *e = f->e;
-	bool		there;
+	List	   *rows;
+	char	  **row;
 
 	if (!e->quarantined || e->compared || e->link->state != TS_STATE_ACTIVE || !OidIsValid(e->link->target))
 		return false;
-	there = ts_fact_query(e, psprintf("SELECT pg_catalog.to_jsonb(t.*)::pg_catalog.text, EXISTS (SELECT FROM pg_catalog.jsonb_each($1::pg_catalog.jsonb) AS e WHERE "
+	rows = ts_fact_ask(e, psprintf("SELECT pg_catalog.to_jsonb(t.*)::pg_catalog.text, EXISTS (SELECT FROM pg_catalog.jsonb_each($1::pg_catalog.jsonb) AS e WHERE "
 									  "pg_catalog.jsonb_exists(pg_catalog.to_jsonb(t.*), e.key) AND NOT "
 									  "pg_catalog.jsonb_eq(pg_catalog.jsonb_object_field(pg_catalog.to_jsonb(t.*), e.key), e.value)) FROM %s%s AS t WHERE %s",
-									  e->link->target_partitioned ? "" : "ONLY ", ts_link_target(e->link), ts_fact_is_target(e)), e->image, 0) > 0;
-	f->found.row = there ? ts_sql_text(0, 1) : NULL;
-	return there != (e->image != NULL) || (there && strcmp(ts_sql_text(0, 2), "t") == 0);
+									  e->link->target_partitioned ? "" : "ONLY ", ts_link_target(e->link), ts_fact_is_target(e)), e->image, 0);
+	row = rows != NIL ? linitial(rows) : NULL;
+	f->found.row = row ? row[0] : NULL;
+	return (row != NULL) != (e->image != NULL) || (row != NULL && row[1] && row[1][0] == 't');
 }
 
 /* The update, in words. */

@@ -20,7 +20,8 @@ tracksync_create_group(PG_FUNCTION_ARGS)
 {
 	ts_need_arg(fcinfo, 0, "name");
 	ts_need_arg(fcinfo, 1, "links");
-	ts_group_create(ts_text_arg(fcinfo, 0), ts_names_arg(fcinfo, 1));
+	ts_need_arg(fcinfo, 2, "transactions");
+	ts_group_create(ts_text_arg(fcinfo, 0), ts_names_arg(fcinfo, 1), ts_text_arg(fcinfo, 2));
 	PG_RETURN_VOID();
 }
 

@@ -24,6 +24,7 @@ PG_FUNCTION_INFO_V1(tracksync_create_link);
 PG_FUNCTION_INFO_V1(tracksync_alter_link);
 PG_FUNCTION_INFO_V1(tracksync_drop_link);
 PG_FUNCTION_INFO_V1(tracksync_set_merge_rule);
+PG_FUNCTION_INFO_V1(tracksync_take_over);
 
 /* A relation argument that exists. */
 static Oid
@@ -110,7 +111,7 @@ link_options(FunctionCallInfo fcinfo, int first)
 {
 	TsLinkOptions o = {0};
 
-	o.server = ts_text_arg(fcinfo, first);
+	o.server = PG_ARGISNULL(first) ? NULL : pstrdup(NameStr(*PG_GETARG_NAME(first)));
 	o.columns = PG_ARGISNULL(first + 1) ? NULL : PG_GETARG_JSONB_P(first + 1);
 	o.filter = ts_text_arg(fcinfo, first + 2);
 	o.has_key = !PG_ARGISNULL(first + 3);
@@ -161,6 +162,15 @@ tracksync_drop_link(PG_FUNCTION_ARGS)
 {
 	ts_need_arg(fcinfo, 0, "name");
 	ts_link_drop(ts_text_arg(fcinfo, 0));
+	PG_RETURN_VOID();
+}
+
+/* take_over(name) */
+Datum
+tracksync_take_over(PG_FUNCTION_ARGS)
+{
+	ts_need_arg(fcinfo, 0, "name");
+	ts_link_take_over(ts_text_arg(fcinfo, 0));
 	PG_RETURN_VOID();
 }
 

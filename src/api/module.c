@@ -5,6 +5,7 @@
 
 #include "base/settings.h"
 #include "capture/buffer.h"
+#include "remote/connection.h"
 
 PG_MODULE_MAGIC;
 
@@ -14,5 +15,7 @@ void
 _PG_init(void)
 {
 	ts_settings_init();
+	/* the last one registered is called first: the changes of the transaction are in the log before other servers commit */
+	ts_connection_init();
 	ts_buffer_init();
 }

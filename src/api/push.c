@@ -1,26 +1,33 @@
 /* push.c: SQL functions plan, plan_fingerprint, net_changes and push. */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "api/args.h"
 #include "api/netchange.h"
 #include "apply/push.h"
+#include "base/attempt.h"
+#include "base/settings.h"
 #include "base/srf.h"
 #include "link/group.h"
 #include "log/prune.h"
 #include "plan/merge.h"
+#include "remote/connection.h"
 
 PG_FUNCTION_INFO_V1(tracksync_plan);
 PG_FUNCTION_INFO_V1(tracksync_plan_fingerprint);
@@ -63,6 +70,15 @@ put_place(const TsStep *step, const TsLink *link, Datum *values, bool *nulls)
 	values[4] = CStringGetTextDatum(ts_link_target(link));
 }
 
+/* What is not done in this database is said. */
+static const char *
+describe_step(const TsOpening *opening, const TsStep *step, const TsLink *link)
+{
+	if (link->server == NULL || step->function != NULL)
+		return step->description;
+	return psprintf("%s on server %s%s", step->description, quote_identifier(link->server), opening->split ? ", in a transaction of its own" : "");
+}
+
 Datum
 tracksync_plan(PG_FUNCTION_ARGS)
 {
@@ -72,7 +88,7 @@ tracksync_plan(PG_FUNCTION_ARGS)
 
 	ts_need_arg(fcinfo, 0, "name");
 	result = ts_result_begin(fcinfo);
-	ts_open(&opening, ts_text_arg(fcinfo, 0), false);
+	ts_open(&opening, ts_text_arg(fcinfo, 0), TS_OPEN_READ);
 	merged = build(&opening, 0);
 	for (int i = 0; i < merged->nsteps; i++)
 	{
@@ -87,7 +103,7 @@ tracksync_plan(PG_FUNCTION_ARGS)
 		put_place(step, link, values, nulls);
 		values[5] = Int64GetDatum(step->rows);
 		values[6] = BoolGetDatum(step->destructive);
-		values[7] = CStringGetTextDatum(step->description);
+		values[7] = CStringGetTextDatum(describe_step(&opening, step, link));
 		values[8] = CStringGetTextDatum(step->sql);
 		ts_result_put(&result, values, nulls);
 	}
@@ -104,88 +120,13 @@ tracksync_plan_fingerprint(PG_FUNCTION_ARGS)
 	MemoryContext old;
 
 	ts_need_arg(fcinfo, 0, "name");
-	ts_open(&opening, ts_text_arg(fcinfo, 0), false);
+	ts_open(&opening, ts_text_arg(fcinfo, 0), TS_OPEN_READ);
 	fingerprint = ts_merged_fingerprint(build(&opening, TS_PLAN_FINGERPRINT));
 	old = MemoryContextSwitchTo(opening.context);
 	result = cstring_to_text(fingerprint);
 	MemoryContextSwitchTo(old);
 	ts_close(&opening);
 	PG_RETURN_TEXT_P(result);
-}
-
-/* The columns of one side of a change as jsonb, under the source's names. */
-static Datum
-side(const TsLink *link, const TsChange *change, bool text_keys, bool old, const bool *include)
-{
-	int			n = link->ncolumns;
-	char	  **names = palloc(sizeof(char *) * n);
-	Oid		   *types = palloc(sizeof(Oid) * n);
-	Datum	   *values = palloc(sizeof(Datum) * n);
-	bool	   *nulls = palloc(sizeof(bool) * n);
-
-	for (int i = 0; i < n; i++)
-	{
-		/* a column that an UPDATE leaves alone has its old value still */
-		bool		use_old = old && (change->mask[i] & TS_COLUMN_KNOWN);
-
-		names[i] = link->columns[i].source_name;
-		types[i] = ts_value_type(link, i, change->op, text_keys).type;
-		values[i] = use_old ? change->old_values[i] : change->new_values[i];
-		nulls[i] = use_old ? change->old_nulls[i] : change->new_nulls[i];
-		if (use_old && text_keys && change->op == TS_CHANGE_DELETE && !nulls[i])
-		{
-			Oid			input,
-						param;
-
-			types[i] = link->columns[i].target_base;
-			getTypeInputInfo(types[i], &input, &param);
-			values[i] = OidInputFunctionCall(input, TextDatumGetCString(values[i]), param, -1);
-		}
-	}
-	return ts_to_jsonb(n, names, types, values, nulls, include);
-}
-
-static Datum
-changed_names(const TsLink *link, const TsChange *change)
-{
-	Datum	   *names = palloc(sizeof(Datum) * (link->ncolumns + 1));
-	int			n = 0;
-
-	for (int i = 0; i < link->ncolumns; i++)
-		if (change->mask[i] & TS_COLUMN_CHANGED)
-			names[n++] = CStringGetTextDatum(link->columns[i].source_name);
-	return PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
-void
-ts_net_change_row(const TsLink *link, const TsChange *change, bool text_keys, Datum *values, bool *nulls)
-{
-	static const char *const ops[TS_CHANGE_OPS] = {"DELETE", "UPDATE", "INSERT"};
-	bool	   *key = palloc0(sizeof(bool) * (link->ncolumns + 1));
-	bool	   *known = palloc0(sizeof(bool) * (link->ncolumns + 1));
-	bool		whole = true;
-
-	for (int i = 0; i < link->ncolumns; i++)
-	{
-		key[i] = link->columns[i].is_key;
-		/* of the old row is known what the log tells, and for an UPDATE what did not change */
-		known[i] = (change->mask[i] & TS_COLUMN_KNOWN) ||
-			(change->op == TS_CHANGE_UPDATE && !(change->mask[i] & TS_COLUMN_CHANGED));
-		whole &= known[i] || link->columns[i].ignored;
-	}
-	values[0] = CStringGetTextDatum(link->name);
-	values[1] = CStringGetTextDatum(ops[change->op]);
-	values[2] = side(link, change, text_keys, change->op == TS_CHANGE_DELETE, key);
-	nulls[0] = nulls[1] = nulls[2] = false;
-	nulls[3] = change->op == TS_CHANGE_INSERT || (change->op == TS_CHANGE_UPDATE && !whole);
-	if (!nulls[3])
-		values[3] = side(link, change, text_keys, true, known);
-	nulls[4] = change->op == TS_CHANGE_DELETE;
-	if (!nulls[4])
-		values[4] = side(link, change, text_keys, false, NULL);
-	nulls[5] = change->op != TS_CHANGE_UPDATE;
-	if (!nulls[5])
-		values[5] = changed_names(link, change);
 }
 
 static void
@@ -233,7 +174,7 @@ tracksync_net_changes(PG_FUNCTION_ARGS)
 
 	ts_need_arg(fcinfo, 0, "name");
 	result = ts_result_begin(fcinfo);
-	ts_open(&opening, ts_text_arg(fcinfo, 0), false);
+	ts_open(&opening, ts_text_arg(fcinfo, 0), TS_OPEN_READ);
 	context = AllocSetContextCreate(CurrentMemoryContext, "tracksync row", ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < opening.n; i++)
 		put_changes(&result, &opening, &opening.links[i], context);
@@ -242,7 +183,7 @@ tracksync_net_changes(PG_FUNCTION_ARGS)
 }
 
 static void
-put_done(TsResult *result, const TsPushed *pushed)
+put_done(TsResult *result, const TsOpening *opening, const TsPushed *pushed)
 {
 	for (int i = 0; i < pushed->merged->nsteps; i++)
 	{
@@ -260,7 +201,7 @@ put_done(TsResult *result, const TsPushed *pushed)
 		put_place(step, link, values, nulls);
 		values[5] = Int64GetDatum(done->rows);
 		values[6] = IntervalPGetDatum(elapsed);
-		values[7] = CStringGetTextDatum(step->description);
+		values[7] = CStringGetTextDatum(describe_step(opening, step, link));
 		ts_result_put(result, values, nulls);
 	}
 }
@@ -278,10 +219,115 @@ check_expected(const TsOpening *opening, const TsMerged *merged, const char *exp
 				 errhint("Review the plan again, then push with its new fingerprint.")));
 }
 
+/* Did this transaction alter the table? */
+static bool
+is_altered_here(Relation source)
+{
+	for (int i = 1; i <= RelationGetNumberOfAttributes(source); i++)
+	{
+		HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(RelationGetRelid(source)), Int16GetDatum(i));
+		bool		own = HeapTupleIsValid(tuple) && TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+
+		if (HeapTupleIsValid(tuple))
+			ReleaseSysCache(tuple);
+		if (own)
+			return true;
+	}
+	return false;
+}
+
+/* What is committed on another server while this transaction may still roll back must not depend on it. */
+static void
+refuse_own_changes(const TsMerged *merged, const TsOpening *opening)
+{
+	for (int i = 0; i < opening->n; i++)
+	{
+		const TsLink *link = opening->links[i].link;
+
+		if (link->server != NULL && (merged->plans[i]->own_seq != 0 || is_altered_here(opening->links[i].source)))
+			ereport(ERROR,
+					(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+					 errmsg("link \"%s\" cannot push changes that this transaction made itself to server \"%s\"", link->name, link->server),
+					 errdetail("They would stay there if the transaction failed here."),
+					 errhint("Commit, then push.")));
+	}
+}
+
 /* Links being pushed by this session: a trigger of the target must not push the link that fired it. */
 static List *pushing = NIL;
 
-static void push(FunctionCallInfo fcinfo, const char *name);
+/* A call, and what it returns. */
+typedef struct Call
+{
+	FunctionCallInfo fcinfo;
+	const char *name;
+	TsResult	result;
+} Call;
+
+static void push(Call *call);
+
+static void
+push_attempt(void *call)
+{
+	push(call);
+}
+
+/* Waits longer each time, and not as long as others do. */
+static void
+wait_before_retry(int tries)
+{
+	long		ms = 100L << Min(tries, 6);
+
+	ms = ms / 2 + random() % ms;
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* The servers where the links' targets are, of those links by their names. */
+static List *
+servers_of(List *links)
+{
+	List	   *found = NIL;
+	ListCell   *lc;
+
+	foreach(lc, links)
+	{
+		TsLink	   *link = ts_link_load_newest(lfirst(lc));
+
+		if (link->server != NULL)
+			found = lappend(found, link);
+	}
+	return found;
+}
+
+/*
+ * To targets on other servers: what failed there and may pass is tried again, with a new connection, as long as nothing that this
+ * transaction did there before is lost with it.
+ */
+static void
+push_with_retries(Call *call, List *servers)
+{
+	bool		writes = false;
+	ListCell   *lc;
+
+	foreach(lc, servers)
+		writes |= ts_connection_is_writing(((TsLink *) lfirst(lc))->server, ((TsLink *) lfirst(lc))->owner);
+	for (int tries = 0;; tries++)
+	{
+		uint64		passing = ts_connection_passing_errors();
+		ErrorData  *error = ts_attempt(push_attempt, call, false);
+
+		if (error == NULL)
+			return;
+		if (passing == ts_connection_passing_errors() || writes || tries >= ts_retries || IsolationUsesXactSnapshot())
+			ReThrowError(error);
+		ereport(DEBUG1, (errmsg_internal("tracksync: push of \"%s\" is tried again: %s", call->name, error->message)));
+		foreach(lc, servers)
+			ts_connection_drop(((TsLink *) lfirst(lc))->server, ((TsLink *) lfirst(lc))->owner);
+		wait_before_retry(tries);
+	}
+}
 
 /* The links now being pushed, and those that the name stands for, in memory that lasts. */
 static List *
@@ -319,14 +365,22 @@ Datum
 tracksync_push(PG_FUNCTION_ARGS)
 {
 	List	   *before = pushing;
-	char	   *name;
+	Call		call = {.fcinfo = fcinfo};
+	List	   *servers;
+	bool		group;
 
 	ts_need_arg(fcinfo, 0, "name");
-	name = ts_text_arg(fcinfo, 0);
-	pushing = with_links(name);
+	ts_need_arg(fcinfo, 2, "dry_run");
+	call.name = ts_text_arg(fcinfo, 0);
+	pushing = with_links(call.name);
 	PG_TRY();
 	{
-		push(fcinfo, name);
+		call.result = ts_result_begin(fcinfo);
+		servers = servers_of(ts_group_links(call.name, &group));
+		if (servers == NIL)
+			push(&call);
+		else
+			push_with_retries(&call, servers);
 	}
 	PG_FINALLY();
 	{
@@ -337,9 +391,9 @@ tracksync_push(PG_FUNCTION_ARGS)
 }
 
 static void
-push(FunctionCallInfo fcinfo, const char *name)
+push(Call *call)
 {
-	TsResult	result;
+	FunctionCallInfo fcinfo = call->fcinfo;
 	TsOpening	opening;
 	TsMerged   *merged;
 	TsPushed   *pushed;
@@ -347,14 +401,14 @@ push(FunctionCallInfo fcinfo, const char *name)
 	char	   *expect = ts_text_arg(fcinfo, 1);
 	bool		dry_run;
 
-	ts_need_arg(fcinfo, 2, "dry_run");
 	dry_run = PG_GETARG_BOOL(2);
-	result = ts_result_begin(fcinfo);
-	ts_open(&opening, name, true);
+	ts_open(&opening, call->name, dry_run ? TS_OPEN_TRY : TS_OPEN_PUSH);
 	sources = palloc(sizeof(Relation) * (opening.n + 1));
 	merged = build(&opening, TS_PLAN_KEEP | (expect ? TS_PLAN_FINGERPRINT : 0));
 	if (expect)
 		check_expected(&opening, merged, expect);
+	if (!dry_run)
+		refuse_own_changes(merged, &opening);
 	for (int i = 0; i < opening.n; i++)
 	{
 		TsOpened   *opened = &opening.links[i];
@@ -367,7 +421,7 @@ push(FunctionCallInfo fcinfo, const char *name)
 	}
 	pushed = ts_push_run(merged, opening.group ? opening.name : NULL, sources, dry_run);
 	ts_push_record(pushed, dry_run);
-	put_done(&result, pushed);
+	put_done(&call->result, &opening, pushed);
 	for (int i = 0; i < opening.n && !dry_run; i++)
 		(void) ts_log_prune(opening.links[i].link->source, false);
 	if (!dry_run)

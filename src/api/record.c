@@ -53,7 +53,7 @@ ts_record_quarantine(TsExplained *e)
 											 "pg_catalog.jsonb_object_field(j.v, 'constraint_name'), 'row', pg_catalog.jsonb_object_field(j.v, 'row_values'), "
 											 JSON("image") ", " JSON("since") ", " JSON("tried") ", " JSON("attempts") ", " JSON("released") "), "
 											 FIELD("image") " FROM pg_catalog.jsonb_array_elements($1::pg_catalog.jsonb) AS j(v), LATERAL %s WHERE %s",
-											 ts_statement_key(e->link, "pg_catalog.jsonb_object_field(j.v, 'key')"), ts_fact_is_record(e)),
+											 ts_statement_key(e->link, "pg_catalog.jsonb_object_field(j.v, 'key')", true), ts_fact_is_record(e)),
 								  quarantine_of(e->link), 0);
 
 	e->quarantined = n > 0;
@@ -66,7 +66,7 @@ ts_record_conflicts(TsExplained *e)
 {
 	char	   *sql = psprintf("SELECT r.at, pg_catalog.format('%%s, resolved: %%s', r.kind, r.resolution), pg_catalog.jsonb_build_object('key', r.key, "
 							   "'source', r.source, 'target', r.target, 'resolution', r.resolution) FROM tracksync.conflict AS r, LATERAL %s "
-							   "WHERE r.link OPERATOR(pg_catalog.=) $1 AND %s ORDER BY r.id", ts_statement_key(e->link, "r.key"), ts_fact_is_record(e));
+							   "WHERE r.link OPERATOR(pg_catalog.=) $1 AND %s ORDER BY r.id", ts_statement_key(e->link, "r.key", true), ts_fact_is_record(e));
 
 	for (int i = 0; i < e->keys->n; i++)
 		tell_rows(e, TS_ASPECT_CONFLICT, ts_fact_query(e, sql, e->link->name, i));

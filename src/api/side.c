@@ -85,8 +85,9 @@ ts_side_target(TsExplained *e)
 				   ts_link_target(e->link), ts_fact_is_target(e));
 	for (int i = 0; i < e->keys->n; i++)
 	{
-		bool		there = ts_fact_query(e, sql, NULL, i) > 0;
-		char	   *row = there ? ts_sql_text(0, 1) : ts_fact_key(e, i);
+		List	   *rows = ts_fact_ask(e, sql, NULL, i);
+		bool		there = rows != NIL;
+		char	   *row = there ? ((char **) linitial(rows))[0] : ts_fact_key(e, i);
 		bool		both = there && ts_fact_query(e, source_query(e, false), NULL, i) > 0;
 		TsFact	   *fact = ts_fact_add(e, TS_ASPECT_TARGET, 0, pstrdup(!there ? "no row" : both ? "row" : "row, the source has none"), ts_detail_of(row));
 		char	   *difference;

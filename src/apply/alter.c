@@ -13,6 +13,7 @@
 #include "base/catalog.h"
 #include "base/quote.h"
 #include "link/cast.h"
+#include "link/remote.h"
 
 char *
 ts_alter_constraints(const TsLink *link, bool immediate)
@@ -35,12 +36,21 @@ ts_alter_constraints(const TsLink *link, bool immediate)
 	return names == NULL ? NULL : psprintf("SET CONSTRAINTS %s %s", names, immediate ? "IMMEDIATE" : "DEFERRED");
 }
 
+/* Two parts are put in: SQL for the table's OID and for the column's number. */
+#define DEPENDANTS "SELECT string_agg(DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), ', ') " \
+	"FROM pg_depend d, (SELECT %s, %s) c(rel, att) " \
+	"WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = c.rel AND d.refobjsubid = c.att AND d.deptype IN ('a', 'i') AND (" \
+	/* a generated column, which before version 15 would go without a word */ \
+	"(d.classid = d.refclassid AND d.objid = c.rel AND d.objsubid > 0) OR EXISTS " \
+	"(SELECT FROM pg_depend o WHERE o.classid = d.classid AND o.objid = d.objid AND o.refclassid = d.refclassid " \
+	"AND o.refobjid = c.rel AND o.refobjsubid NOT IN (0, c.att)))"
+
 /*
  * DROP COLUMN takes with it what hangs on this column alone, and refuses where a view or a foreign key of another table does. But
  * an index or a constraint on other columns besides would go without a word.
  */
-static void
-check_dependants(const TsLink *link, const char *column)
+static char *
+dependants_here(const TsLink *link, const char *column)
 {
 	static const Oid types[] = {OIDOID, INT2OID};
 	Datum		values[] = {ObjectIdGetDatum(link->target), Int16GetDatum(get_attnum(link->target, column))};
@@ -49,14 +59,35 @@ check_dependants(const TsLink *link, const char *column)
 	char	   *names;
 
 	ts_catalog_enter(&cat);
-	ts_sql("SELECT string_agg(DISTINCT pg_describe_object(d.classid, d.objid, d.objsubid), ', ') FROM pg_depend d "
-		   "WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.refobjsubid = $2 AND d.deptype IN ('a', 'i') AND ("
-		   /* a generated column, which before version 15 would go without a word */
-		   "(d.classid = d.refclassid AND d.objid = $1 AND d.objsubid > 0) OR EXISTS "
-		   "(SELECT FROM pg_depend o WHERE o.classid = d.classid AND o.objid = d.objid AND o.refclassid = d.refclassid "
-		   "AND o.refobjid = $1 AND o.refobjsubid NOT IN (0, $2)))", SPI_OK_SELECT, 2, types, values, NULL);
+	ts_sql(psprintf(DEPENDANTS, "$1", "$2"), SPI_OK_SELECT, 2, types, values, NULL);
 	names = ts_keep(context, ts_sql_text(0, 1));
 	ts_catalog_leave(&cat);
+	return names;
+}
+
+static void
+take_names(void *arg, int n, char *const *values)
+{
+	*(char **) arg = values[0] ? pstrdup(values[0]) : NULL;
+}
+
+static char *
+dependants_there(const TsLink *link, const char *column)
+{
+	const char *values[] = {ts_link_target(link), column};
+	char	   *names = NULL;
+
+	ts_remote_execute(link->remote->connection, NULL, psprintf("SELECT x.names FROM pg_attribute a, LATERAL (" DEPENDANTS ") x(names) "
+															   "WHERE a.attrelid = $1::regclass AND a.attname = $2", "a.attrelid", "a.attnum"),
+					  2, values, take_names, &names);
+	return names;
+}
+
+static void
+check_dependants(const TsLink *link, const char *column)
+{
+	char	   *names = link->server ? dependants_there(link, column) : dependants_here(link, column);
+
 	if (names != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
@@ -75,7 +106,10 @@ check_rows_besides(TsLink *link)
 		lossy |= link->columns[i].lossy != NULL;
 	if (!lossy)
 		return;
-	LockRelationOid(link->target, AccessExclusiveLock);
+	if (link->server)
+		ts_remote_run(link->remote->connection, psprintf("LOCK TABLE %s IN ACCESS EXCLUSIVE MODE", ts_link_target(link)));
+	else
+		LockRelationOid(link->target, AccessExclusiveLock);
 	for (int i = 0; i < link->ncolumns; i++)
 		if (link->columns[i].lossy != NULL && ts_cast_rows_besides(link, &link->columns[i], false) != link->columns[i].besides)
 			ereport(ERROR,
@@ -97,7 +131,10 @@ ts_alter_before(TsWriter *writer, const TsStep *step)
 	if (step->priority == TS_PRIORITY_CREATE_TABLE)
 	{
 		writer->target->ops->run(writer->target, step->sql);
-		link->target = get_relname_relid(link->target_name, get_namespace_oid(link->target_schema, false));
+		if (link->server)
+			ts_remote_table_open(link);
+		else
+			link->target = get_relname_relid(link->target_name, get_namespace_oid(link->target_schema, false));
 		return;
 	}
 	if (step->dropped != NULL)
@@ -115,12 +152,14 @@ ts_alter_done(TsWriter *writer, Relation source, bool altered)
 
 	if (!altered && !link->foreseen)
 		return;
+	if (altered && link->server)
+		ts_remote_table_open(link);
 	rel = table_open(link->target, RowExclusiveLock);
 	ts_link_arrived(link);
 	ts_link_resolve(link, source, rel);
 	table_close(rel, NoLock);
 	/* a constraint that was made anew with its column is deferred again */
-	immediate = altered ? ts_alter_constraints(link, true) : NULL;
+	immediate = altered && link->server == NULL ? ts_alter_constraints(link, true) : NULL;
 	if (immediate)
 		writer->target->ops->run(writer->target, immediate);
 }

@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 
 #include "apply/arrays.h"
+#include "apply/flight.h"
 #include "apply/images.h"
 #include "apply/policy.h"
 #include "apply/quarantine.h"
@@ -24,6 +25,10 @@
 #include "base/settings.h"
 #include "plan/key.h"
 #include "base/srf.h"
+
+/* What a statement takes where rows should not be spread over several. */
+#define TS_WHOLE_ROWS 1000000
+#define TS_WHOLE_BYTES ((Size) 256 * 1024 * 1024)
 
 typedef struct Built
 {
@@ -75,6 +80,7 @@ ts_batch_statement(TsWriter *writer, TsStatementKind kind, TsChangeOp op, const 
 uint64
 ts_batch_execute(TsWriter *writer, TsStatement *stmt, const TsBatch *batch, int n, const int *chosen, TsRowFunction row, void *arg)
 {
+	ts_flight_land_all(writer);
 	return writer->target->ops->execute(writer->target, stmt, ts_arrays_build(writer->link, stmt, batch->rows, n, chosen), row, arg);
 }
 
@@ -140,6 +146,12 @@ static const TsStatementKind fast[TS_CHANGE_OPS] = {
 	[TS_CHANGE_INSERT] = TS_STATEMENT_INSERT_ALL,
 };
 
+TsStatement *
+ts_batch_fast(TsWriter *writer, const TsBatch *batch)
+{
+	return ts_batch_statement(writer, fast[batch->op], batch->op, batch->mask);
+}
+
 /* Without a statement, where the target can and knows what is meant. */
 static bool
 write_directly(TsWriter *writer, TsBatch *batch, uint64 *done)
@@ -193,8 +205,7 @@ ts_batch_write(TsWriter *writer, TsBatch *batch)
 	if (batch->op == TS_CHANGE_INSERT && writer->careful)
 		done = 0;				/* whichever are there: they are looked at first */
 	else if (!write_directly(writer, batch, &done))
-		done = ts_batch_execute(writer, ts_batch_statement(writer, fast[batch->op], batch->op, batch->mask), batch, batch->n, all,
-					   batch->op != TS_CHANGE_INSERT ? note_written : NULL, batch);
+		done = ts_batch_execute(writer, ts_batch_fast(writer, batch), batch, batch->n, all, batch->op != TS_CHANGE_INSERT ? note_written : NULL, batch);
 	if (done != (uint64) batch->n)
 		ts_settle(writer, batch, all);
 }
@@ -224,6 +235,15 @@ ts_batch_copy(const TsWriter *writer, TsChangeOp op, const TsChange *from)
 	return to;
 }
 
+/* How many rows a statement of the step takes at most. */
+static int
+batch_limit(const TsWriter *writer, const TsStep *step)
+{
+	if (writer->single_from >= 0 && writer->batch >= writer->single_from)
+		return 1;
+	return writer->whole ? (int) Min(step->rows + 1, TS_WHOLE_ROWS) : ts_batch_rows;
+}
+
 int64
 ts_writer_step(TsWriter *writer, const TsStep *step)
 {
@@ -240,8 +260,10 @@ ts_writer_step(TsWriter *writer, const TsStep *step)
 	while (more)
 	{
 		TsBatch		batch = {.op = step->op, .mask = row.mask};
-		int			limit = writer->single_from >= 0 && writer->batch >= writer->single_from ? 1 : ts_batch_rows;
+		int			limit = batch_limit(writer, step);
+		Size		bytes_limit = writer->whole ? TS_WHOLE_BYTES : TS_BATCH_BYTES;
 		Size		size = 0;
+		bool		flown = false;
 		MemoryContext next;
 
 		CHECK_FOR_INTERRUPTS();
@@ -251,8 +273,9 @@ ts_writer_step(TsWriter *writer, const TsStep *step)
 			batch.rows[batch.n++] = row;
 			size += bytes;
 			more = ts_store_next(step->store, &row, &bytes);
-		} while (more && batch.n < limit && size < TS_BATCH_BYTES && row.in_circle == batch.rows[0].in_circle &&
+		} while (more && batch.n < limit && size < bytes_limit && row.in_circle == batch.rows[0].in_circle &&
 				 memcmp(row.mask, batch.mask, writer->link->ncolumns) == 0);
+		writer->takes_away |= step->op == TS_CHANGE_DELETE || batch.rows[0].moved;
 		if (writer->disputed != NIL)
 			total += ts_images_settle(writer, &batch);
 		if (batch.n > 0 && step->op == TS_CHANGE_UPDATE)
@@ -264,21 +287,32 @@ ts_writer_step(TsWriter *writer, const TsStep *step)
 			;					/* all settled, or put by */
 		else if (writer->probing)
 			total += ts_quarantine_write(writer, &batch);
+		else if (ts_flight_stream(writer, &batch))
+			total += batch.n;
+		else if (ts_flight_can(writer, &batch))
+		{
+			total += batch.n;
+			ts_flight_send(writer, &batch, writer->batch_context);
+			flown = true;
+		}
 		else
 		{
 			ts_batch_write(writer, &batch);
 			total += batch.n;
 		}
-		if (!more)
+		if (!more && !flown)
 			break;
 		/* the first row of the next batch outlives this one's memory */
 		next = AllocSetContextCreate(writer->context, "tracksync batch", ALLOCSET_DEFAULT_SIZES);
 		MemoryContextSwitchTo(next);
-		row = ts_batch_copy(writer, step->op, &row);
-		MemoryContextDelete(writer->batch_context);
+		if (more)
+			row = ts_batch_copy(writer, step->op, &row);
+		if (!flown)
+			MemoryContextDelete(writer->batch_context);
 		writer->batch_context = next;
 		writer->first_key = writer->last_key = NULL;
 	}
+	ts_flight_land_all(writer);
 	if (writer->kept != NIL || writer->kept_new != NIL)
 		elog(ERROR, "rows that a policy decided were not written");
 	writer->step = NULL;

@@ -37,6 +37,14 @@ typedef struct TsWriter
 	char	   *merge;			/* the query of policy 'merge'; NULL = not built yet */
 	bool		moves_wait;		/* rows that change their keys are waiting in the tangle: others may have to wait for them */
 	struct TsTangle *tangle;	/* where rows go whose unique values are taken */
+	/* of flight.h: */
+	List	   *flights;		/* batches that are on their way, */
+	int64		streamed;		/* rows of the stream that is under way, 0 = none, */
+	int64		stream_from;	/* since this batch, */
+	char	   *stream_key;		/* the first one's key, */
+	char	   *stream_last;	/* and the last one's */
+	bool		takes_away;		/* rows were deleted, or got another key */
+	bool		whole;			/* rows of the target refer to each other: a step's are written by as few statements as can be */
 	bool		uniques_known;	/* link->uniques is right */
 	TsChangeOp	op;				/* of the step */
 	bool		altering;		/* a schema step was begun */

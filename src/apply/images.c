@@ -13,6 +13,8 @@
 #include "apply/quarantine.h"
 #include "base/catalog.h"
 #include "base/quote.h"
+#include "link/ask.h"
+#include "link/remote.h"
 #include "plan/keep.h"
 
 typedef struct Disputed
@@ -40,26 +42,26 @@ rows_and_targets(const TsLink *link, bool before)
 	initStringInfo(&names);
 	for (int i = 0; i < link->ncolumns; i++)
 		appendStringInfo(&names, "%s%s", i ? ", " : "", quote_literal_cstr(name_of(&link->columns[i], before)));
-	appendStringInfo(&sql, "FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS v(key, image, n), LATERAL %s "
+	appendStringInfo(&sql, "FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) WITH ORDINALITY AS v(key, image, n), LATERAL %s "
 					 "LEFT JOIN LATERAL (SELECT (SELECT pg_catalog.jsonb_object_agg(e.key, e.value) FROM pg_catalog.jsonb_each(l.j) AS e "
 					 "WHERE pg_catalog.jsonb_exists_any(pg_catalog.jsonb_build_array(e.key), ARRAY[%s])) AS j FROM "
 					 "(SELECT pg_catalog.to_jsonb(t.*) AS j FROM %s%s AS t WHERE ",
-					 ts_statement_key(link, "v.key"), names.data, link->target_partitioned ? "" : "ONLY ", ts_link_target(link));
+					 ts_statement_key(link, "v.key", false), names.data, link->target_partitioned ? "" : "ONLY ", ts_link_target(link));
 	for (int i = 0; i < link->nkeys; i++)
 	{
 		const TsColumn *col = &link->columns[link->keys[i]];
-		char	   *type = ts_quote_type(col->target_base, -1);
+		char	   *type = ts_target_type(link, col, false);
 
-		appendStringInfo(&sql, "%st.%s::%s %s q.%s", i ? " AND " : "", quote_identifier(name_of(col, before)), type, ts_quote_operator(col->key_eq_op),
+		appendStringInfo(&sql, "%st.%s::%s %s q.%s", i ? " AND " : "", quote_identifier(name_of(col, before)), type, ts_target_operator(link, col->key_eq_op),
 						 quote_identifier(col->target_name));
 	}
-	appendStringInfo(&sql, "%s) AS l) AS h ON true", before ? " FOR UPDATE OF t" : "");
+	appendStringInfo(&sql, "%s) AS l) AS h ON true", before && !ts_target_is_sharded(link) ? " FOR UPDATE OF t" : "");
 	return sql.data;
 }
 
-/* Two text arrays; NULLs in the second. */
-static uint64
-run(const char *sql, int n, Datum *keys, Datum *images, bool *nulls)
+/* With two text arrays; NULLs in the second. Rows of texts. */
+static List *
+ask(const TsLink *link, const char *sql, int n, Datum *keys, Datum *images, bool *nulls)
 {
 	static const Oid types[] = {TEXTARRAYOID, TEXTARRAYOID};
 	int			lower = 1;
@@ -68,9 +70,7 @@ run(const char *sql, int n, Datum *keys, Datum *images, bool *nulls)
 		PointerGetDatum(construct_md_array(images, nulls, 1, &n, &lower, TEXTOID, -1, false, TYPALIGN_INT))
 	};
 
-	if (SPI_execute_with_args(sql, 2, (Oid *) types, values, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not run: %s", sql);
-	return SPI_processed;
+	return ts_target_ask(link, sql, 2, types, values, NULL, false);
 }
 
 void
@@ -80,7 +80,7 @@ ts_images_take(const TsLink *link, List *bad)
 	Datum	   *keys = palloc(sizeof(Datum) * (n + 1));
 	Datum	   *images = palloc0(sizeof(Datum) * (n + 1));
 	bool	   *nulls = palloc(sizeof(bool) * (n + 1));
-	MemoryContext context = CurrentMemoryContext;
+	List	   *rows;
 	ListCell   *lc;
 	int			i = 0;
 
@@ -94,20 +94,19 @@ ts_images_take(const TsLink *link, List *bad)
 		images[i] = b->before ? CStringGetTextDatum(b->before) : (Datum) 0;
 		keys[i++] = CStringGetTextDatum(b->key);
 	}
-	SPI_connect();
-	if (run(psprintf("SELECT (CASE WHEN v.image IS NULL THEN h.j ELSE coalesce(h.j, '{}') OPERATOR(pg_catalog.||) v.image::pg_catalog.jsonb END)::pg_catalog.text %s ORDER BY v.n",
-					 rows_and_targets(link, false)), n, keys, images, nulls) != n)
+	rows = ask(link, psprintf("SELECT (CASE WHEN v.image IS NULL THEN h.j ELSE coalesce(h.j, '{}') OPERATOR(pg_catalog.||) v.image::pg_catalog.jsonb END)::pg_catalog.text %s ORDER BY v.n",
+							  rows_and_targets(link, false)), n, keys, images, nulls);
+	if (list_length(rows) != n)
 		elog(ERROR, "could not find the rows in quarantine again");
 	i = 0;
 	foreach(lc, bad)
 	{
 		TsBad	   *b = lfirst(lc);
-		char	   *image = ts_sql_text(i++, 1);
+		char	   *image = ((char **) list_nth(rows, i++))[0];
 
 		/* what the source made anew was not there before */
-		b->image = image && b->op != TS_CHANGE_INSERT ? ts_keep(context, image) : NULL;
+		b->image = b->op != TS_CHANGE_INSERT ? image : NULL;
 	}
-	SPI_finish();
 }
 
 List *
@@ -120,6 +119,8 @@ ts_images_disputed(const TsLink *link)
 	Datum	   *keys,
 			   *images;
 	bool	   *nulls;
+	List	   *rows;
+	ListCell   *lc;
 	TsCatalog	cat;
 	uint64		n;
 
@@ -142,24 +143,21 @@ ts_images_disputed(const TsLink *link)
 	ts_catalog_leave(&cat);
 	if (n == 0)
 		return NIL;
-	SPI_connect();
 	/* columns that came or went since are no matter; a key looks as it does under today's settings, TimeZone say */
-	n = run(psprintf("SELECT %s, v.image, h.j::pg_catalog.text %s WHERE CASE WHEN v.image IS NULL THEN h.j IS NOT NULL WHEN h.j IS NULL THEN true "
-					 "ELSE EXISTS (SELECT FROM pg_catalog.jsonb_each(v.image::pg_catalog.jsonb) AS e WHERE pg_catalog.jsonb_exists(h.j, e.key) "
-					 "AND NOT pg_catalog.jsonb_eq(pg_catalog.jsonb_object_field(h.j, e.key), e.value)) END", ts_statement_key_text(link, "q"), rows_and_targets(link, true)),
-			(int) n, keys, images, nulls);
-	for (uint64 i = 0; i < n; i++)
+	rows = ask(link, psprintf("SELECT %s, v.image, h.j::pg_catalog.text %s WHERE CASE WHEN v.image IS NULL THEN h.j IS NOT NULL WHEN h.j IS NULL THEN true "
+							  "ELSE EXISTS (SELECT FROM pg_catalog.jsonb_each(v.image::pg_catalog.jsonb) AS e WHERE pg_catalog.jsonb_exists(h.j, e.key) "
+							  "AND NOT pg_catalog.jsonb_eq(pg_catalog.jsonb_object_field(h.j, e.key), e.value)) END", ts_statement_key_text(link, "q"), rows_and_targets(link, true)),
+			   (int) n, keys, images, nulls);
+	foreach(lc, rows)
 	{
-		MemoryContext old = MemoryContextSwitchTo(context);
+		char	  **row = lfirst(lc);
 		Disputed   *d = palloc0(sizeof(Disputed));
 
-		d->key = pstrdup(ts_sql_text(i, 1));
-		d->image = ts_sql_text(i, 2) ? pstrdup(ts_sql_text(i, 2)) : NULL;
-		d->row = ts_sql_text(i, 3) ? pstrdup(ts_sql_text(i, 3)) : NULL;
+		d->key = row[0];
+		d->image = row[1];
+		d->row = row[2];
 		disputed = lappend(disputed, d);
-		MemoryContextSwitchTo(old);
 	}
-	SPI_finish();
 	return disputed;
 }
 

@@ -20,6 +20,7 @@
 #include "apply/run.h"
 #include "base/attempt.h"
 #include "base/catalog.h"
+#include "link/remote.h"
 
 /* Where the push was when an error came: link, step, table and key. */
 static char *
@@ -73,9 +74,66 @@ typedef enum Attempt
 	ATTEMPT_DONE,
 	ATTEMPT_CAREFULLY,			/* again, looking for keys that are there already */
 	ATTEMPT_UNTANGLING,			/* again, all rows that get other keys in one tangle */
+	ATTEMPT_PARENTS_FIRST,		/* again, in an order that foreign keys allow which are checked at once */
 	ATTEMPT_PROBING,			/* again, leaving out what the target does not take */
 	ATTEMPT_ROW_BY_ROW			/* again, taking the failing batch apart */
 } Attempt;
+
+/* Is there a target on another server? */
+static bool
+is_remote(const TsRun *run)
+{
+	for (int i = 0; i < run->n; i++)
+		if (run->links[i].plan->link->server != NULL)
+			return true;
+	return false;
+}
+
+/* Do foreign keys between targets on a server act when rows go? They must not: what they did at the source is among the changes. */
+static bool
+has_actions(const TsRun *run)
+{
+	for (int i = 0; i < run->n; i++)
+	{
+		const TsLink *parent = run->links[i].plan->link;
+		ListCell   *lc;
+
+		if (parent->remote == NULL)
+			continue;
+		foreach(lc, parent->remote->references)
+		{
+			const TsRemoteReference *r = lfirst(lc);
+
+			for (int j = 0; r->acts && r->to_here && j < run->n; j++)
+			{
+				const TsLink *child = run->links[j].plan->link;
+
+				if (child->server != NULL && strcmp(child->server, parent->server) == 0 && strcmp(child->target_schema, r->child_schema) == 0 &&
+					strcmp(child->target_name, r->child) == 0)
+					return true;
+			}
+		}
+	}
+	return false;
+}
+
+/* On a server, by a foreign key that is checked after each statement? */
+static bool
+refers_to_itself(const TsLink *link)
+{
+	ListCell   *lc;
+
+	if (link->remote == NULL)
+		return false;
+	foreach(lc, link->remote->references)
+	{
+		const TsRemoteReference *r = lfirst(lc);
+
+		if (r->from_here && r->to_here && !r->deferrable)
+			return true;
+	}
+	return false;
+}
 
 static bool
 has_quarantine(const TsRun *run)
@@ -101,6 +159,8 @@ next_attempt(const TsRun *run, const ErrorData *error)
 
 	if (error->sqlerrcode == ERRCODE_ONCE_MORE)
 		return ATTEMPT_PROBING;
+	if (error->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION && !run->parents_first && is_remote(run))
+		return ATTEMPT_PARENTS_FIRST;
 	if (writer == NULL)
 		return error->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION && !run->references && has_quarantine(run) ? ATTEMPT_PROBING : ATTEMPT_DONE;
 	if (is_taken(error) && writer->step != NULL && writer->op == TS_CHANGE_UPDATE && writer->row.moved && !writer->moves_wait)
@@ -167,7 +227,12 @@ attempt(TsRun *run, bool dry_run)
 	if (error == NULL)
 		return ATTEMPT_DONE;
 	for (int i = 0; i < run->n; i++)
+	{
 		run->links[i].target->ops->reset(run->links[i].target);
+		/* they went with the subtransaction */
+		run->links[i].writer->flights = NIL;
+		run->links[i].writer->streamed = 0;
+	}
 	next = next_attempt(run, error);
 	if (next != ATTEMPT_DONE)
 		return next;
@@ -194,12 +259,13 @@ prepare(TsRun *run, Relation *sources)
 
 		link->plan = run->pushed->merged->plans[i];
 		link->source = sources[i];
-		link->target = ts_local_target(link->plan->link);
+		link->target = link->plan->link->server ? ts_remote_target(link->plan->link) : ts_local_target(link->plan->link);
 		link->existing = link->plan->link->target;
+		link->described = link->plan->link->remote;
 		/* a deferrable key is checked at the end, too late to try again */
 		link->careful = !link->plan->link->arbiter;
 		link->single_from = -1;
-		if (!OidIsValid(link->existing))
+		if (!OidIsValid(link->existing) || link->plan->link->server != NULL)
 			continue;
 		link->deferred = ts_alter_constraints(link->plan->link, false);
 		immediate = ts_alter_constraints(link->plan->link, true);
@@ -222,6 +288,7 @@ ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run
 	pushed->done = palloc0(sizeof(TsDone) * (merged->nsteps + 1));
 	run.links = palloc0(sizeof(TsLinkRun) * (run.n + 1));
 	prepare(&run, sources);
+	run.parents_first = has_actions(&run);
 	do
 	{
 		run.tangle = ts_tangle_begin();
@@ -235,7 +302,9 @@ ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run
 			link->writer->excluded = excluded;
 			link->writer->tangle = run.tangle;
 			link->writer->moves_wait = link->moves_wait;
+			link->writer->whole = refers_to_itself(link->plan->link);
 			link->plan->link->target = link->existing;
+			link->plan->link->remote = link->described;
 			link->altered = false;
 		}
 		result = attempt(&run, dry_run);
@@ -243,6 +312,7 @@ ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run
 			run.at->careful = true;
 		for (int i = 0; result == ATTEMPT_UNTANGLING && i < run.n; i++)
 			run.links[i].moves_wait = true;
+		run.parents_first |= result == ATTEMPT_PARENTS_FIRST;
 		/* at the end, when foreign keys are checked */
 		run.references |= result == ATTEMPT_PROBING && run.at == NULL;
 		/* rows of the other links may have to wait with those of this one */
@@ -256,7 +326,10 @@ ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run
 		if (run.links[i].deferred)
 			run.links[i].target->ops->run(run.links[i].target, run.links[i].deferred);
 		if (dry_run)
+		{
 			run.links[i].plan->link->target = run.links[i].existing;
+			run.links[i].plan->link->remote = run.links[i].described;
+		}
 	}
 	pushed->bad = palloc0(sizeof(List *) * (run.n + 1));
 	for (int i = 0; i < run.n; i++)

@@ -9,6 +9,8 @@
 #include "apply/reached.h"
 #include "apply/references.h"
 #include "base/catalog.h"
+#include "link/ask.h"
+#include "link/remote.h"
 
 static Datum
 oid_array(int n, const Oid *oids)
@@ -86,6 +88,63 @@ ts_reached_changed(List *before, int n, const Oid *targets, char *const *links)
 			changed = lappend(changed, r);
 	}
 	return changed;
+}
+
+static bool
+acts_there(const TsLink *link)
+{
+	ListCell   *lc;
+
+	foreach(lc, link->remote->references)
+		if (((TsRemoteReference *) lfirst(lc))->to_here && ((TsRemoteReference *) lfirst(lc))->acts)
+			return true;
+	return false;
+}
+
+List *
+ts_reached_there(const TsLink *link, int n, char *const *links)
+{
+	static const Oid asked[] = {TEXTOID};
+	static const Oid types[] = {TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID};
+	Datum		target[] = {CStringGetTextDatum(ts_link_target(link))};
+	MemoryContext context = CurrentMemoryContext;
+	List	   *reached = NIL;
+	List	   *tables;
+	ListCell   *lc;
+	Datum		values[4];
+	TsCatalog	cat;
+
+	if (!acts_there(link))
+		return NIL;
+	tables = ts_target_ask(link, "WITH RECURSIVE r(t) AS (SELECT $1::pg_catalog.text::pg_catalog.regclass::pg_catalog.oid UNION SELECT k.conrelid FROM r "
+						   "JOIN pg_catalog.pg_constraint k ON k.confrelid = r.t AND k.contype = 'f' "
+						   "AND (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'))) "
+						   "SELECT s.nspname, c.relname FROM r JOIN pg_catalog.pg_class c ON c.oid = r.t JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace",
+						   1, asked, target, NULL, true);
+	values[0] = CStringGetTextDatum(link->server);
+	values[1] = text_array(n, links);
+	ts_catalog_enter(&cat);
+	foreach(lc, tables)
+	{
+		char	  **table = lfirst(lc);
+		uint64		rows;
+
+		values[2] = CStringGetTextDatum(table[0]);
+		values[3] = CStringGetTextDatum(table[1]);
+		rows = ts_sql("SELECT name FROM tracksync.link WHERE server = $1 AND name <> ALL ($2) AND target_schema = $3 AND target_name = $4 "
+					  "AND state = 'active' ORDER BY 1", SPI_OK_SELECT, 4, types, values, NULL);
+		for (uint64 i = 0; i < rows; i++)
+		{
+			MemoryContext old = MemoryContextSwitchTo(context);
+			TsReached  *r = palloc0(sizeof(TsReached));
+
+			r->link = ts_sql_text(i, 1);
+			reached = lappend(reached, r);
+			MemoryContextSwitchTo(old);
+		}
+	}
+	ts_catalog_leave(&cat);
+	return reached;
 }
 
 void

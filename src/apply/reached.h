@@ -7,6 +7,7 @@
 #ifndef TS_REACHED_H
 #define TS_REACHED_H
 
+#include "link/link.h"
 #include "nodes/pg_list.h"
 
 typedef struct TsReached
@@ -21,5 +22,11 @@ extern List *ts_reached_links(int n, const Oid *targets, char *const *links);
 extern List *ts_reached_changed(List *before, int n, const Oid *targets, char *const *links);
 /* Notes them, with a WARNING each. Inside ts_catalog_enter. */
 extern void ts_reached_record(List *reached);
+
+/*
+ * Of a push that deleted rows of a target on another server, or changed their keys: the links, but for those of the push, whose targets there
+ * foreign keys may have changed with it.
+ */
+extern List *ts_reached_there(const TsLink *link, int n, char *const *links);
 
 #endif

@@ -10,7 +10,9 @@
 #include "apply/reached.h"
 #include "base/catalog.h"
 #include "base/sequence.h"
+#include "link/ledger.h"
 #include "link/mapping.h"
+#include "link/remote.h"
 #include "log/shape.h"
 #include "log/survivor.h"
 
@@ -52,14 +54,14 @@ write_position(const TsPushed *pushed, const TsPlan *plan, int64 rows)
 	values[3] = Int64GetDatum(plan->own_seq);
 	values[4] = CStringGetTextDatum(plan->storage);
 	values[5] = CStringGetTextDatum(ts_system_identity());
-	values[6] = ObjectIdGetDatum(plan->link->target);
+	values[6] = ObjectIdGetDatum(plan->link->server ? InvalidOid : plan->link->target);
 	values[7] = Int64GetDatum(rows);
 	values[8] = Int64GetDatum(pushed->microseconds);
 	values[9] = Int32GetDatum(ts_shape_of(plan->link->source));
 	values[10] = ts_link_column_arrays(plan->link, &values[11], &values[12]);
 	values[13] = BoolGetDatum(plan->link->policy == TS_SCHEMA_APPLY);
 	ts_sql("UPDATE tracksync.link SET state = 'active', position = $2::pg_snapshot, own_txid = nullif($3, '0')::xid8, own_seq = $4, "
-		   "storage = $5, system_identity = $6, target = $7, create_target = false, doubted = false, last_push = clock_timestamp(), last_rows = $8, "
+		   "storage = $5, system_identity = $6, target = nullif($7, 0::oid), create_target = false, doubted = false, last_push = clock_timestamp(), last_rows = $8, "
 		   "last_elapsed = $9 * interval '1 microsecond', shape = $10, source_attnums = $11, target_columns = $12, target_attnums = $13, "
 		   "followed = CASE WHEN $14 THEN $10 ELSE followed END WHERE name = $1", SPI_OK_UPDATE, 14, types, values, NULL);
 }
@@ -90,6 +92,8 @@ record_link(const TsPushed *pushed, int i, bool dry_run)
 	ts_quarantine_record(plan->link, pushed->bad[i]);
 	/* the crash that emptied an unlogged source is mended */
 	ts_survivors_note(plan->link->source);
+	if (plan->link->server != NULL)
+		ts_ledger_write(plan->link, pushed->id);
 }
 
 void
@@ -117,6 +121,9 @@ ts_push_sequences(const TsPushed *pushed)
 		if (step->priority != TS_PRIORITY_SEQUENCE)
 			continue;
 		/* checks once more: a sequence never goes back */
-		ts_sequence_advance(step->sequence, step->value);
+		if (step->remote_sequence != NULL)
+			ts_remote_sequence_advance(pushed->merged->plans[pushed->merged->steps[i].plan]->link, step->remote_sequence, step->value);
+		else
+			ts_sequence_advance(step->sequence, step->value);
 	}
 }

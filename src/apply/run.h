@@ -13,7 +13,8 @@ typedef struct TsLinkRun
 	Relation	source;
 	TsTarget   *target;
 	TsWriter   *writer;
-	Oid			existing;		/* the target before the push */
+	Oid			existing;		/* the target before the push, */
+	struct TsRemote *described;	/* and how it was described, on another server */
 	char	   *deferred;		/* sets its constraints back */
 	bool		careful;
 	bool		probing;
@@ -28,6 +29,7 @@ typedef struct TsRun
 	int			n;
 	TsLinkRun  *links;
 	TsLinkRun  *at;				/* the one being worked on; NULL: all */
+	bool		parents_first;	/* inserts, updates, deletes */
 	bool		references;		/* look for rows that wait with rows in quarantine */
 	TsTangle   *tangle;			/* of the attempt */
 } TsRun;

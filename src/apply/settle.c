@@ -50,6 +50,17 @@ conflict(TsWriter *writer, const TsBatch *batch, int i, TsConflictKind kind)
 }
 
 void
+ts_settle_refused(const TsWriter *writer, int64 rows, int64 done)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("table %s did not take " INT64_FORMAT " of " INT64_FORMAT " rows of link \"%s\"", ts_link_target(writer->link), rows - done, rows,
+					writer->link->name),
+			 errdetail("Another session wrote the same keys meanwhile, or a trigger of the table suppressed the rows."),
+			 errhint("Push again; if that does not help, see the table's BEFORE INSERT triggers.")));
+}
+
+void
 ts_settle_anyway(TsWriter *writer, const TsBatch *batch, TsStatementKind kind, TsChangeOp op, int n, const int *chosen)
 {
 	uint64		done;
@@ -60,12 +71,7 @@ ts_settle_anyway(TsWriter *writer, const TsBatch *batch, TsStatementKind kind, T
 	if (done == (uint64) n)
 		return;
 	if (kind == TS_STATEMENT_INSERT)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("table %s did not take %d of %d rows of link \"%s\"", ts_link_target(writer->link), n - (int) done, n,
-						writer->link->name),
-				 errdetail("Another session wrote the same keys meanwhile, or a trigger of the table suppressed the rows."),
-				 errhint("Push again; if that does not help, see the table's BEFORE INSERT triggers.")));
+		ts_settle_refused(writer, n, (int64) done);
 	ereport(ERROR,
 			(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 			 errmsg("table %s did not take %d of %d rows of link \"%s\"", ts_link_target(writer->link), n - (int) done, n,

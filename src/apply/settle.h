@@ -36,11 +36,15 @@ extern void ts_settle(TsWriter *writer, TsBatch *batch, const int *all);
  */
 extern void ts_settle_moved(TsWriter *writer, const TsBatch *batch, int n, const int *lost);
 
+/* 40001: the target did not take all of the rows that were to be inserted, and said nothing. */
+extern void ts_settle_refused(const TsWriter *writer, int64 rows, int64 done);
 /* Writes rows whatever they hold. Each of them was seen and locked, or seen to be missing. */
 extern void ts_settle_anyway(TsWriter *writer, const TsBatch *batch, TsStatementKind kind, TsChangeOp op, int n, const int *chosen);
 
 /* Writes the batch, and settles what was not as expected. */
 extern void ts_batch_write(TsWriter *writer, TsBatch *batch);
+/* The statement that a batch is tried with first. */
+extern TsStatement *ts_batch_fast(TsWriter *writer, const TsBatch *batch);
 /* Says what is written now, for the context of an error. */
 extern void ts_batch_announce(TsWriter *writer, const TsBatch *batch);
 /* 0 … n - 1 */

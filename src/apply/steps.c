@@ -11,6 +11,7 @@
 #include "apply/quarantine.h"
 #include "apply/reached.h"
 #include "apply/run.h"
+#include "apply/settle.h"
 
 static bool
 is_data_step(const TsStep *step)
@@ -108,16 +109,49 @@ finish_updates(TsRun *run)
 	}
 }
 
+static bool
+updates(const TsStep *step)
+{
+	return step->priority == TS_PRIORITY_UPDATE && step->function == NULL;
+}
+
 /* No step from here on updates rows, and this one may want to see them updated. */
 static bool
-ends_updates(TsMerged *merged, int from)
+ends_updates(const TsRun *run, const int *order, int from)
 {
-	if (ts_merged_step(merged, from)->priority < TS_PRIORITY_UPDATE)
+	const TsMerged *merged = run->pushed->merged;
+
+	if (!run->parents_first && ts_merged_step(merged, order[from])->priority < TS_PRIORITY_UPDATE)
+		return false;
+	if (run->parents_first && (from == 0 || !updates(ts_merged_step(merged, order[from - 1]))))
 		return false;
 	for (int i = from; i < merged->nsteps; i++)
-		if (ts_merged_step(merged, i)->priority == TS_PRIORITY_UPDATE && ts_merged_step(merged, i)->function == NULL)
+		if (updates(ts_merged_step(merged, order[i])))
 			return false;
 	return true;
+}
+
+/* The steps' numbers in the order in which they are run. Parents first: inserts, updates, deletes in the places of deletes, updates, inserts. */
+static int *
+order_of_steps(const TsRun *run)
+{
+	static const TsPriority turned[] = {TS_PRIORITY_INSERT, TS_PRIORITY_UPDATE, TS_PRIORITY_DELETE};
+	const TsMerged *merged = run->pushed->merged;
+	int		   *order = ts_batch_all(merged->nsteps);
+	int			at = 0;
+
+	for (int p = 0; run->parents_first && p < lengthof(turned); p++)
+		for (int i = 0; i < merged->nsteps; i++)
+		{
+			const TsStep *step = ts_merged_step(merged, i);
+
+			if (step->function != NULL || step->priority != turned[p])
+				continue;
+			while (ts_merged_step(merged, at)->function != NULL || !is_data_step(ts_merged_step(merged, at)))
+				at++;
+			order[at++] = i;
+		}
+	return order;
 }
 
 /* Deletes, updates and inserts of all links. */
@@ -125,14 +159,16 @@ static void
 run_data_steps(TsRun *run)
 {
 	TsMerged   *merged = run->pushed->merged;
+	int		   *order = order_of_steps(run);
 	bool		updating = true;
 
-	for (int i = 0; i < merged->nsteps; i++)
+	for (int at = 0; at < merged->nsteps; at++)
 	{
+		int			i = order[at];
 		const TsStep *step = ts_merged_step(merged, i);
 		TimestampTz started = GetCurrentTimestamp();
 
-		if (updating && ends_updates(merged, i))
+		if (updating && ends_updates(run, order, at))
 		{
 			finish_updates(run);
 			updating = false;
@@ -184,11 +220,25 @@ hold_back_references(TsRun *run)
 		ereport(ERROR, (errcode(ERRCODE_ONCE_MORE), errmsg("rows wait with rows in quarantine")));
 }
 
+static void
+add_reached_there(TsRun *run)
+{
+	char	  **names = palloc(sizeof(char *) * (run->n + 1));
+
+	for (int i = 0; i < run->n; i++)
+		names[i] = run->links[i].plan->link->name;
+	for (int i = 0; i < run->n; i++)
+		if (run->links[i].plan->link->server != NULL && run->links[i].writer->takes_away)
+			run->pushed->reached = list_concat(run->pushed->reached, ts_reached_there(run->links[i].plan->link, run->n, names));
+}
+
 void
 ts_run_steps(TsRun *run)
 {
 	Oid		   *targets = palloc(sizeof(Oid) * (run->n + 1));
 	char	  **names = palloc(sizeof(char *) * (run->n + 1));
+	TsTarget   *local = NULL;
+	int			n = 0;
 	List	   *reached;
 
 	/* what a comparison of all rows finds is not disputed */
@@ -196,13 +246,16 @@ ts_run_steps(TsRun *run)
 		if (!run->links[i].plan->compared && run->links[i].plan->link->state == TS_STATE_ACTIVE)
 			run->links[i].writer->disputed = ts_images_disputed(run->links[i].plan->link);
 	run_schema_steps(run);
+	/* those of this database are written together; on another server each for itself */
 	for (int i = 0; i < run->n; i++)
-	{
-		targets[i] = run->links[i].plan->link->target;
-		names[i] = run->links[i].plan->link->name;
-	}
-	if (run->n > 0)
-		run->links[0].target->ops->open(run->links[0].target, run->n, targets);
+		if (run->links[i].plan->link->server == NULL)
+		{
+			local = run->links[i].target;
+			targets[n] = run->links[i].plan->link->target;
+			names[n++] = run->links[i].plan->link->name;
+		}
+	if (local != NULL)
+		local->ops->open(local, n, targets);
 	for (int i = 0; i < run->n; i++)
 	{
 		run->at = &run->links[i];
@@ -218,10 +271,11 @@ ts_run_steps(TsRun *run)
 	run->at = NULL;
 	if (run->references)
 		hold_back_references(run);
-	reached = ts_reached_links(run->n, targets, names);
-	if (run->n > 0)
-		run->links[0].target->ops->close(run->links[0].target);
-	run->pushed->reached = ts_reached_changed(reached, run->n, targets, names);
+	reached = ts_reached_links(n, targets, names);
+	if (local != NULL)
+		local->ops->close(local);
+	run->pushed->reached = ts_reached_changed(reached, n, targets, names);
+	add_reached_there(run);
 	for (int i = 0; i < run->n; i++)
 		run->links[i].target->ops->reset(run->links[i].target);
 	finish_schema_steps(run);

@@ -4,12 +4,10 @@
 #ifndef TS_TARGET_H
 #define TS_TARGET_H
 
+#include "base/row.h"
 #include "plan/statement.h"
 
 typedef struct TsTarget TsTarget;
-
-/* A row of a query's result, as text; ncolumns as the statement's text has them. */
-typedef void (*TsRowFunction) (void *arg, int ncolumns, char *const *values);
 
 /* A batch: changes of one operation and one mask. */
 typedef struct TsWrite
@@ -24,7 +22,7 @@ typedef struct TsWrite
 typedef struct TsTargetOps
 {
 	/*
-	 * starts a push into all of these targets, of which this is one: until close constraints are checked no more often than they must
+	 * starts a push into all of these targets of this database, of which this is one: until close constraints are checked no more often than they must
 	 * be, and foreign keys between the targets do nothing but check: what they did at the source is among the changes
 	 */
 	void		(*open) (TsTarget *target, int n, const Oid *targets);
@@ -32,6 +30,18 @@ typedef struct TsTargetOps
 	void		(*begin) (TsTarget *target);
 	/* runs a statement with one array per parameter; returns the rows written or read; row may be NULL */
 	uint64		(*execute) (TsTarget *target, TsStatement *stmt, Datum *arrays, TsRowFunction row, void *arg);
+	/*
+	 * Both: starts a statement, and waits for it later; statements are run in the order in which they were started, and waited for in it.
+	 * NULL: there is nothing to be gained.
+	 */
+	void	   *(*send) (TsTarget *target, TsStatement *stmt, Datum *arrays);
+	uint64		(*receive) (TsTarget *target, void *ticket, TsRowFunction row, void *arg);
+	/*
+	 * Both: inserts rows, as one stream until its end, which tells how many there were. Nothing else may be asked of the target meanwhile.
+	 * NULL, or false: a statement is needed.
+	 */
+	bool		(*stream) (TsTarget *target, int n, const TsChange *rows);
+	uint64		(*stream_end) (TsTarget *target);
 	/*
 	 * Does what the first statement of a batch would do, without one: deletes or updates the rows that are there and hold the
 	 * known old values, inserts all (23505 if a key is there). Sets done for the rows that are as wanted then. May be NULL;
@@ -57,5 +67,7 @@ struct TsTarget
 
 /* A table of this database, written to as the current user. Needs an SPI connection. */
 extern TsTarget *ts_local_target(const TsLink *link);
+/* One on another server, that the link was opened with. */
+extern TsTarget *ts_remote_target(const TsLink *link);
 
 #endif

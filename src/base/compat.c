@@ -1,6 +1,7 @@
 /* compat.c: what differs too much between versions for a macro. */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "access/sysattr.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_relation.h"
@@ -77,5 +78,17 @@ ts_insert_index_tuples(ResultRelInfo *relinfo, TupleTableSlot *slot, EState *est
 #else
 	if (relinfo->ri_NumIndices > 0 && indexes)
 		list_free(ExecInsertIndexTuples(slot, estate, false, NULL, NIL));
+#endif
+}
+
+TimeLineID
+ts_timeline(void)
+{
+	/* PostgreSQL 15: asks for it; before, it is known once it was asked for recovery */
+#if PG_VERSION_NUM >= 150000
+	return GetWALInsertionTimeLine();
+#else
+	(void) RecoveryInProgress();
+	return ThisTimeLineID;
 #endif
 }

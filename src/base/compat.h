@@ -8,6 +8,7 @@
 
 #include "access/genam.h"
 #include "access/tableam.h"
+#include "access/xlogdefs.h"
 #include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -30,6 +31,24 @@
 #else
 #include "catalog/pg_namespace.h"
 #define ts_namespace_aclcheck(nspid, roleid, mode) object_aclcheck(NamespaceRelationId, (nspid), (roleid), (mode))
+#endif
+
+/* PostgreSQL 16: the same for foreign servers. */
+#if PG_VERSION_NUM < 160000
+#define ts_server_aclcheck(serverid, roleid, mode) pg_foreign_server_aclcheck((serverid), (roleid), (mode))
+#else
+#include "catalog/pg_foreign_server.h"
+#define ts_server_aclcheck(serverid, roleid, mode) object_aclcheck(ForeignServerRelationId, (serverid), (roleid), (mode))
+#endif
+
+/* PostgreSQL 14: hash tables with strings for keys say so. */
+#if PG_VERSION_NUM < 140000
+#define HASH_STRINGS 0
+#endif
+
+/* PostgreSQL 18: stands before the declaration. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
 #endif
 
 /* PostgreSQL 15: unique indexes may take NULL for a value like others. */
@@ -93,6 +112,8 @@ typedef TU_UpdateIndexes TsUpdateIndexes;
 #define TS_UPDATE_ALL TU_All
 #endif
 
+/* The timeline that this server writes. */
+extern TimeLineID ts_timeline(void);
 /* An executor state with one result relation, as COPY has it; its signatures differ from version to version. */
 extern ResultRelInfo *ts_init_result_relation(EState *estate, Relation rel);
 /* Tells which columns the coming updates write, by attribute number: index insertion wants to know. */

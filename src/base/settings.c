@@ -8,6 +8,8 @@
 int			ts_buffer_rows = 1000;
 int			ts_batch_rows = 1000;
 bool		ts_direct_writes = true;
+int			ts_connect_timeout = 10;
+int			ts_retries = 3;
 char	   *ts_context = NULL;
 
 void
@@ -22,6 +24,12 @@ ts_settings_init(void)
 	DefineCustomBoolVariable("tracksync.direct_writes",
 							 "A push writes local tables without SQL statements, where that comes to the same.",
 							 NULL, &ts_direct_writes, true, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("tracksync.connect_timeout",
+							"How long to wait for a connection to another server; 0: no limit.",
+							NULL, &ts_connect_timeout, 10, 0, 24 * 3600, PGC_USERSET, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("tracksync.retries",
+							"How often a push to another server is tried again after an error that may pass.",
+							NULL, &ts_retries, 3, 0, 100, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("tracksync.context",
 							   "Free text that is kept with the changes of a transaction.",
 							   NULL, &ts_context, NULL, PGC_USERSET, 0, NULL, NULL, NULL);

@@ -8,6 +8,10 @@ extern int	ts_buffer_rows;
 extern int	ts_batch_rows;
 /* tracksync.direct_writes: a push writes local tables without SQL statements, where that comes to the same. */
 extern bool ts_direct_writes;
+/* tracksync.connect_timeout: seconds to wait for a connection to another server; 0: no limit. */
+extern int	ts_connect_timeout;
+/* tracksync.retries: how often a push to another server is tried again after an error that may pass. */
+extern int	ts_retries;
 /* tracksync.context: a free text kept with each transaction's changes. */
 extern char *ts_context;
 

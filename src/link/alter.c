@@ -12,17 +12,19 @@
 #include "capture/buffer.h"
 #include "capture/track.h"
 #include "link/create.h"
+#include "link/ledger.h"
 #include "link/mapping.h"
 #include "link/options.h"
+#include "link/remote.h"
 #include "link/step.h"
 #include "log/shape.h"
 
 static void
 update_columns(const TsLink *link, const TsLinkOptions *o)
 {
-	static const Oid types[] = {TEXTOID, INT2ARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, OIDOID, INT4OID, INT2ARRAYOID};
-	Datum		values[9];
-	char		nulls[10] = "         ";
+	static const Oid types[] = {TEXTOID, INT2ARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, OIDOID, INT4OID, INT2ARRAYOID, TEXTOID};
+	Datum		values[10];
+	char		nulls[11] = "          ";
 	TsCatalog	cat;
 
 	values[0] = CStringGetTextDatum(link->name);
@@ -33,12 +35,14 @@ update_columns(const TsLink *link, const TsLinkOptions *o)
 	values[4] = CStringGetTextDatum(link->target_schema);
 	values[5] = CStringGetTextDatum(link->target_name);
 	values[6] = ObjectIdGetDatum(link->target);
-	nulls[6] = OidIsValid(link->target) ? ' ' : 'n';
+	nulls[6] = OidIsValid(link->target) && link->server == NULL ? ' ' : 'n';
+	values[9] = link->server ? CStringGetTextDatum(link->server) : (Datum) 0;
+	nulls[9] = link->server ? ' ' : 'n';
 	ts_catalog_enter(&cat);
 	/* other columns, or another table: what the log says since the last push is not enough */
 	ts_sql("UPDATE tracksync.link SET source_attnums = $2, target_columns = $3, columns = coalesce($4, columns), target_schema = $5, "
-		   "target_name = $6, target = $7, shape = $8, followed = $8, target_attnums = $9, state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1",
-		   SPI_OK_UPDATE, 9, types, values, nulls);
+		   "target_name = $6, target = $7, shape = $8, followed = $8, target_attnums = $9, server = $10, state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1",
+		   SPI_OK_UPDATE, 10, types, values, nulls);
 	ts_catalog_leave(&cat);
 }
 
@@ -97,10 +101,16 @@ ts_link_alter(const char *name, TsLinkOptions *options)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the key of link \"%s\" cannot be changed", name),
 				 errhint("Drop the link, untrack the table and make both anew with the other key.")));
+	if (options->server && !options->target)
+		options->target = ts_link_target(link);
 	if (options->target || options->columns)
 	{
 		TsLinkOptions kept = *options;
 
+		if (options->server)
+			link->server = options->server[0] ? options->server : NULL;
+		if (link->server != NULL && !options->target)
+			ts_remote_table_open(link);
 		if (options->target)
 			ts_link_resolve_target_name(options->target, link);
 		if (kept.columns == NULL)
@@ -146,6 +156,27 @@ ts_link_set_merge_rule(const char *name, const char *column, const char *rule)
 	ts_catalog_enter(&cat);
 	ts_sql("INSERT INTO tracksync.merge_rule (link, attnum, rule) VALUES ($1, $2, $3) ON CONFLICT (link, attnum) DO UPDATE SET rule = excluded.rule",
 		   SPI_OK_INSERT, 3, types, values, NULL);
+	ts_catalog_leave(&cat);
+}
+
+void
+ts_link_take_over(const char *name)
+{
+	static const Oid types[] = {TEXTOID};
+	TsLink	   *link = ts_link_load(name, true);
+	Datum		values[] = {CStringGetTextDatum(name)};
+	TsCatalog	cat;
+
+	if (link->server == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the target of link \"%s\" is in this database", name),
+				 errhint("There is nobody to take over from.")));
+	ts_remote_table_open(link);
+	ts_ledger_forget(link);
+	ts_catalog_enter(&cat);
+	ts_sql("UPDATE tracksync.link SET generation = 0, state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1",
+		   SPI_OK_UPDATE, 1, types, values, NULL);
 	ts_catalog_leave(&cat);
 }
 

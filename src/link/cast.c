@@ -13,6 +13,8 @@
 #include "base/catalog.h"
 #include "base/quote.h"
 #include "link/cast.h"
+#include "link/fetch.h"
+#include "link/remote.h"
 
 #define FETCH_ROWS 1000
 
@@ -89,6 +91,20 @@ typedef struct Trial
 	char	   *at;				/* in which: the value that was cast last */
 } Trial;
 
+/* The table is not resolved yet. */
+static char *
+target_of(const TsLink *link)
+{
+	return link->server ? psprintf("%s%s", only(!link->remote->heirs || link->remote->kind[0] == RELKIND_PARTITIONED_TABLE), ts_link_target(link)) :
+		psprintf("%s%s", only(get_rel_relkind(link->target) == RELKIND_PARTITIONED_TABLE), ts_quote_relation(link->target));
+}
+
+static char *
+cast_query(const Trial *trial)
+{
+	return psprintf("SELECT pg_catalog.count((t.%s)::%s) FROM %s AS t", quote_identifier(trial->column), trial->type, target_of(trial->link));
+}
+
 static void
 cast_values(void *arg)
 {
@@ -96,12 +112,16 @@ cast_values(void *arg)
 	const TsLink *link = trial->link;
 	TsIdentity	identity;
 
+	if (link->server != NULL)
+	{
+		ts_remote_execute(link->remote->connection, NULL, cast_query(trial), 0, NULL, NULL, NULL);
+		return;
+	}
 	become_owner(link, &identity);
 	if (trial->one_by_one)
 		cast_all(link, trial->column, trial->type, trial->context, &trial->at);
 	else
-		SPI_execute(psprintf("SELECT pg_catalog.count((t.%s)::%s) FROM %s%s AS t", quote_identifier(trial->column), trial->type,
-							 only(get_rel_relkind(link->target) == RELKIND_PARTITIONED_TABLE), ts_quote_relation(link->target)), true, 0);
+		SPI_execute(cast_query(trial), true, 0);
 	leave_owner(&identity);
 }
 
@@ -125,9 +145,15 @@ ts_cast_holds(const TsLink *link, const char *column, const char *type, char **c
 	*culprit = NULL;
 	if (try_cast(&trial))
 		return true;
-	trial.one_by_one = true;
-	if (try_cast(&trial))
+	/* which one it is does not matter so much that all should be fetched */
+	trial.one_by_one = link->server == NULL;
+	if (link->server == NULL && try_cast(&trial))
 		return true;
+	if (link->server != NULL)
+	{
+		*culprit = pstrdup("one that cannot");
+		return false;
+	}
 	*culprit = trial.at ? quote_literal_cstr(trial.at) : "NULL";
 	return false;
 }
@@ -135,13 +161,14 @@ ts_cast_holds(const TsLink *link, const char *column, const char *type, char **c
 bool
 ts_cast_is_shared(const TsLink *link)
 {
-	static const Oid types[] = {TEXTOID, OIDOID};
-	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->target)};
+	static const Oid types[] = {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->target), CStringGetTextDatum(link->server ? link->server : ""),
+	CStringGetTextDatum(link->target_schema), CStringGetTextDatum(link->target_name)};
 	TsCatalog	cat;
 	bool		shared;
 
 	ts_catalog_enter(&cat);
-	shared = ts_sql_reading("SELECT FROM tracksync.link WHERE name <> $1 AND target::oid = $2", 2, types, values, NULL) > 0;
+	shared = ts_sql_reading("SELECT FROM tracksync.link WHERE name <> $1 AND (target::oid = $2 OR (server = $3 AND target_schema = $4 AND target_name = $5))", 5, types, values, NULL) > 0;
 	ts_catalog_leave(&cat);
 	return shared;
 }
@@ -150,13 +177,15 @@ bool
 ts_cast_changes(const TsLink *link, const char *column, const char *type)
 {
 	const char *name = quote_identifier(column);
+	char	   *sql = psprintf("SELECT FROM %s AS t WHERE (t.%s)::pg_catalog.text OPERATOR(pg_catalog.<>) ((t.%s)::%s)::pg_catalog.text LIMIT 1",
+							   target_of(link), name, name, type);
 	TsIdentity	identity;
 	bool		changes;
 
+	if (link->server != NULL)
+		return ts_remote_execute(link->remote->connection, NULL, sql, 0, NULL, NULL, NULL) > 0;
 	become_owner(link, &identity);
-	if (SPI_execute(psprintf("SELECT FROM %s%s AS t WHERE (t.%s)::pg_catalog.text OPERATOR(pg_catalog.<>) ((t.%s)::%s)::pg_catalog.text LIMIT 1",
-							 only(get_rel_relkind(link->target) == RELKIND_PARTITIONED_TABLE), ts_quote_relation(link->target), name,
-							 name, type), true, 1) != SPI_OK_SELECT)
+	if (SPI_execute(sql, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the target of link \"%s\"", link->name);
 	changes = SPI_processed > 0;
 	leave_owner(&identity);
@@ -167,12 +196,13 @@ int64
 ts_cast_rows_besides(const TsLink *link, const TsColumn *lossy, bool harmed)
 {
 	const char *name = quote_identifier(lossy->now_name);
+	char	   *fetched = link->server ? ts_fetch_target(link, NULL) : NULL;
 	StringInfoData sql;
 	bool		isnull;
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT pg_catalog.count(*) FROM %s%s AS t WHERE NOT EXISTS (SELECT FROM %s%s AS s WHERE ",
-					 only(link->target_partitioned), ts_quote_relation(link->target), only(link->source_partitioned),
+					 only(fetched || link->target_partitioned), fetched ? fetched : ts_quote_relation(link->target), only(link->source_partitioned),
 					 ts_quote_relation(link->source));
 	for (int k = 0; k < link->nkeys; k++)
 	{
@@ -189,6 +219,8 @@ ts_cast_rows_besides(const TsLink *link, const TsColumn *lossy, bool harmed)
 		appendStringInfo(&sql, " AND (t.%s)::pg_catalog.text OPERATOR(pg_catalog.<>) ((t.%s)::%s)::pg_catalog.text", name, name, lossy->lossy);
 	if (SPI_execute(sql.data, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result of: %s", sql.data);
+	if (fetched)
+		ts_fetch_end(fetched);
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }
 

@@ -25,11 +25,32 @@
 #include "capture/track.h"
 #include "link/create.h"
 #include "link/group.h"
+#include "link/ledger.h"
 #include "link/link.h"
 #include "link/mapping.h"
 #include "link/options.h"
+#include "link/remote.h"
 #include "log/shape.h"
 #include "netchange/scan.h"
+
+/* A name there; without a schema it is that of public, whatever the search_path here is. */
+static void
+resolve_remote_name(RangeVar *name, TsLink *link)
+{
+	if (name->catalogname)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the target of link \"%s\" has a database's name before its schema's", link->name),
+				 errhint("Name the database in the options of the server.")));
+	link->target_name = name->relname;
+	link->target_schema = name->schemaname ? name->schemaname : "public";
+	if (strcmp(link->target_schema, "tracksync_target") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" belongs to tracksync itself", link->target_name),
+				 errhint("Name a user's table as target.")));
+	ts_remote_table_open(link);
+}
 
 /* Splits the target's name; its schema is looked up if the name has none. */
 void
@@ -37,6 +58,11 @@ ts_link_resolve_target_name(const char *text, TsLink *link)
 {
 	RangeVar   *name = makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(text)));
 
+	if (link->server != NULL)
+	{
+		resolve_remote_name(name, link);
+		return;
+	}
 	if (name->catalogname && strcmp(name->catalogname, get_database_name(MyDatabaseId)) != 0)
 		ts_not_yet("a target in another database is", "Name a table of this database.");
 	link->target_name = name->relname;
@@ -68,7 +94,8 @@ ts_link_check_cycle(const TsLink *link)
 {
 	static const Oid types[] = {OIDOID, OIDOID};
 	Oid			from = top_of(link->source);
-	Oid			to = OidIsValid(link->target) ? top_of(link->target) : InvalidOid;
+	/* where data goes from another server is not known here */
+	Oid			to = link->server == NULL && OidIsValid(link->target) ? top_of(link->target) : InvalidOid;
 	Datum		values[] = {ObjectIdGetDatum(from), ObjectIdGetDatum(to)};
 	TsCatalog	cat;
 	bool		cycle;
@@ -227,13 +254,13 @@ static void
 insert_link(const TsLink *link, const TsLinkOptions *o)
 {
 	static const Oid types[] = {TEXTOID, OIDOID, OIDOID, TEXTOID, TEXTOID, OIDOID, BOOLOID, INT2ARRAYOID, TEXTARRAYOID,
-		TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, JSONBOID, TEXTOID, INT4OID, INT2ARRAYOID};
+		TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, JSONBOID, TEXTOID, INT4OID, INT2ARRAYOID, TEXTOID, INT8OID};
 	const char *initial = or_default(o->initial, "copy");
 	Snapshot	snapshot = GetTransactionSnapshot();
 	TsTracked  *tracked = ts_tracked_need(link->source);
 	TsPending	pending;
-	Datum		values[23];
-	char		nulls[24] = "                       ";
+	Datum		values[25];
+	char		nulls[26] = "                         ";
 	TsCatalog	cat;
 
 	/* from here on, what commits is a change; what this transaction did so far is not */
@@ -246,7 +273,7 @@ insert_link(const TsLink *link, const TsLinkOptions *o)
 	values[3] = CStringGetTextDatum(link->target_schema);
 	values[4] = CStringGetTextDatum(link->target_name);
 	values[5] = ObjectIdGetDatum(link->target);
-	nulls[5] = OidIsValid(link->target) ? ' ' : 'n';
+	nulls[5] = OidIsValid(link->target) && link->server == NULL ? ' ' : 'n';
 	values[6] = BoolGetDatum(link->create_target);
 	values[7] = ts_link_column_arrays(link, &values[8], &values[22]);
 	values[9] = CStringGetTextDatum(initial);
@@ -263,13 +290,16 @@ insert_link(const TsLink *link, const TsLinkOptions *o)
 	nulls[19] = o->columns ? ' ' : 'n';
 	values[20] = CStringGetTextDatum(ts_system_identity());
 	values[21] = Int32GetDatum(ts_shape_of(link->source));
+	values[23] = link->server ? CStringGetTextDatum(link->server) : (Datum) 0;
+	nulls[23] = link->server ? ' ' : 'n';
+	values[24] = Int64GetDatum(link->server ? ts_ledger_generation(link) : 0);
 	PopActiveSnapshot();
 	ts_catalog_enter(&cat);
 	if (ts_sql("INSERT INTO tracksync.link (name, owner, source, target_schema, target_name, target, create_target, source_attnums, "
 			   "target_columns, initial, on_conflict, on_error, schema_policy, detect, state, position, own_txid, own_seq, storage, "
-			   "columns, system_identity, shape, followed, target_attnums) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
-			   "$16::pg_snapshot, nullif($17, '0')::xid8, $18, $19, $20, $21, $22, $22, $23) ON CONFLICT (name) DO NOTHING",
-			   SPI_OK_INSERT, 23, types, values, nulls) == 0)
+			   "columns, system_identity, shape, followed, target_attnums, server, generation) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
+			   "$16::pg_snapshot, nullif($17, '0')::xid8, $18, $19, $20, $21, $22, $22, $23, $24, $25) ON CONFLICT (name) DO NOTHING",
+			   SPI_OK_INSERT, 25, types, values, nulls) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("link \"%s\" already exists", link->name),
@@ -318,6 +348,7 @@ ts_link_create(const char *name, Oid source, TsLinkOptions *options)
 	link->owner = GetUserId();
 	link->source = source;
 	link->create_target = options->create_target;
+	link->server = options->server;
 	ts_link_resolve_target_name(options->target, link);
 	ts_link_check_cycle(link);
 	ts_link_map(link, options, NULL);

@@ -27,6 +27,8 @@ extern void ts_link_create(const char *name, Oid source, TsLinkOptions *options)
 extern void ts_link_alter(const char *name, TsLinkOptions *options);
 /* How "merge" decides about a column that both sides changed: source, target, greatest, least or add. */
 extern void ts_link_set_merge_rule(const char *name, const char *column, const char *rule);
+/* A link to a target on a server forgets who pushed there under its name, and compares. 55000 if it has none. */
+extern void ts_link_take_over(const char *name);
 /* Drops the link; a source that is tracked for its links only is untracked with the last of them. */
 extern void ts_link_drop(const char *name);
 /* The names of the links of a source. */

@@ -37,6 +37,20 @@ ts_group_links(const char *name, bool *group)
 	return *group ? links : list_make1(pstrdup(name));
 }
 
+bool
+ts_group_is_split(const char *name)
+{
+	static const Oid types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(name)};
+	TsCatalog	cat;
+	bool		split;
+
+	ts_catalog_enter(&cat);
+	split = ts_sql("SELECT FROM tracksync.link_group WHERE name = $1 AND transactions = 'per_server'", SPI_OK_SELECT, 1, types, values, NULL) == 1;
+	ts_catalog_leave(&cat);
+	return split;
+}
+
 void
 ts_name_reserve(const char *name)
 {
@@ -111,10 +125,10 @@ add_member(const char *name, Oid owner, const char *linkname)
 }
 
 void
-ts_group_create(const char *name, List *links)
+ts_group_create(const char *name, List *links, const char *transactions)
 {
-	static const Oid types[] = {TEXTOID, OIDOID};
-	Datum		values[2];
+	static const Oid types[] = {TEXTOID, OIDOID, TEXTOID};
+	Datum		values[3];
 	Oid			owner;
 	TsCatalog	cat;
 	ListCell   *lc;
@@ -124,12 +138,18 @@ ts_group_create(const char *name, List *links)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a group's name must not be empty"),
 				 errhint("Give the group a name.")));
+	if (strcmp(transactions, "one") != 0 && strcmp(transactions, "per_server") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for transactions: \"%s\"", transactions),
+				 errhint("Use 'one' or 'per_server'.")));
 	ts_name_reserve(name);
 	owner = links == NIL ? GetUserId() : ts_link_load(linitial(links), true)->owner;
 	values[0] = CStringGetTextDatum(name);
 	values[1] = ObjectIdGetDatum(owner);
+	values[2] = CStringGetTextDatum(transactions);
 	ts_catalog_enter(&cat);
-	ts_sql("INSERT INTO tracksync.link_group (name, owner) VALUES ($1, $2)", SPI_OK_INSERT, 2, types, values, NULL);
+	ts_sql("INSERT INTO tracksync.link_group (name, owner, transactions) VALUES ($1, $2, $3)", SPI_OK_INSERT, 3, types, values, NULL);
 	ts_catalog_leave(&cat);
 	foreach(lc, links)
 		add_member(name, owner, lfirst(lc));

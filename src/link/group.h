@@ -11,7 +11,9 @@
 extern List *ts_group_links(const char *name, bool *group);
 
 /* Links of one owner, whom the caller is a member of. Errors: 42704, 42501, 42710 name taken, 22023 owners differ. */
-extern void ts_group_create(const char *name, List *links);
+extern void ts_group_create(const char *name, List *links, const char *transactions);
+/* May its targets be on different servers, each written in a transaction of its own? */
+extern bool ts_group_is_split(const char *name);
 extern void ts_group_add(const char *name, const char *link);
 extern void ts_group_remove(const char *name, const char *link);
 extern void ts_group_drop(const char *name);

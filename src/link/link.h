@@ -76,6 +76,9 @@ typedef struct TsColumn
 	int32		target_typmod;	/* with the type modifier in force */
 	bool		identity_always;	/* the target's column is GENERATED ALWAYS AS IDENTITY */
 	Oid			sequence;		/* owned by the target's column; InvalidOid if none */
+	const char *remote_sequence;	/* the same of a target on another server, SQL; NULL if none */
+	bool		domain_there;	/* the target's type is a domain, though it may be none here */
+	const char *opaque;			/* the target's type, SQL, if there is none of the kind here: text stands for it. Else NULL */
 	Oid			key_eq_op;		/* for key columns: the target's unique index's equality, */
 	Oid			key_collation;	/* and its collation; InvalidOid if the type has none */
 	bool		referred;		/* known with the target's unique constraints: foreign keys refer to it */
@@ -97,9 +100,12 @@ typedef struct TsLink
 	char	   *name;
 	Oid			owner;
 	Oid			source;
+	char	   *server;			/* where the target is; NULL: in this database */
+	struct TsRemote *remote;	/* of remote.h: the target on that server as it was described, once it was asked for */
+	int64		generation;		/* how many pushes committed there, for all that is known here */
 	char	   *target_schema;
 	char	   *target_name;
-	Oid			target;			/* InvalidOid until it exists */
+	Oid			target;			/* InvalidOid until it exists; of one on another server its stub */
 	bool		target_gone;	/* it did, and was dropped */
 	bool		create_target;
 	TsInitial	initial;
@@ -114,7 +120,7 @@ typedef struct TsLink
 	int			nkeys;
 	int		   *keys;			/* indexes into columns, in the log's key order */
 	bool		arbiter;		/* the target's unique index can infer ON CONFLICT */
-	bool		target_partitioned;
+	bool		target_partitioned;	/* or has no children: no need to say ONLY */
 	bool		source_partitioned;
 	char	   *storage;		/* the source's storage at the last push; NULL before the first one */
 	TsTracked  *tracked;

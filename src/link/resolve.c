@@ -2,6 +2,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/transam.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -17,6 +18,7 @@
 #include "base/compat.h"
 #include "base/quote.h"
 #include "link/link.h"
+#include "link/remote.h"
 #include "link/retype.h"
 
 /* Can values of this type not be the elements of an array parameter? */
@@ -43,7 +45,10 @@ resolve_source_column(TsLink *link, TsColumn *col, Relation source)
 	col->source_declared = att->atttypid;
 	col->source_collation = att->attcollation;
 	col->source_type = getBaseTypeAndTypmod(att->atttypid, &col->source_typmod);
-	col->as_text = needs_text(col->source_type);
+	/* a type that is not the server's own may have another number there, or be another one: it goes by its text */
+	col->as_text = needs_text(col->source_type) || (link->server != NULL && col->source_type >= FirstNormalObjectId);
+	col->opaque = NULL;
+	col->domain_there = false;
 	get_typlenbyvalalign(col->source_type, &col->len, &col->byval, &col->align);
 	for (int i = 0; i < link->tracked->nignored; i++)
 		col->ignored |= link->tracked->ignored[i] == col->attnum;
@@ -307,11 +312,14 @@ ts_link_resolve(TsLink *link, Relation source, Relation target)
 		foresee_target(link, source);
 		return;
 	}
-	check_kind(link, target);
+	if (link->server == NULL)
+		check_kind(link, target);
 	link->target_partitioned = target->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
 	for (int i = 0; i < link->ncolumns; i++)
 		resolve_target_column(link, &link->columns[i], target);
 	resolve_target_key(link, source, target);
+	if (link->server != NULL)
+		ts_remote_resolve(link);
 }
 
 static void
@@ -351,7 +359,8 @@ ts_link_check_rights(const TsLink *link, Relation source, Relation target)
 			if (pg_attribute_aclcheck(link->source, link->columns[i].attnum, link->owner, ACL_SELECT) != ACLCHECK_OK)
 				deny(link, "read", link->source);
 	check_rls(link, link->source);
-	if (target == NULL)
+	/* there, it was checked when it was described */
+	if (target == NULL || link->server != NULL)
 		return;
 	for (int i = 0; i < lengthof(needed); i++)
 		if (pg_class_aclcheck(RelationGetRelid(target), link->owner, needed[i].mode) != ACLCHECK_OK)

@@ -22,6 +22,7 @@
 
 #include "base/compat.h"
 #include "base/quote.h"
+#include "link/remote.h"
 #include "link/unique.h"
 
 /* The link's columns among these attributes of the target, offset as in a Bitmapset of them. */
@@ -42,10 +43,10 @@ operator_of(Relation index, const Oid *exclusion, int i)
 }
 
 static TsUniquePart
-read_part(Relation index, const Oid *exclusion, int i, const char *sql, Oid type)
+read_part(const TsLink *link, Relation index, const Oid *exclusion, int i, const char *sql, Oid type)
 {
 	Oid			collation = index->rd_indcollation[i];
-	TsUniquePart part = {.sql = pstrdup(sql), .collate = "", .operator = ts_quote_operator(operator_of(index, exclusion, i))};
+	TsUniquePart part = {.sql = pstrdup(sql), .collate = "", .operator = ts_target_operator(link, operator_of(index, exclusion, i))};
 
 	if (OidIsValid(collation) && collation != get_typcollation(type))
 		part.collate = psprintf(" COLLATE %s", ts_quote_collation(collation));
@@ -143,14 +144,14 @@ read_unique(const TsLink *link, Relation rel, Relation index)
 		{
 			Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 
-			unique->parts[i] = read_part(index, exclusion, i, quote_identifier(NameStr(att->attname)), att->atttypid);
+			unique->parts[i] = read_part(link, index, exclusion, i, quote_identifier(NameStr(att->attname)), att->atttypid);
 			all = bms_add_member(all, attnum - FirstLowInvalidHeapAttributeNumber);
 			for (int c = 0; c < link->ncolumns; c++)
 				if (link->columns[c].target_attnum == attnum)
 					unique->plain[c] = kind_of(unique, index, exclusion, i);
 			continue;
 		}
-		unique->parts[i] = read_part(index, exclusion, i, deparse_expression(lfirst(expression), context, false, false), exprType(lfirst(expression)));
+		unique->parts[i] = read_part(link, index, exclusion, i, deparse_expression(lfirst(expression), context, false, false), exprType(lfirst(expression)));
 		pull_varattnos(lfirst(expression), 1, &all);
 		expression = lnext(expressions, expression);
 	}
@@ -188,7 +189,7 @@ static void
 note_referred(TsLink *link, Relation rel)
 {
 	for (int i = 0; i < link->ncolumns; i++)
-		link->columns[i].referred = false;
+		link->columns[i].referred = link->remote != NULL && ts_remote_is_referred(link->remote, link->columns[i].target_attnum);
 	for (int t = 0; rel->trigdesc != NULL && t < rel->trigdesc->numtriggers; t++)
 	{
 		const Trigger *trigger = &rel->trigdesc->triggers[t];

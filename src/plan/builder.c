@@ -7,6 +7,7 @@
 #include "utils/typcache.h"
 
 #include "base/quote.h"
+#include "link/remote.h"
 #include "plan/builder.h"
 
 /* From so many columns on, the values of one side travel as rows. */
@@ -48,18 +49,19 @@ ts_build_source_value(TsBuilder *b, int column, bool old)
 
 	if (!p->type.as_text)
 		return psprintf("v.p%d", n);
-	if (p->type.is_text)
-		return psprintf("v.p%d::%s", n, ts_quote_type(b->link->columns[column].target_base, -1));
+	/* another server may not have the source's type */
+	if (p->type.is_text || b->link->server != NULL)
+		return psprintf("v.p%d::%s", n, ts_target_type(b->link, &b->link->columns[column], false));
 	return psprintf("v.p%d::%s", n, ts_quote_type(p->type.type, -1));
 }
 
-char *
-ts_as_target(const TsColumn *col, const char *value)
+static char *
+as_type(const TsColumn *col, const char *value, const char *whole_type, const char *cut_type)
 {
-	char	   *whole = psprintf("(%s)::%s", value, ts_quote_type(col->target_base, -1));
-	char	   *cut = psprintf("(%s)::%s", value, ts_quote_type(col->target_base, col->target_typmod));
+	char	   *whole = psprintf("(%s)::%s", value, whole_type);
+	char	   *cut = psprintf("(%s)::%s", value, cut_type);
 
-	if (col->target_typmod == -1)
+	if (col->target_typmod == -1 || col->opaque != NULL)
 		return whole;
 	/* an explicit cast cuts a string that an assignment would refuse: what is too long is not equal */
 	if (col->target_base == VARCHAROID || col->target_base == BPCHAROID || col->target_base == BITOID || col->target_base == VARBITOID)
@@ -68,14 +70,20 @@ ts_as_target(const TsColumn *col, const char *value)
 }
 
 char *
+ts_as_target(const TsColumn *col, const char *value)
+{
+	return as_type(col, value, ts_quote_type(col->target_base, -1), ts_quote_type(col->target_base, col->target_typmod));
+}
+
+char *
 ts_build_target_form(TsBuilder *b, int column, bool old)
 {
 	const TsColumn *col = &b->link->columns[column];
 	char	   *value = ts_build_source_value(b, column, old);
 
-	if (col->source_type == col->target_base && (col->target_typmod == -1 || col->target_typmod == col->source_typmod))
+	if (col->opaque != NULL || (col->source_type == col->target_base && (col->target_typmod == -1 || col->target_typmod == col->source_typmod)))
 		return value;
-	return ts_as_target(col, value);
+	return as_type(col, value, ts_target_type(b->link, col, false), ts_target_type(b->link, col, true));
 }
 
 /*
@@ -88,9 +96,9 @@ key_form(TsBuilder *b, int column, bool old)
 	const TsColumn *col = &b->link->columns[column];
 	char	   *value = ts_build_source_value(b, column, old);
 
-	if (col->source_type == col->target_base)
+	if (col->source_type == col->target_base || col->opaque != NULL)
 		return value;
-	return psprintf("(%s)::%s", value, ts_quote_type(col->target_base, -1));
+	return psprintf("(%s)::%s", value, ts_target_type(b->link, col, false));
 }
 
 char *
@@ -99,9 +107,10 @@ ts_build_target_value(TsBuilder *b, int column)
 	const TsColumn *col = &b->link->columns[column];
 	const char *name = quote_identifier(col->target_name);
 
-	if (col->target_type == col->target_base)
+	/* a domain that there is on the other server only is its base type here */
+	if (col->target_type == col->target_base && !col->domain_there)
 		return psprintf("t.%s", name);
-	return psprintf("t.%s::%s", name, ts_quote_type(col->target_base, col->target_typmod));
+	return psprintf("t.%s::%s", name, ts_target_type(b->link, col, true));
 }
 
 bool
@@ -147,8 +156,8 @@ ts_build_old_holds(TsBuilder *b, int bits)
 		want = ts_build_target_form(b, i, true);
 		appendStringInfo(&b->sql, "%s(CASE WHEN %s IS NULL OR %s IS NULL THEN %s IS NULL AND %s IS NULL ELSE ",
 						 n++ ? " AND " : "", have, want, have, want);
-		if (OidIsValid(type->eq_opr))
-			appendStringInfo(&b->sql, "%s %s %s END)", have, ts_quote_operator(type->eq_opr), want);
+		if (OidIsValid(type->eq_opr) && col->opaque == NULL)
+			appendStringInfo(&b->sql, "%s %s %s END)", have, ts_target_operator(b->link, type->eq_opr), want);
 		else
 			appendStringInfo(&b->sql, "(%s)::pg_catalog.text OPERATOR(pg_catalog.=) (%s)::pg_catalog.text END)", have, want);
 	}
@@ -167,7 +176,7 @@ ts_build_key_match(TsBuilder *b)
 		const TsColumn *col = &link->columns[link->keys[i]];
 
 		appendStringInfo(&b->sql, "%s%s %s %s", i ? " AND " : "", ts_build_target_value(b, link->keys[i]),
-						 ts_quote_operator(col->key_eq_op), key_form(b, link->keys[i], old));
+						 ts_target_operator(link, col->key_eq_op), key_form(b, link->keys[i], old));
 	}
 }
 
@@ -183,7 +192,7 @@ rows_fit(const TsBuilder *b, bool old)
 {
 	int			n = 0;
 
-	if (!OidIsValid(b->link->target) || b->text_keys || b->link->foreseen)
+	if (!OidIsValid(b->link->target) || b->link->server != NULL || b->text_keys || b->link->foreseen)
 		return false;
 	for (int i = 0; i < b->stmt->nparams; i++)
 	{

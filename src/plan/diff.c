@@ -20,6 +20,8 @@
 
 #include "base/catalog.h"
 #include "base/quote.h"
+#include "link/fetch.h"
+#include "link/remote.h"
 #include "plan/change.h"
 #include "plan/keep.h"
 #include "plan/statement.h"
@@ -30,6 +32,7 @@ typedef struct DiffSource
 {
 	TsChangeSource base;
 	char	   *queries[2];		/* deletes (NULL: none), the rest */
+	char	   *fetched;		/* the target's rows, of one on another server; NULL: not fetched */
 	int			at;				/* which one is open */
 	Portal		portal;
 	SPITupleTable *rows;
@@ -105,8 +108,9 @@ ts_diff_target(const TsLink *link)
 static void
 append_other_sources(StringInfo sql, const TsLink *link)
 {
-	static const Oid types[] = {TEXTOID, OIDOID};
-	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->target)};
+	static const Oid types[] = {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->target), CStringGetTextDatum(link->server ? link->server : ""),
+	CStringGetTextDatum(link->target_schema), CStringGetTextDatum(link->target_name)};
 	MemoryContext context = CurrentMemoryContext;
 	List	   *sources;
 	ListCell   *lc;
@@ -114,7 +118,8 @@ append_other_sources(StringInfo sql, const TsLink *link)
 	uint64		n;
 
 	ts_catalog_enter(&cat);
-	n = ts_sql_reading("SELECT name FROM tracksync.link WHERE name <> $1 AND target::oid = $2 ORDER BY name", 2, types, values, NULL);
+	n = ts_sql_reading("SELECT name FROM tracksync.link WHERE name <> $1 AND (target::oid = $2 OR (server = $3 AND target_schema = $4 AND target_name = $5)) "
+					   "ORDER BY name", 5, types, values, NULL);
 	sources = ts_sql_texts(n, context);
 	ts_catalog_leave(&cat);
 	foreach(lc, sources)
@@ -164,7 +169,7 @@ append_other_sources(StringInfo sql, const TsLink *link)
 
 /* The keys, as a table q. */
 static char *
-key_table(const TsLink *link, List *keys)
+key_table(const TsLink *link, List *keys, bool here)
 {
 	StringInfoData texts;
 	ListCell   *lc;
@@ -172,7 +177,28 @@ key_table(const TsLink *link, List *keys)
 	initStringInfo(&texts);
 	foreach(lc, keys)
 		appendStringInfo(&texts, "%s%s", texts.len ? ", " : "", quote_literal_cstr(lfirst(lc)));
-	return psprintf("pg_catalog.unnest(ARRAY[%s]::pg_catalog.text[]) AS j, LATERAL %s", texts.data, ts_statement_key(link, "j"));
+	return psprintf("pg_catalog.unnest(ARRAY[%s]::pg_catalog.text[]) AS j, LATERAL %s", texts.data, ts_statement_key(link, "j", here));
+}
+
+/* The row t has one of the keys, in a statement there; NULL: all of them. */
+static char *
+keys_there(const TsLink *link, List *keys)
+{
+	StringInfoData sql;
+
+	if (keys == NIL)
+		return NULL;
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "EXISTS (SELECT FROM %s WHERE ", key_table(link, keys, false));
+	for (int i = 0; i < link->nkeys; i++)
+	{
+		const TsColumn *col = &link->columns[link->keys[i]];
+
+		appendStringInfo(&sql, "%sq.%s %s t.%s::%s", i ? " AND " : "", quote_identifier(col->target_name), ts_target_operator(link, col->key_eq_op),
+						 quote_identifier(col->now_name ? col->now_name : col->target_name), ts_target_type(link, col, false));
+	}
+	appendStringInfoChar(&sql, ')');
+	return sql.data;
 }
 
 /* AND the row of "alias" has one of the keys. */
@@ -181,7 +207,7 @@ append_keys(StringInfo sql, const TsLink *link, const char *alias, List *keys)
 {
 	if (keys == NIL)
 		return;
-	appendStringInfo(sql, " AND EXISTS (SELECT FROM %s WHERE ", key_table(link, keys));
+	appendStringInfo(sql, " AND EXISTS (SELECT FROM %s WHERE ", key_table(link, keys, true));
 	for (int i = 0; i < link->nkeys; i++)
 	{
 		const TsColumn *col = &link->columns[link->keys[i]];
@@ -192,8 +218,15 @@ append_keys(StringInfo sql, const TsLink *link, const char *alias, List *keys)
 	appendStringInfoChar(sql, ')');
 }
 
+/* What stands for the target in a query here. */
 static char *
-delete_query(const TsLink *link, List *keys)
+target_rows(const TsLink *link, const char *fetched)
+{
+	return fetched ? psprintf("%s", fetched) : psprintf("%s%s", only(link->target_partitioned), ts_link_target(link));
+}
+
+static char *
+delete_query(const TsLink *link, const char *fetched, List *keys)
 {
 	StringInfoData sql;
 
@@ -201,7 +234,7 @@ delete_query(const TsLink *link, List *keys)
 	appendStringInfoString(&sql, "SELECT ");
 	for (int i = 0; i < link->nkeys; i++)
 		appendStringInfo(&sql, "%s(%s)::pg_catalog.text", i ? ", " : "", ts_diff_target_value(&link->columns[link->keys[i]]));
-	appendStringInfo(&sql, " FROM %s%s AS t WHERE ", only(link->target_partitioned), ts_link_target(link));
+	appendStringInfo(&sql, " FROM %s AS t WHERE ", target_rows(link, fetched));
 	for (int i = 0; i < link->nkeys; i++)
 		appendStringInfo(&sql, "%s IS NOT NULL AND ", ts_diff_target_value(&link->columns[link->keys[i]]));
 	appendStringInfo(&sql, "NOT EXISTS (SELECT FROM %s%s AS s WHERE ", only(link->source_partitioned), ts_quote_relation(link->source));
@@ -224,17 +257,18 @@ is_cast(const TsColumn *col)
 
 /* casts: compare values that have to be cast; else they may differ. */
 static char *
-write_query(const TsLink *link, bool target_exists, List *keys, bool casts)
+write_query(const TsLink *link, bool target_exists, const char *fetched, List *keys, bool casts)
 {
 	StringInfoData sql,
 				have,
 				want;
+	const char *there = ts_fetch_there(link);
 	bool		blind = false;
 
 	initStringInfo(&sql);
 	initStringInfo(&have);
 	initStringInfo(&want);
-	appendStringInfoString(&sql, target_exists ? "SELECT t.ctid IS NULL" : "SELECT true");
+	appendStringInfoString(&sql, target_exists ? psprintf("SELECT %s IS NULL", there) : "SELECT true");
 	for (int i = 0; i < link->ncolumns; i++)
 	{
 		const TsColumn *col = &link->columns[i];
@@ -244,12 +278,12 @@ write_query(const TsLink *link, bool target_exists, List *keys, bool casts)
 		/* one row that the target cannot hold, which is why it is in quarantine, must not stop the others */
 		if (target_exists && !casts && !col->is_key && is_cast(col))
 		{
-			appendStringInfoString(&sql, ", t.ctid IS NOT NULL");
+			appendStringInfo(&sql, ", %s IS NOT NULL", there);
 			blind = true;
 		}
 		else if (target_exists && (!col->ignored || col->future != NULL))
 		{
-			appendStringInfo(&sql, ", t.ctid IS NOT NULL AND NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))", theirs, mine);
+			appendStringInfo(&sql, ", %s IS NOT NULL AND NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))", there, theirs, mine);
 			appendStringInfo(&have, "%s%s", have.len ? ", " : "", theirs);
 			appendStringInfo(&want, "%s%s", want.len ? ", " : "", mine);
 		}
@@ -261,9 +295,9 @@ write_query(const TsLink *link, bool target_exists, List *keys, bool casts)
 	appendStringInfo(&sql, " FROM %s%s AS s", only(link->source_partitioned), ts_quote_relation(link->source));
 	if (target_exists)
 	{
-		appendStringInfo(&sql, " LEFT JOIN %s%s AS t ON ", only(link->target_partitioned), ts_link_target(link));
+		appendStringInfo(&sql, " LEFT JOIN %s AS t ON ", target_rows(link, fetched));
 		append_key_match(&sql, link, "s");
-		appendStringInfo(&sql, " WHERE (%s OR t.ctid IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s)))", blind ? "true" : "false", have.data, want.data);
+		appendStringInfo(&sql, " WHERE (%s OR %s IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s)))", blind ? "true" : "false", there, have.data, want.data);
 	}
 	else
 		appendStringInfoString(&sql, " WHERE true");
@@ -366,6 +400,8 @@ diff_end(TsChangeSource *base)
 		SPI_freetuptable(source->rows);
 	if (source->portal)
 		SPI_cursor_close(source->portal);
+	if (source->fetched)
+		ts_fetch_end(source->fetched);
 }
 
 static TsChangeSource *
@@ -377,8 +413,10 @@ diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys, boo
 	source->base.text_keys = true;
 	source->base.next = diff_next;
 	source->base.end = diff_end;
-	source->queries[0] = mirror && target_exists ? delete_query(link, keys) : NULL;
-	source->queries[1] = write_query(link, target_exists, keys, casts);
+	if (link->server != NULL && target_exists)
+		source->fetched = ts_fetch_target(link, keys_there(link, keys));
+	source->queries[0] = mirror && target_exists ? delete_query(link, source->fetched, keys) : NULL;
+	source->queries[1] = write_query(link, target_exists, source->fetched, keys, casts);
 	return &source->base;
 }
 

@@ -23,6 +23,7 @@
 #include "utils/rel.h"
 
 #include "base/quote.h"
+#include "link/remote.h"
 #include "plan/holders.h"
 #include "plan/parking.h"
 
@@ -80,7 +81,7 @@ as_declared(TsBuilder *b, Form_pg_attribute att, const char *value)
 	if (value == NULL)
 		return psprintf("(SELECT x.%s FROM %s AS x WHERE false)", quote_identifier(NameStr(att->attname)), ts_link_target(b->link));
 	if (getBaseType(att->atttypid) != att->atttypid)
-		value = psprintf("(%s)::%s", value, ts_quote_type(att->atttypid, -1));
+		value = psprintf("(%s)::%s", value, ts_target_type_name(b->link, att->atttypid, -1));
 	if (OidIsValid(att->attcollation) && att->attcollation != DEFAULT_COLLATION_OID)
 		value = psprintf("(%s) COLLATE %s", value, ts_quote_collation(att->attcollation));
 	return unconstify(char *, value);

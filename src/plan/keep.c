@@ -5,6 +5,7 @@
 #include "utils/builtins.h"
 
 #include "base/quote.h"
+#include "link/remote.h"
 #include "plan/keep.h"
 
 #define ROWS "pg_catalog.unnest($1::pg_catalog.text[]) WITH ORDINALITY AS v(j, n)"
@@ -43,14 +44,14 @@ ts_keep_update(const TsLink *link)
 	}
 	appendStringInfo(&sql, "UPDATE %s%s AS t SET (%s) = (SELECT %s FROM pg_catalog.jsonb_populate_record(t.*, v.j::pg_catalog.jsonb) AS r) "
 					 "FROM " ROWS ", LATERAL %s WHERE ",
-					 link->target_partitioned ? "" : "ONLY ", ts_link_target(link), names.data, values.data, ts_statement_key(link, "v.j"));
+					 link->target_partitioned ? "" : "ONLY ", ts_link_target(link), names.data, values.data, ts_statement_key(link, "v.j", false));
 	for (int i = 0; i < link->nkeys; i++)
 	{
 		const TsColumn *col = &link->columns[link->keys[i]];
 		const char *name = quote_identifier(col->target_name);
 
-		appendStringInfo(&sql, "%st.%s::%s %s q.%s", i ? " AND " : "", name, ts_quote_type(col->target_base, -1),
-						 ts_quote_operator(col->key_eq_op), name);
+		appendStringInfo(&sql, "%st.%s::%s %s q.%s", i ? " AND " : "", name, ts_target_type(link, col, false),
+						 ts_target_operator(link, col->key_eq_op), name);
 	}
 	appendStringInfoString(&sql, " RETURNING v.n");
 	return statement(sql.data);
@@ -81,7 +82,7 @@ ts_keep_insert(const TsLink *link)
 }
 
 char *
-ts_statement_key(const TsLink *link, const char *json)
+ts_statement_key(const TsLink *link, const char *json, bool here)
 {
 	StringInfoData sql;
 
@@ -92,7 +93,8 @@ ts_statement_key(const TsLink *link, const char *json)
 		const TsColumn *col = &link->columns[link->keys[i]];
 
 		/* without a domain, which may refuse what is not there */
-		appendStringInfo(&sql, "%s%s %s", i ? ", " : "", quote_identifier(col->target_name), ts_quote_type(col->target_base, -1));
+		appendStringInfo(&sql, "%s%s %s", i ? ", " : "", quote_identifier(col->target_name),
+						 here ? ts_quote_type(col->target_base, -1) : ts_target_type(link, col, false));
 	}
 	appendStringInfoChar(&sql, ')');
 	return sql.data;

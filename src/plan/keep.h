@@ -9,8 +9,8 @@ extern TsStatement *ts_keep_update(const TsLink *link);
 /* Inserts all. */
 extern TsStatement *ts_keep_insert(const TsLink *link);
 
-/* "json" (SQL), an object with the columns of the target's key, as a table q of these columns. */
-extern char *ts_statement_key(const TsLink *link, const char *json);
+/* "json" (SQL), an object with the columns of the target's key, as a table q of these columns; for a statement here, or where the target is. */
+extern char *ts_statement_key(const TsLink *link, const char *json, bool here);
 /* The key of a row with the columns of the target's key, as the text of such an object; what it looks like may depend on settings. */
 extern char *ts_statement_key_text(const TsLink *link, const char *alias);
 

@@ -95,7 +95,7 @@ ts_key_set_read(TsKeySet *set, List *keys)
 	for (int i = 0; i < link->nkeys; i++)
 		appendStringInfo(&sql, "CASE WHEN q.%s IS NOT NULL THEN pg_catalog.format('%%s', q.%s) END, ", quote_identifier(link->columns[link->keys[i]].target_name),
 						 quote_identifier(link->columns[link->keys[i]].target_name));
-	appendStringInfo(&sql, "v.j FROM pg_catalog.unnest($1) WITH ORDINALITY AS v(j, n), LATERAL %s ORDER BY v.n", ts_statement_key(link, "v.j"));
+	appendStringInfo(&sql, "v.j FROM pg_catalog.unnest($1) WITH ORDINALITY AS v(j, n), LATERAL %s ORDER BY v.n", ts_statement_key(link, "v.j", true));
 	SPI_connect();
 	if (SPI_execute_with_args(sql.data, 1, (Oid *) types, values, NULL, true, 0) != SPI_OK_SELECT || SPI_processed != (uint64) n)
 		elog(ERROR, "could not read the keys of rows");

@@ -6,6 +6,7 @@
 #include "utils/builtins.h"
 
 #include "base/catalog.h"
+#include "link/remote.h"
 #include "plan/fingerprint.h"
 #include "plan/merge.h"
 
@@ -16,6 +17,24 @@ typedef struct Placed
 	TsPriority	priority;
 	int			rank;
 } Placed;
+
+/* Has the one target a foreign key to the other, on one server? */
+static bool
+refers_there(const TsLink *child, const TsLink *parent)
+{
+	ListCell   *lc;
+
+	if (child->remote == NULL || parent->remote == NULL || strcmp(child->server, parent->server) != 0)
+		return false;
+	foreach(lc, child->remote->references)
+	{
+		const TsRemoteReference *r = lfirst(lc);
+
+		if (r->from_here && strcmp(r->parent_schema, parent->target_schema) == 0 && strcmp(r->parent, parent->target_name) == 0)
+			return true;
+	}
+	return false;
+}
 
 /* refers[child * n + parent]: the target of the one plan has a foreign key to that of the other. */
 static bool *
@@ -46,6 +65,9 @@ read_references(int n, TsPlan **plans)
 					refers[i * n + j] = true;
 	}
 	ts_catalog_leave(&cat);
+	for (int i = 0; i < n; i++)
+		for (int j = 0; j < n; j++)
+			refers[i * n + j] |= i != j && refers_there(plans[i]->link, plans[j]->link);
 	return refers;
 }
 

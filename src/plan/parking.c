@@ -11,6 +11,7 @@
 
 #include "base/compat.h"
 #include "base/quote.h"
+#include "link/remote.h"
 #include "link/unique.h"
 #include "plan/parking.h"
 
@@ -29,7 +30,7 @@ beyond(const TsLink *link, const TsColumn *col, const char *number)
 		{DATEOID, "'infinity'", "1"}, {TIMESTAMPOID, "'infinity'", "interval '1 day'"}, {TIMESTAMPTZOID, "'infinity'", "interval '1 day'"}
 	};
 	const char *name = quote_identifier(col->target_name);
-	const char *type = ts_quote_type(col->target_base, -1);
+	const char *type = ts_target_type(link, col, false);
 
 	for (int i = 0; i < lengthof(ordered); i++)
 	{
@@ -66,7 +67,7 @@ free_value(const TsLink *link, const TsColumn *col, const char *number)
 		return pstrdup("pg_catalog.decode(pg_catalog.md5(pg_catalog.gen_random_uuid()::pg_catalog.text), 'hex')");
 	if (TypeCategory(col->target_base) == TYPCATEGORY_STRING)
 		return psprintf("pg_catalog.\"left\"(pg_catalog.md5(pg_catalog.gen_random_uuid()::pg_catalog.text), %d)::%s",
-						col->target_typmod > VARHDRSZ ? Min(col->target_typmod - VARHDRSZ, 32) : 32, ts_quote_type(col->target_base, -1));
+						col->target_typmod > VARHDRSZ ? Min(col->target_typmod - VARHDRSZ, 32) : 32, ts_target_type(link, col, false));
 	return beyond(link, col, number);
 }
 
@@ -115,6 +116,6 @@ ts_parking_vacant(const TsLink *link, int column, const char *number)
 		return pstrdup("NULL");
 	/* overlaps with nothing, and touches nothing */
 	if (empty)
-		return psprintf("'%s'::%s", type_is_range(col->target_base) ? "empty" : "{}", ts_quote_type(col->target_base, -1));
+		return psprintf("'%s'::%s", type_is_range(col->target_base) ? "empty" : "{}", ts_target_type(link, col, false));
 	return value ? free_value(link, col, number) : NULL;
 }

@@ -13,6 +13,7 @@
 #include "base/quote.h"
 #include "base/sequence.h"
 #include "link/cast.h"
+#include "link/remote.h"
 #include "link/step.h"
 #include "netchange/scan.h"
 #include "plan/fingerprint.h"
@@ -89,7 +90,8 @@ keys_can_change(const TsLink *link)
 	for (int i = 0; i < link->nkeys; i++)
 		if (link->columns[link->keys[i]].identity_always)
 			return false;
-	return OidIsValid(link->target);
+	/* nor, where rows are spread over nodes by it, the key */
+	return OidIsValid(link->target) && (link->remote == NULL || !link->remote->sharded);
 }
 
 TsChangeSource *
@@ -129,7 +131,7 @@ watch_sequences(Planner *p, const TsChange *change)
 		const TsColumn *col = &p->link->columns[i];
 		int64		value;
 
-		if (!OidIsValid(col->sequence) || change->new_nulls[i])
+		if ((!OidIsValid(col->sequence) && col->remote_sequence == NULL) || change->new_nulls[i])
 			continue;
 		switch (col->source_type)
 		{
@@ -287,18 +289,22 @@ add_sequence_steps(Planner *p)
 	for (int i = 0; i < p->link->ncolumns; i++)
 	{
 		const TsColumn *col = &p->link->columns[i];
+		const char *name;
 		TsStep	   *step;
 
-		if (!p->has_highest[i] || !ts_sequence_lags(col->sequence, p->highest[i]))
+		if (!p->has_highest[i] || !(col->remote_sequence ? ts_remote_sequence_lags(p->link, col->remote_sequence, p->highest[i]) :
+									ts_sequence_lags(col->sequence, p->highest[i])))
 			continue;
+		name = col->remote_sequence ? col->remote_sequence : ts_quote_relation(col->sequence);
 		step = add_step(p->plan, TS_PRIORITY_SEQUENCE, "sequence");
 		step->sequence = col->sequence;
+		step->remote_sequence = col->remote_sequence;
 		step->value = p->highest[i];
 		step->rows = 1;
-		step->description = psprintf("advance sequence %s of column %s to " INT64_FORMAT, ts_quote_relation(col->sequence),
+		step->description = psprintf("advance sequence %s of column %s to " INT64_FORMAT, name,
 									 quote_identifier(col->target_name), step->value);
 		step->sql = psprintf("SELECT pg_catalog.setval(%s, " INT64_FORMAT ")",
-							 quote_literal_cstr(ts_quote_relation(col->sequence)), step->value);
+							 quote_literal_cstr(name), step->value);
 		ts_fingerprint_text(p->plan->fingerprint, step->sql);
 	}
 }

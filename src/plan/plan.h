@@ -24,6 +24,7 @@ typedef struct TsStep
 	const char *function;		/* of a user's step: qualified name; NULL = none */
 	const char *owner;			/* the link or group that it belongs to */
 	Oid			sequence;		/* of a sequence step, */
+	const char *remote_sequence;	/* or its name on the target's server, */
 	int64		value;			/* and how far it must go */
 } TsStep;
 

@@ -20,6 +20,7 @@
 
 #include "utils/builtins.h"
 
+#include "link/remote.h"
 #include "plan/builder.h"
 #include "plan/holders.h"
 
@@ -136,7 +137,8 @@ build_look(TsBuilder *b)
 	appendStringInfo(&b->sql, "\n  JOIN %s AS t ON ", b->stmt->kind == TS_STATEMENT_PEEK ? ts_diff_target(b->link) :
 					 psprintf("%s%s", ts_build_only(b->link), ts_link_target(b->link)));
 	ts_build_key_match(b);
-	appendStringInfoString(&b->sql, b->stmt->kind == TS_STATEMENT_PEEK ? "" : "\n   FOR UPDATE OF t");
+	/* rows on several nodes cannot be locked one by one: the target's table is, before */
+	appendStringInfoString(&b->sql, b->stmt->kind == TS_STATEMENT_PEEK || ts_target_is_sharded(b->link) ? "" : "\n   FOR UPDATE OF t");
 }
 
 TsStatement *

@@ -4,10 +4,11 @@
  * There is one connection per foreign server and role in a session. With the first statement of a local transaction a transaction (READ
  * COMMITTED) begins there; subtransactions are savepoints there, released and rolled back with them. It is committed when the local
  * transaction is about to commit (XACT_EVENT_PRE_COMMIT), and rolled back if that one is, or if nothing was to be written; then a
- * connection that is lost is no error. A connection whose state is in doubt is dropped.
+ * connection that is lost is no error. A connection whose state is in doubt is dropped. If the subtransaction in which the transaction
+ * there began is rolled back, all of that one is, and the next statement begins another, on a new connection if need be.
  *
  * Statements are sent without waiting for the ones before them, in libpq's pipeline mode where libpq has it (14); without it each is
- * waited for as it is sent, to the same effect. All waits can be cancelled.
+ * waited for as it is sent, to the same effect. All waits can be cancelled. See request.h and copy.h.
  *
  * Errors of the server keep their SQLSTATE, message, detail, hint and constraint; the context names server and statement. Of a connection
  * that was lost: 08006; 08007 if that was while it committed: whether it did is not known.
@@ -16,15 +17,12 @@
 #define TS_CONNECTION_H
 
 typedef struct TsConnection TsConnection;
-typedef struct TsRequest TsRequest;
-
-/* A row of a result, as text; NULL: null. Good until it returns. */
-typedef void (*TsRowFunction) (void *arg, int ncolumns, char *const *values);
 
 /*
  * The connection of a role to a foreign server, for the running (sub)transaction. purpose: what it is for, "link orders": part of its
- * application_name. 42704 if there is no such server or no user mapping, 42501 if the role may not use it, 2F003 if it would connect with a
- * password that is not its own, 08001 if the connection cannot be made. The pointer is good until the transaction ends.
+ * application_name. 42704 if there is no such server or no user mapping, 42501 if the role may not use it, 42809 if it is no server of
+ * PostgreSQL, 2F003 if it would connect with a password that is not its own, 08001 if the connection cannot be made. The pointer is good
+ * until the transaction ends.
  */
 extern TsConnection *ts_connection_get(const char *server, Oid role, const char *purpose);
 extern const char *ts_connection_server(const TsConnection *connection);
@@ -32,11 +30,13 @@ extern const char *ts_connection_server(const TsConnection *connection);
 extern int	ts_connection_version(const TsConnection *connection);
 /* From now on the transaction is to be committed: what it does counts, a connection that is lost is an error. */
 extern void ts_connection_writes(TsConnection *connection);
-/* Has this transaction something to commit there? */
+/* Has this transaction something to commit there? server NULL: on any; role InvalidOid: of any. */
 extern bool ts_connection_is_writing(const char *server, Oid role);
 /* Closes the session's connections to the server, of all roles, that no transaction uses; NULL: to all servers. Returns how many. */
 extern int	ts_connection_close(const char *server);
-/* Registers callbacks and settings; from _PG_init. */
+/* Closes this one, with what this transaction did there, so that the next statement begins anew. Not if it is writing. */
+extern void ts_connection_drop(const char *server, Oid role);
+/* Registers callbacks; from _PG_init. */
 extern void ts_connection_init(void);
 
 /*
@@ -44,28 +44,5 @@ extern void ts_connection_init(void);
  * server or on the way to it, before a COMMIT was sent. To be compared before and after.
  */
 extern uint64 ts_connection_passing_errors(void);
-
-/*
- * Sends a statement with parameters as text (NULL: null; types are the server's to infer). name: it is prepared under this name the first
- * time, and known by it as long as the connection lasts and the text is the same; NULL: it is not prepared. Parameters are copied.
- */
-extern TsRequest *ts_request_send(TsConnection *connection, const char *name, const char *sql, int nparams, const char *const *values);
-/* Waits until it is done, and frees it: rows returned or written; those of its result go to row, which may be NULL. Raises its error. */
-extern uint64 ts_request_wait(TsRequest *request, TsRowFunction row, void *arg);
-/* Both. */
-extern uint64 ts_remote_execute(TsConnection *connection, const char *name, const char *sql, int nparams, const char *const *values,
-								TsRowFunction row, void *arg);
-/* Without parameters, perhaps several statements: DDL. */
-extern void ts_remote_run(TsConnection *connection, const char *sql);
-
-/* COPY … FROM STDIN: begin, data in COPY's text format (any cut), end: the rows that were copied. Nothing else may be sent meanwhile. */
-extern void ts_copy_in_begin(TsConnection *connection, const char *sql);
-extern void ts_copy_in_data(TsConnection *connection, const char *data, int size);
-extern uint64 ts_copy_in_end(TsConnection *connection);
-/*
- * A query's rows, all of them, one at a time, as text: by COPY (query) TO STDOUT, so that they are never all in memory. row is called with
- * each.
- */
-extern void ts_remote_rows(TsConnection *connection, const char *query, TsRowFunction row, void *arg);
 
 #endif

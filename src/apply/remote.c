@@ -1,0 +1,183 @@
+/*
+ * remote.c: a target on another server.
+ *
+ * The same statements as for a local one, parameters as text. There is no query level there in which foreign keys could wait: those that
+ * are deferrable are deferred while rows are written; the order of the steps has to do for the others (steps.c).
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "apply/stream.h"
+#include "apply/target.h"
+#include "base/quote.h"
+#include "link/remote.h"
+
+typedef struct RemoteTarget
+{
+	TsTarget	base;
+	const TsLink *link;
+	List	   *deferred;		/* char *: names of foreign keys, SQL */
+	TsStream   *stream;
+} RemoteTarget;
+
+static TsConnection *
+connection(const TsTarget *target)
+{
+	return ((const RemoteTarget *) target)->link->remote->connection;
+}
+
+static void
+set_constraints(RemoteTarget *target, const char *how)
+{
+	StringInfoData sql;
+	ListCell   *lc;
+
+	if (target->deferred == NIL)
+		return;
+	initStringInfo(&sql);
+	foreach(lc, target->deferred)
+		appendStringInfo(&sql, "%s%s", sql.len ? ", " : "SET CONSTRAINTS ", (char *) lfirst(lc));
+	ts_remote_run(target->link->remote->connection, psprintf("%s %s", sql.data, how));
+}
+
+static void
+remote_open(TsTarget *base, int n, const Oid *targets)
+{
+}
+
+static void
+remote_begin(TsTarget *base)
+{
+	RemoteTarget *target = (RemoteTarget *) base;
+	ListCell   *lc;
+
+	ts_connection_writes(connection(base));
+	target->deferred = NIL;
+	foreach(lc, target->link->remote->references)
+	{
+		const TsRemoteReference *r = lfirst(lc);
+
+		if (r->deferrable)
+			target->deferred = lappend(target->deferred, r->name);
+	}
+	set_constraints(target, "DEFERRED");
+	target->stream = ts_stream_prepare(target->link);
+}
+
+static bool
+remote_stream(TsTarget *target, int n, const TsChange *rows)
+{
+	TsStream   *stream = ((RemoteTarget *) target)->stream;
+
+	if (stream != NULL)
+		ts_stream_put(stream, n, rows);
+	return stream != NULL;
+}
+
+static uint64
+remote_stream_end(TsTarget *target)
+{
+	return ts_stream_end(((RemoteTarget *) target)->stream);
+}
+
+/* The arrays as text; NULL-terminated strings in the current context. */
+static const char **
+array_texts(const TsStatement *stmt, const Datum *arrays)
+{
+	const char **texts = palloc(sizeof(char *) * (stmt->nparams + 1));
+
+	for (int i = 0; i < stmt->nparams; i++)
+	{
+		Oid			output;
+		bool		varlena;
+
+		getTypeOutputInfo(get_array_type(stmt->params[i].element), &output, &varlena);
+		texts[i] = OidOutputFunctionCall(output, arrays[i]);
+	}
+	return texts;
+}
+
+/* The same text has the same name: prepared statements outlive pushes. */
+static const char *
+statement_name(TsStatement *stmt)
+{
+	if (stmt->prepared == NULL)
+	{
+		int			size = (int) strlen(stmt->sql);
+
+		stmt->prepared = MemoryContextStrdup(GetMemoryChunkContext(stmt),
+											 psprintf("ts_%016llx%016llx", (unsigned long long) hash_bytes_extended((unsigned char *) stmt->sql, size, 0),
+													  (unsigned long long) hash_bytes_extended((unsigned char *) stmt->sql, size, 1)));
+	}
+	return stmt->prepared;
+}
+
+static uint64
+remote_execute(TsTarget *target, TsStatement *stmt, Datum *arrays, TsRowFunction row, void *arg)
+{
+	const TsLink *link = ((RemoteTarget *) target)->link;
+
+	if (stmt->kind == TS_STATEMENT_LOOK && link->remote->sharded)
+		ts_remote_run(connection(target), psprintf("LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE", ts_link_target(link)));
+	return ts_remote_execute(connection(target), statement_name(stmt), stmt->sql, stmt->nparams, array_texts(stmt, arrays), row, arg);
+}
+
+static void *
+remote_send(TsTarget *target, TsStatement *stmt, Datum *arrays)
+{
+	return ts_request_send(connection(target), statement_name(stmt), stmt->sql, stmt->nparams, array_texts(stmt, arrays));
+}
+
+static uint64
+remote_receive(TsTarget *target, void *ticket, TsRowFunction row, void *arg)
+{
+	return ts_request_wait(ticket, row, arg);
+}
+
+static void
+remote_run(TsTarget *target, const char *sql)
+{
+	ts_connection_writes(connection(target));
+	ts_remote_run(connection(target), sql);
+}
+
+static void
+remote_finish(TsTarget *base)
+{
+	set_constraints((RemoteTarget *) base, "IMMEDIATE");
+}
+
+static void
+remote_nothing(TsTarget *target)
+{
+}
+
+TsTarget *
+ts_remote_target(const TsLink *link)
+{
+	static const TsTargetOps ops = {
+		.open = remote_open,
+		.begin = remote_begin,
+		.execute = remote_execute,
+		.send = remote_send,
+		.receive = remote_receive,
+		.stream = remote_stream,
+		.stream_end = remote_stream_end,
+		.write = NULL,
+		.run = remote_run,
+		.finish = remote_finish,
+		.close = remote_nothing,
+		.probe = remote_nothing,
+		.reset = remote_nothing,
+	};
+	RemoteTarget *target = palloc0(sizeof(RemoteTarget));
+
+	target->base.ops = &ops;
+	target->link = link;
+	return &target->base;
+}

@@ -1,0 +1,108 @@
+/*
+ * stream.c: rows to be inserted into a target on another server, as one COPY.
+ *
+ * COPY knows no rules, and takes a value's text where INSERT would cast the value: only where that makes no difference.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "apply/stream.h"
+#include "link/remote.h"
+
+#define CHUNK 65536
+
+TsStream *
+ts_stream_prepare(const TsLink *link)
+{
+	TsStream   *stream = palloc0(sizeof(TsStream));
+
+	if (link->remote->rules)
+		return NULL;
+	stream->link = link;
+	stream->output = palloc(sizeof(FmgrInfo) * link->ncolumns);
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		const TsColumn *col = &link->columns[i];
+		Oid			output;
+		bool		varlena;
+
+		if (col->opaque == NULL && col->source_type != col->target_base)
+			return NULL;
+		getTypeOutputInfo(col->source_type, &output, &varlena);
+		fmgr_info(output, &stream->output[i]);
+	}
+	return stream;
+}
+
+/* As COPY's text format wants it. */
+static void
+append_escaped(StringInfo out, const char *text)
+{
+	static const char escapes[128] = {['\\'] = '\\', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
+
+	for (const char *c = text; *c != '\0'; c++)
+	{
+		char		escape = (unsigned char) *c < 128 ? escapes[(unsigned char) *c] : '\0';
+
+		if (escape != '\0')
+			appendStringInfoChar(out, '\\');
+		appendStringInfoCharMacro(out, escape != '\0' ? escape : *c);
+	}
+}
+
+static void
+begin(TsStream *stream)
+{
+	const TsLink *link = stream->link;
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (int i = 0; i < link->ncolumns; i++)
+		appendStringInfo(&names, "%s%s", i ? ", " : "", quote_identifier(link->columns[i].target_name));
+	ts_copy_in_begin(link->remote->connection, psprintf("COPY %s (%s) FROM STDIN", ts_link_target(link), names.data));
+	stream->begun = true;
+}
+
+void
+ts_stream_put(TsStream *stream, int n, const TsChange *rows)
+{
+	TsConnection *connection = stream->link->remote->connection;
+	StringInfoData data;
+
+	if (!stream->begun)
+		begin(stream);
+	initStringInfo(&data);
+	for (int r = 0; r < n; r++)
+	{
+		for (int i = 0; i < stream->link->ncolumns; i++)
+		{
+			if (i > 0)
+				appendStringInfoChar(&data, '\t');
+			if (rows[r].new_nulls[i])
+				appendStringInfoString(&data, "\\N");
+			else
+			{
+				char	   *text = OutputFunctionCall(&stream->output[i], rows[r].new_values[i]);
+
+				append_escaped(&data, text);
+				pfree(text);
+			}
+		}
+		appendStringInfoChar(&data, '\n');
+		if (data.len > CHUNK || r == n - 1)
+		{
+			ts_copy_in_data(connection, data.data, data.len);
+			resetStringInfo(&data);
+		}
+	}
+	pfree(data.data);
+}
+
+uint64
+ts_stream_end(TsStream *stream)
+{
+	stream->begun = false;
+	return ts_copy_in_end(stream->link->remote->connection);
+}

@@ -1,0 +1,108 @@
+/*
+ * remote.h: a target on another server, as it is described there, and what stands for it here.
+ *
+ * What a link has to know of its target it reads from the catalog, as of a table of this database. For a table of another server there is
+ * one: an empty temporary table of the same shape (its stub), with the same attribute numbers, types, unique constraints, defaults and
+ * generated columns, as far as they make sense here. It belongs to the link's owner, lives as long as the session, and is made anew when
+ * the table there has changed. It never holds a row, and no statement is ever run on it.
+ *
+ * A type that this database does not have is text here, and goes by its name there.
+ */
+#ifndef TS_REMOTE_H
+#define TS_REMOTE_H
+
+#include "link/link.h"
+#include "remote/copy.h"
+#include "remote/request.h"
+
+typedef struct TsRemoteColumn
+{
+	AttrNumber	attnum;
+	bool		dropped;
+	char	   *name;
+	char	   *declared;		/* its type, */
+	char	   *base;			/* that type's base type, and */
+	char	   *schema;			/* its (or its elements') schema, as SQL there */
+	char	   *extension;		/* that the base type belongs to; NULL = none */
+	char	   *type_name;		/* of the base type, bare */
+	int32		typmod;			/* declared */
+	int32		base_typmod;
+	bool		notnull;
+	char	   *collation;		/* SQL; NULL: its type's */
+	char		identity;		/* a, d or \0 */
+	bool		generated;
+	char	   *expression;		/* of a default or a generated column; NULL = none */
+	char	   *sequence;		/* that it owns, SQL; NULL = none */
+	Oid			type;			/* what stands for it here, */
+	int32		type_typmod;
+	Oid			base_type;
+	bool		opaque;			/* which is text, because there is no such type here */
+} TsRemoteColumn;
+
+typedef struct TsRemoteIndex
+{
+	char	   *constraint;		/* a unique or exclusion constraint's definition, or */
+	char	   *definition;		/* what follows CREATE UNIQUE INDEX … ON … */
+} TsRemoteIndex;
+
+typedef struct TsRemoteReference
+{
+	char	   *name;			/* of the constraint, SQL */
+	char	   *child_schema;	/* the table that refers … */
+	char	   *child;
+	char	   *parent_schema;	/* … to this one */
+	char	   *parent;
+	bool		acts;			/* CASCADE, SET NULL or SET DEFAULT */
+	bool		deferrable;
+	bool		from_here;		/* the target refers, */
+	bool		to_here;		/* or is referred to, or both */
+	List	   *referred;		/* of to_here: attribute numbers */
+} TsRemoteReference;
+
+typedef struct TsRemote
+{
+	TsConnection *connection;
+	bool		exists;
+	char	   *kind;			/* relkind */
+	bool		heirs;			/* has inheritance children or partitions */
+	bool		instead;		/* an INSTEAD rule */
+	bool		rules;			/* any rule */
+	bool		hidden;			/* by row-level security */
+	bool		privileges[4];	/* SELECT, INSERT, UPDATE, DELETE */
+	bool		owned;			/* may be altered */
+	bool		sharded;		/* rows live on several nodes: no locks on rows, keys stay */
+	List	   *columns;		/* TsRemoteColumn */
+	List	   *indexes;		/* TsRemoteIndex */
+	List	   *references;		/* TsRemoteReference */
+	uint64		hash;			/* of all this */
+} TsRemote;
+
+/* describe.c: asks the server for the link's target, in the current context. The connection is the owner's. */
+extern TsRemote *ts_remote_describe(const TsLink *link, TsConnection *connection);
+
+/* stub.c: the stub of the target, InvalidOid if it does not exist there. */
+extern Oid	ts_stub_make(const TsLink *link, TsRemote *remote);
+
+/* Connects, describes, and makes link->target the stub. To be done once per statement, and after schema steps. */
+extern void ts_remote_table_open(TsLink *link);
+/* After the link's columns were resolved against the stub: what the stub does not tell. 42501, 42809. */
+extern void ts_remote_resolve(TsLink *link);
+
+/* Is the sequence there behind the value? As ts_sequence_lags. */
+extern bool ts_remote_sequence_lags(const TsLink *link, const char *sequence, int64 value);
+extern void ts_remote_sequence_advance(const TsLink *link, const char *sequence, int64 value);
+/* Does a foreign key there refer to the column? */
+extern bool ts_remote_is_referred(const TsRemote *remote, AttrNumber attnum);
+
+/* names.c: what is called otherwise there than here; of a local target: its name here. */
+extern char *ts_target_type(const TsLink *link, const TsColumn *col, bool cut);
+extern char *ts_target_type_name(const TsLink *link, Oid type, int32 typmod);
+extern char *ts_target_operator(const TsLink *link, Oid op);
+
+static inline bool
+ts_target_is_sharded(const TsLink *link)
+{
+	return link->remote != NULL && link->remote->sharded;
+}
+
+#endif
