@@ -103,7 +103,7 @@ sub strike
 	my ($f, $s) = @_;
 	my $event = $f->{event};
 	# what it cannot see, it must not wait for
-	my $back = sub { $s->wait(5) or die "$_[0] does not end a push that waits for the server\n" };
+	my $back = sub { $s->wait(10) or die "$_[0] does not end a push that waits for the server\n" };
 	if ($event eq 'kill_pusher') { $two->kill9_backend($two->source, $s->pid) }
 	elsif ($event =~ /^kill_(source|target)$/)
 	{

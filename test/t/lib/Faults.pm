@@ -74,7 +74,7 @@ sub arm
 	{
 		my $when = $f->{event} eq 'late' ? 'before' : $f->{when};
 		my $direction = $f->{event} eq 'late' ? 'to_server' : $f->{direction};
-		$proxy->fault({ direction => $direction, type => $direction eq 'to_server' ? '[QPB]' : 'C', match => '\bCOMMIT', when => $when, action => 'blackhole' });
+		$proxy->fault({ direction => $direction, $direction eq 'to_server' ? (type => '[QP]', then => 'E') : (type => 'C'), match => '\bCOMMIT\b', when => $when, action => 'blackhole' });
 	}
 }
 
