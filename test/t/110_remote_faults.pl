@@ -1,7 +1,7 @@
 # Pushes to another server while everything fails that can: random faults (lib/Faults.pm), a workload that never rests (lib/Workload.pm),
 # and after each of them all tables compared in full, and what would show a change that was lost or came twice (lib/Books.pm).
 #
-#   TS_ORACLE_SEEDS=n    how many seeds (default 2), from TS_ORACLE_FIRST (default 1)     TS_ORACLE_ROUNDS=n   rounds of each (default 40)
+#   TS_ORACLE_SEEDS=n    how many seeds (default 2), from TS_ORACLE_FIRST (default 1)     TS_ORACLE_ROUNDS=n   rounds of each (default 35)
 #   TS_ORACLE_SEED=n     this one only, told round by round                               TS_FAULTS=regex      these faults only
 #   TS_FAULTS_ASYNC=0    no transaction of the source with synchronous_commit = off
 #   TS_FAULTS_API=schema, TS_FAULTS_SETUP=file   instead of tracksync: to try the test itself
@@ -13,7 +13,7 @@ use Faults;
 use Time::HiRes qw(time usleep);
 
 my $api = $ENV{TS_FAULTS_API} || 'tracksync';
-my $rounds = $ENV{TS_ORACLE_ROUNDS} || 40;
+my $rounds = $ENV{TS_ORACLE_ROUNDS} || 35;
 my $first = $ENV{TS_ORACLE_SEED} || $ENV{TS_ORACLE_FIRST} || 1;
 my $last = $ENV{TS_ORACLE_SEED} || $first + ($ENV{TS_ORACLE_SEEDS} || 2) - 1;
 my $two = TwoServers->new(extension => 0, target_conf => "deadlock_timeout = 100ms\n", source_conf => "deadlock_timeout = 100ms\n");
