@@ -16,10 +16,10 @@
 #include "remote/queue.h"
 
 /* Milliseconds: for a whole transaction, that can as well be dropped; for a savepoint; when somebody cannot wait; for a sign of life. */
-#define ROLLBACK_TIME 5000
-#define SAVEPOINT_TIME 5000
+#define ROLLBACK_TIME 1500
+#define SAVEPOINT_TIME 2000
 #define HURRIED_TIME 1000
-#define PROBE_TIME 2000
+#define PROBE_TIME 1000
 
 /* The first packet that a server answers, whatever it thinks of us: may we use SSL? */
 #define SSL_REQUEST 80877103
@@ -90,21 +90,22 @@ answers(PGconn *conn)
 	return ok;
 }
 
-/* False: the server does not answer, or is gone. */
+/* Stops what the server does; false: it cannot be reached. */
 static bool
 send_cancel(TsConnection *connection)
 {
 	PGcancel   *cancel;
 	char		message[256];
+	bool		ok;
 
 	if (ts_queue_gone(connection) || !answers(connection->conn))
 		return false;
 	cancel = PQgetCancel(connection->conn);
 	if (cancel == NULL)
-		return true;
-	(void) PQcancel(cancel, message, sizeof(message));
+		return false;
+	ok = PQcancel(cancel, message, sizeof(message)) == 1;
 	PQfreeCancel(cancel);
-	return true;
+	return ok;
 }
 
 /* Waits for more to come; false: not in time. */

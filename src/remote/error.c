@@ -79,7 +79,9 @@ raise_lost(TsConnection *connection)
 	TsFailure  *failure = &connection->failure;
 	const char *why = NULL;
 
-	if (failure->result != NULL)
+	if (connection->conn != NULL && connection->why[0] != '\0')
+		why = connection->why;
+	else if (failure->result != NULL)
 		why = PQresultErrorMessage(failure->result);
 	else if (connection->conn != NULL)
 		why = PQerrorMessage(connection->conn);

@@ -81,6 +81,7 @@ struct TsConnection
 	TsCopying	copying;
 	TsRequest  *copy;			/* the statement that does */
 	bool		lost;			/* seen before libpq did */
+	char		why[512];		/* what libpq had to say then */
 
 	/* prepared statements */
 	HTAB	   *statements;

@@ -105,10 +105,11 @@ sub strike
 	my $event = $f->{event};
 	# what it cannot see, it must not wait for
 	my $back = sub {
-		# seldom: undoing it there is given 5 s by tracksync
-		return if $f->{moment} eq 'time' || !$f->{patient} && $s->wait($f->{for} / 1000) || !$f->{patient} && $event ne 'late';
+		return if $f->{moment} eq 'time';
+		# undoing it there may take seconds: most do not wait for that
+		if (!$f->{patient}) { $s->wait($f->{for} / 1000); return }
 		my $begin = time;
-		$s->wait(12) or die "$_[0] does not end a push that waits for the server\n";
+		$s->wait(10) or die "$_[0] does not end a push that waits for the server\n";
 		$longest = time - $begin if time - $begin > $longest;
 	};
 	if ($event eq 'kill_pusher') { $two->kill9_backend($two->source, $s->pid) }
