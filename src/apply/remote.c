@@ -14,6 +14,7 @@
 
 #include "apply/stream.h"
 #include "apply/target.h"
+#include "base/catalog.h"
 #include "base/quote.h"
 #include "link/remote.h"
 
@@ -90,6 +91,7 @@ static const char **
 array_texts(const TsStatement *stmt, const Datum *arrays)
 {
 	const char **texts = palloc(sizeof(char *) * (stmt->nparams + 1));
+	int			level = ts_texts_enter();
 
 	for (int i = 0; i < stmt->nparams; i++)
 	{
@@ -99,6 +101,7 @@ array_texts(const TsStatement *stmt, const Datum *arrays)
 		getTypeOutputInfo(get_array_type(stmt->params[i].element), &output, &varlena);
 		texts[i] = OidOutputFunctionCall(output, arrays[i]);
 	}
+	ts_texts_leave(level);
 	return texts;
 }
 
