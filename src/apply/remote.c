@@ -13,6 +13,7 @@
 #include "apply/stream.h"
 #include "apply/target.h"
 #include "apply/wire.h"
+#include "base/catalog.h"
 #include "base/quote.h"
 #include "link/remote.h"
 
@@ -104,9 +105,11 @@ send_statement(TsTarget *target, TsStatement *stmt, Datum *arrays)
 {
 	const char **values = palloc(sizeof(char *) * (stmt->nparams + 1));
 	int		   *lengths = palloc(sizeof(int) * (stmt->nparams + 1));
+	int			level = ts_texts_enter();
 
 	for (int i = 0; i < stmt->nparams; i++)
 		values[i] = ts_wire_array(stmt->params[i].element, arrays[i], &lengths[i]);
+	ts_texts_leave(level);
 	return ts_request_send_binary(connection(target), statement_name(stmt), stmt->sql, stmt->nparams, values, lengths);
 }
 
