@@ -14,6 +14,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -236,6 +237,18 @@ is_altered_here(Relation source)
 	return false;
 }
 
+/* Did this transaction begin to track the table? What it did to it before that is not known. */
+static bool
+is_tracked_since_now(const TsLink *link)
+{
+	Relation	log = RelationIdGetRelation(link->tracked->log);
+	bool		since_now = log != NULL && log->rd_createSubid != InvalidSubTransactionId;
+
+	if (log != NULL)
+		RelationClose(log);
+	return since_now;
+}
+
 /* What is committed on another server while this transaction may still roll back must not depend on it. */
 static void
 refuse_own_changes(const TsMerged *merged, const TsOpening *opening)
@@ -244,6 +257,12 @@ refuse_own_changes(const TsMerged *merged, const TsOpening *opening)
 	{
 		const TsLink *link = opening->links[i].link;
 
+		if (link->server != NULL && is_tracked_since_now(link))
+			ereport(ERROR,
+					(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+					 errmsg("link \"%s\" cannot push to server \"%s\" in the transaction that began to track its source", link->name, link->server),
+					 errdetail("What the transaction changed before that would stay there if the transaction failed here."),
+					 errhint("Commit, then push.")));
 		if (link->server != NULL && (merged->plans[i]->own_seq != 0 || is_altered_here(opening->links[i].source)))
 			ereport(ERROR,
 					(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),

@@ -10,6 +10,7 @@
 #include "utils/typcache.h"
 
 #include "apply/arrays.h"
+#include "base/catalog.h"
 
 /* An array of one column's values. */
 static Datum
@@ -83,6 +84,7 @@ Datum *
 ts_arrays_build(const TsLink *link, const TsStatement *stmt, const TsChange *rows, int n, const int *chosen)
 {
 	Datum	   *arrays = palloc(sizeof(Datum) * (stmt->nparams + 1));
+	int			level = link->server ? ts_texts_enter() : 0;
 
 	for (int i = 0; i < stmt->nparams; i++)
 	{
@@ -101,5 +103,7 @@ ts_arrays_build(const TsLink *link, const TsStatement *stmt, const TsChange *row
 				break;
 		}
 	}
+	if (link->server)
+		ts_texts_leave(level);
 	return arrays;
 }

@@ -9,6 +9,7 @@
 #include "utils/lsyscache.h"
 
 #include "apply/stream.h"
+#include "base/catalog.h"
 #include "link/remote.h"
 
 #define CHUNK 65536
@@ -69,6 +70,7 @@ void
 ts_stream_put(TsStream *stream, int n, const TsChange *rows)
 {
 	TsConnection *connection = stream->link->remote->connection;
+	int			level = ts_texts_enter();
 	StringInfoData data;
 
 	if (!stream->begun)
@@ -98,6 +100,7 @@ ts_stream_put(TsStream *stream, int n, const TsChange *rows)
 		}
 	}
 	pfree(data.data);
+	ts_texts_leave(level);
 }
 
 uint64

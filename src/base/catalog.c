@@ -63,6 +63,21 @@ ts_unbecome(const TsIdentity *saved)
 	AtEOXact_GUC(true, saved->guc_level);
 }
 
+int
+ts_texts_enter(void)
+{
+	int			level = NewGUCNestLevel();
+
+	(void) set_config_option("search_path", "pg_catalog", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
+void
+ts_texts_leave(int level)
+{
+	AtEOXact_GUC(true, level);
+}
+
 /* The owner of the extension: a superuser, as the control file asks for. */
 Oid
 ts_extension_owner(void)

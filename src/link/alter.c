@@ -22,9 +22,9 @@
 static void
 update_columns(const TsLink *link, const TsLinkOptions *o)
 {
-	static const Oid types[] = {TEXTOID, INT2ARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, OIDOID, INT4OID, INT2ARRAYOID, TEXTOID};
-	Datum		values[10];
-	char		nulls[11] = "          ";
+	static const Oid types[] = {TEXTOID, INT2ARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, OIDOID, INT4OID, INT2ARRAYOID, TEXTOID, INT8OID};
+	Datum		values[11];
+	char		nulls[12] = "           ";
 	TsCatalog	cat;
 
 	values[0] = CStringGetTextDatum(link->name);
@@ -38,11 +38,12 @@ update_columns(const TsLink *link, const TsLinkOptions *o)
 	nulls[6] = OidIsValid(link->target) && link->server == NULL ? ' ' : 'n';
 	values[9] = link->server ? CStringGetTextDatum(link->server) : (Datum) 0;
 	nulls[9] = link->server ? ' ' : 'n';
+	values[10] = Int64GetDatum(link->generation);
 	ts_catalog_enter(&cat);
 	/* other columns, or another table: what the log says since the last push is not enough */
 	ts_sql("UPDATE tracksync.link SET source_attnums = $2, target_columns = $3, columns = coalesce($4, columns), target_schema = $5, "
-		   "target_name = $6, target = $7, shape = $8, followed = $8, target_attnums = $9, server = $10, state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1",
-		   SPI_OK_UPDATE, 10, types, values, nulls);
+		   "target_name = $6, target = $7, shape = $8, followed = $8, target_attnums = $9, server = $10, generation = $11, state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1",
+		   SPI_OK_UPDATE, 11, types, values, nulls);
 	ts_catalog_leave(&cat);
 }
 
@@ -119,6 +120,9 @@ ts_link_alter(const char *name, TsLinkOptions *options)
 		link->ncolumns = 0;
 		ts_link_check_cycle(link);
 		ts_link_map(link, &kept, ts_tracked_need(link->source));
+		/* where it comes to it may have been before */
+		if (options->server && link->server != NULL)
+			link->generation = ts_ledger_generation(link);
 		update_columns(link, options);
 	}
 	update_options(name, options);

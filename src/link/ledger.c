@@ -35,6 +35,7 @@ typedef struct Row
 	char	   *state;
 	char	   *system;
 	char	   *database;
+	char	   *target;
 } Row;
 
 /* What a row of this source's is found by. */
@@ -77,6 +78,7 @@ take_row(void *arg, int n, char *const *v)
 	row->state = pstrdup(v[5]);
 	row->system = pstrdup(v[6]);
 	row->database = pstrdup(v[7]);
+	row->target = pstrdup(v[8]);
 }
 
 static void
@@ -109,7 +111,7 @@ read_row(const TsLink *link, const Identity *id, bool lock)
 
 	ts_remote_execute(connection_of(link), lock ? "ts_ledger_lock" : "ts_ledger_read",
 					  psprintf("SELECT p.system_identifier = $1 AND p.database = $2, p.generation, p.timeline, p.txid, p.push, p.state, "
-							   "p.system_identifier, p.database FROM tracksync_target.position p WHERE p.link = $3 AND "
+							   "p.system_identifier, p.database, p.target FROM tracksync_target.position p WHERE p.link = $3 AND "
 							   "(p.target = $4 OR (p.system_identifier = $1 AND p.database = $2))%s", lock ? " FOR UPDATE" : ""),
 					  4, values, take_row, &row);
 	return row;
@@ -132,7 +134,8 @@ need_table(TsLink *link)
 	if (has_table(link))
 		return;
 	error = ts_attempt(make_table, link, false);
-	if (error == NULL)
+	/* somebody else's first push may have made it meanwhile, and 23505 is what is said then */
+	if (error == NULL || (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && has_table(link)))
 		return;
 	if (error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
 		error->hint = psprintf("Let somebody who may make it: %s; %s; GRANT USAGE ON SCHEMA tracksync_target, and SELECT, INSERT, UPDATE, DELETE "
@@ -222,57 +225,78 @@ is_just_committing(const TsLink *link, const Row *row)
 	return done || strcmp(transaction_status(row->txid), "in progress") == 0;
 }
 
-/*
- * Takes over what the push wrote down. Not so if it changed columns: what else it wrote here about them is lost, and a comparison finds out.
- * For a plan in memory only.
- */
+/* May what the push wrote down be taken over? Not if it changed columns: what else it wrote here about them is lost. */
 static bool
-take_over_push(TsLink *link, const Row *row, TsLedgerUse use)
+is_as_it_was(const TsLink *link, const Row *row)
 {
-	static const Oid types[] = {TEXTOID, TEXTOID, INT8OID, INT4OID};
-	Datum		values[] = {CStringGetTextDatum(link->name), CStringGetTextDatum(row->state), Int64GetDatum(row->generation), Int32GetDatum(link->shape)};
-	MemoryContext context = CurrentMemoryContext;
-	bool		same,
-				held,
-				isnull;
+	static const Oid types[] = {TEXTOID, TEXTOID, INT4OID};
+	Datum		values[] = {CStringGetTextDatum(link->name), CStringGetTextDatum(row->state), Int32GetDatum(link->shape)};
 	TsCatalog	cat;
+	bool		same;
 
 	ts_catalog_enter(&cat);
-	ts_sql("SELECT (j ->> 'shape')::int = $4, j ->> 'position', j ->> 'storage', EXISTS (SELECT FROM tracksync.quarantine_record WHERE link = $1) "
-		   "OR jsonb_typeof(j -> 'quarantine') = 'array' FROM (SELECT $2::jsonb AS j, $3 AS unused) x", SPI_OK_SELECT, 4, types, values, NULL);
-	same = DatumGetBool(ts_sql_value(0, 1, &isnull));
-	held = DatumGetBool(ts_sql_value(0, 4, &isnull));
+	same = ts_sql("SELECT FROM tracksync.link l, LATERAL (SELECT $2::jsonb AS j) x WHERE l.name = $1 AND (j ->> 'shape')::int = $3 AND "
+				  "to_jsonb(l.source_attnums) = j -> 'source_attnums' AND to_jsonb(l.target_columns) = j -> 'target_columns'",
+				  SPI_OK_SELECT, 3, types, values, NULL) > 0;
+	ts_catalog_leave(&cat);
+	return same;
+}
+
+/* The push counts, but both tables are to be compared. */
+static void
+take_over_number(TsLink *link, const Row *row, TsLedgerUse use, bool resync)
+{
+	static const Oid types[] = {TEXTOID, INT8OID, BOOLOID};
+	Datum		values[] = {CStringGetTextDatum(link->name), Int64GetDatum(row->generation), BoolGetDatum(resync)};
+	TsCatalog	cat;
+
+	link->generation = row->generation;
+	link->state = resync ? TS_STATE_RESYNC : link->state;
+	if (use == TS_LEDGER_READ)
+		return;
+	ts_catalog_enter(&cat);
+	ts_sql("UPDATE tracksync.link SET state = CASE WHEN $3 THEN 'resync' ELSE state END, generation = $2 WHERE name = $1", SPI_OK_UPDATE,
+		   3, types, values, NULL);
+	ts_catalog_leave(&cat);
+}
+
+/* Takes over what the push wrote down; for a plan in memory only. That the link is in doubt may be news since. */
+static void
+take_over_push(TsLink *link, const Row *row, TsLedgerUse use)
+{
+	static const Oid types[] = {TEXTOID, TEXTOID, INT8OID};
+	Datum		values[] = {CStringGetTextDatum(link->name), CStringGetTextDatum(row->state), Int64GetDatum(row->generation)};
+	MemoryContext context = CurrentMemoryContext;
+	TsCatalog	cat;
+	bool		isnull;
+
+	ts_catalog_enter(&cat);
 	if (use == TS_LEDGER_READ)
 	{
-		char	   *position = ts_keep(context, ts_sql_text(0, 2));
-		char	   *storage = ts_keep(context, ts_sql_text(0, 3));
+		char	   *position,
+				   *storage;
 
+		ts_sql("SELECT j ->> 'position', j ->> 'storage', EXISTS (SELECT FROM tracksync.quarantine_record WHERE link = $1) "
+			   "OR jsonb_typeof(j -> 'quarantine') = 'array' FROM (SELECT $2::jsonb AS j) x", SPI_OK_SELECT, 2, types, values, NULL);
+		position = ts_keep(context, ts_sql_text(0, 1));
+		storage = ts_keep(context, ts_sql_text(0, 2));
+		link->doubted |= DatumGetBool(ts_sql_value(0, 3, &isnull));
 		ts_catalog_leave(&cat);
-		link->state = same ? TS_STATE_ACTIVE : TS_STATE_RESYNC;
+		link->state = TS_STATE_ACTIVE;
 		link->position = ts_position_parse(position, 0, 0);
 		link->storage = storage;
-		link->doubted |= held;
 		link->generation = row->generation;
-		return false;
+		return;
 	}
-	if (same)
-	{
-		ts_sql("UPDATE tracksync.link l SET state = 'active', position = (j ->> 'position')::pg_snapshot, own_txid = NULL, own_seq = 0, "
-			   "storage = j ->> 'storage', followed = (j ->> 'followed')::int, doubted = false, create_target = false, generation = $3, "
-			   "source_attnums = ARRAY(SELECT jsonb_array_elements_text(j -> 'source_attnums')::smallint), "
-			   "target_columns = ARRAY(SELECT jsonb_array_elements_text(j -> 'target_columns')), "
-			   "target_attnums = ARRAY(SELECT jsonb_array_elements_text(j -> 'target_attnums')::smallint) "
-			   "FROM (SELECT $2::jsonb AS j, $4 AS unused) x WHERE l.name = $1", SPI_OK_UPDATE, 4, types, values, NULL);
-		ts_sql("DELETE FROM tracksync.quarantine_record WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
-		ts_sql("INSERT INTO tracksync.quarantine_record SELECT (jsonb_populate_record(NULL::tracksync.quarantine_record, "
-			   "e || jsonb_build_object('link', $1))).* FROM jsonb_array_elements(CASE WHEN jsonb_typeof($2::jsonb -> 'quarantine') = 'array' "
-			   "THEN $2::jsonb -> 'quarantine' ELSE '[]' END) e", SPI_OK_INSERT, 2, types, values, NULL);
-	}
-	else
-		ts_sql("UPDATE tracksync.link SET state = 'resync', generation = $2 WHERE name = $1", SPI_OK_UPDATE, 2,
-			   (Oid[]) {TEXTOID, INT8OID}, (Datum[]) {values[0], values[2]}, NULL);
+	ts_sql("UPDATE tracksync.link l SET state = 'active', position = (j ->> 'position')::pg_snapshot, own_txid = NULL, own_seq = 0, "
+		   "storage = j ->> 'storage', followed = (j ->> 'followed')::int, create_target = false, generation = $3, "
+		   "target_attnums = ARRAY(SELECT jsonb_array_elements_text(j -> 'target_attnums')::smallint) "
+		   "FROM (SELECT $2::jsonb AS j) x WHERE l.name = $1", SPI_OK_UPDATE, 3, types, values, NULL);
+	ts_sql("DELETE FROM tracksync.quarantine_record WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
+	ts_sql("INSERT INTO tracksync.quarantine_record SELECT (jsonb_populate_record(NULL::tracksync.quarantine_record, "
+		   "e || jsonb_build_object('link', $1))).* FROM jsonb_array_elements(CASE WHEN jsonb_typeof($2::jsonb -> 'quarantine') = 'array' "
+		   "THEN $2::jsonb -> 'quarantine' ELSE '[]' END) e", SPI_OK_INSERT, 2, types, values, NULL);
 	ts_catalog_leave(&cat);
-	return true;
 }
 
 /* The target does not hold what was pushed. */
@@ -317,7 +341,15 @@ ts_ledger_open(TsLink *link, TsLedgerUse use)
 		return false;
 	if (use == TS_LEDGER_PUSH || !is_just_committing(link, &row))
 		check_ours(link, &row);
-	return take_over_push(link, &row, use);
+	/* what it wrote it may have written to another table: the link was altered since */
+	if (strcmp(row.target, id.target) != 0)
+		take_over_number(link, &row, use, false);
+	/* a link that was altered, or found wanting, since the push compares all the same */
+	else if (link->state == TS_STATE_RESYNC || !is_as_it_was(link, &row))
+		take_over_number(link, &row, use, true);
+	else
+		take_over_push(link, &row, use);
+	return use == TS_LEDGER_PUSH;
 }
 
 void
@@ -366,8 +398,9 @@ ts_ledger_generation(const TsLink *link)
 	Identity	id = identity_of(link);
 	Row			row = {0};
 
+	/* waits for a push that was killed, and commits there nevertheless */
 	if (has_table(link))
-		row = read_row(link, &id, false);
+		row = read_row(link, &id, true);
 	return row.ours ? row.generation : 0;
 }
 

@@ -237,14 +237,23 @@ drop_statement(const TsRemote *remote, const char *name)
 	return n > 0 ? sql.data : NULL;
 }
 
+/*
+ * For somebody else's link nothing may be run that the owner can have a say in, but there temporary tables cannot be made. So first what is
+ * made of names only; generated columns are then made of nothing.
+ */
 static void
-make(TsRemote *remote, const char *name)
+make_table(TsRemote *remote, const char *name, bool restricted)
+{
+	if (restricted || !may_run(table_statement(remote, name, true)))
+		run(table_statement(remote, name, false));
+}
+
+static void
+complete(TsRemote *remote, const char *name)
 {
 	ListCell   *lc;
 	char	   *drops = drop_statement(remote, name);
 
-	if (!may_run(table_statement(remote, name, true)))
-		run(table_statement(remote, name, false));
 	if (drops != NULL)
 		run(drops);
 	foreach(lc, remote->columns)
@@ -289,7 +298,7 @@ ts_stub_make(const TsLink *link, TsRemote *remote)
 	Stub	   *stub = stub_entry(name);
 	Oid			there = find(name);
 	bool		read_only = XactReadOnly;
-	TsIdentity	identity;
+	bool		restricted = GetUserId() != link->owner;
 
 	if (!remote->exists)
 		return InvalidOid;
@@ -298,15 +307,25 @@ ts_stub_make(const TsLink *link, TsRemote *remote)
 		return there;
 	/* a temporary table changes nothing that anybody else could see */
 	XactReadOnly = false;
-	ts_become(&identity, link->owner, GetUserId() != link->owner, NULL);
-	(void) set_config_option("client_min_messages", "error", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("TimeZone", "UTC", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	SPI_connect();
-	if (OidIsValid(there))
-		run(psprintf("DROP TABLE pg_temp.%s", name));
-	make(remote, name);
-	SPI_finish();
-	ts_unbecome(&identity);
+	for (int part = 0; part < 2; part++)
+	{
+		TsIdentity	identity;
+
+		ts_become(&identity, link->owner, part == 1 && restricted, NULL);
+		(void) set_config_option("client_min_messages", "error", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		(void) set_config_option("TimeZone", "UTC", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		SPI_connect();
+		if (part == 1)
+			complete(remote, name);
+		else
+		{
+			if (OidIsValid(there))
+				run(psprintf("DROP TABLE pg_temp.%s", name));
+			make_table(remote, name, restricted);
+		}
+		SPI_finish();
+		ts_unbecome(&identity);
+	}
 	XactReadOnly = read_only;
 	CommandCounterIncrement();
 	stub->relid = find(name);

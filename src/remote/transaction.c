@@ -185,7 +185,7 @@ commit(TsConnection *connection)
 
 	connection->committing = true;
 	ts_error_final = true;
-	ts_queue_send(request, TS_SEND_QUERY, "COMMIT", 0, NULL);
+	ts_queue_send(request, TS_SEND_QUERY, "COMMIT", 0, NULL, NULL);
 	/* the server has stopped the clock by now, if COMMIT comes with the statement's end */
 	if (StatementTimeout > 0)
 		deadline = TimestampTzPlusMilliseconds(GetCurrentStatementStartTimestamp(), StatementTimeout);
