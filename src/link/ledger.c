@@ -210,17 +210,23 @@ check_ours(const TsLink *link, const Row *row)
 							  row->txid));
 }
 
-/* A plan need not wait for a push that is about to commit here, or has done so since the plan's snapshot was taken. */
+/*
+ * A plan need not wait for a push that is about to commit here, or has done so since the plan's snapshot was taken, or the transaction's if
+ * that is an older one.
+ */
 static bool
 is_just_committing(const TsLink *link, const Row *row)
 {
-	static const Oid types[] = {TEXTOID, INT8OID};
-	Datum		values[] = {CStringGetTextDatum(link->name), Int64GetDatum(row->generation)};
+	static const Oid types[] = {TEXTOID, INT8OID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(link->name), Int64GetDatum(row->generation), CStringGetTextDatum(psprintf(UINT64_FORMAT, row->txid))};
 	TsCatalog	cat;
 	bool		done;
 
+	if (row->txid >= U64FromFullTransactionId(ReadNextFullTransactionId()))
+		return false;
 	ts_catalog_enter(&cat);
-	done = ts_sql("SELECT FROM tracksync.link WHERE name = $1 AND generation >= $2", SPI_OK_SELECT, 2, types, values, NULL) > 0;
+	done = ts_sql("SELECT WHERE EXISTS (SELECT FROM tracksync.link WHERE name = $1 AND generation >= $2) OR (pg_xact_status($3::xid8) = 'committed' "
+				  "AND NOT pg_visible_in_snapshot($3::xid8, pg_current_snapshot()))", SPI_OK_SELECT, 3, types, values, NULL) > 0;
 	ts_catalog_leave(&cat);
 	return done || strcmp(transaction_status(row->txid), "in progress") == 0;
 }
