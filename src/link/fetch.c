@@ -52,12 +52,13 @@ describe(const TsLink *link, List **names)
 	*names = NIL;
 	for (int i = 0; i < link->ncolumns; i++)
 	{
-		const char *name = link->columns[i].now_name ? link->columns[i].now_name : link->columns[i].target_name;
+		const TsColumn *col = &link->columns[i];
+		const char *name = col->now_name ? col->now_name : col->target_name;
 		AttrNumber	attnum = get_attnum(link->target, name);
 		Form_pg_attribute att;
 
-		/* one that is yet to be added */
-		if (attnum <= 0)
+		/* one that is yet to be added, under a name that another one gives up perhaps */
+		if (attnum <= 0 || (col->future != NULL && col->now_name == NULL))
 			continue;
 		att = TupleDescAttr(there, attnum - 1);
 		TupleDescInitEntry(desc, ++n, name, getBaseType(att->atttypid), -1, 0);
