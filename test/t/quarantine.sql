@@ -4,8 +4,8 @@
 -- both sides, and those in it are as the push found them, and there is a reason for each. When all rules are gone, one push brings all.
 -- Some targets' rows are changed by hand while they wait: conflicts, and the source wins. (Not yet merge or a function: a decision that the
 -- target refuses fails the push, and of what the target had before the row waited nothing is known.) No keys change: these may fail a push.
--- With the setting oracle.server the targets are reached through that server, which is this database; nothing there makes a circle wait
--- whose keys are not deferrable.
+-- With the setting oracle.server the targets are reached through that server, which is this database. Their foreign keys do nothing but
+-- check then, and there is no circle of them: a row in quarantine there is not yet known to those that refer to it.
 CREATE EXTENSION IF NOT EXISTS tracksync;
 CREATE SCHEMA q; CREATE SCHEMA s; CREATE SCHEMA t;
 CREATE FUNCTION q.server() RETURNS name LANGUAGE sql STABLE AS $$ SELECT nullif(current_setting('oracle.server', true), '')::name $$;
@@ -17,12 +17,16 @@ CREATE VIEW q.waiting AS SELECT link, key, op, sqlstate FROM tracksync.quarantin
 CREATE FUNCTION q.r(n int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT floor(random() * n)::int';
 CREATE FUNCTION q.tables() RETURNS text[] LANGUAGE sql IMMUTABLE AS $$ SELECT '{parent,child,self,plain}'::text[] $$;
 CREATE FUNCTION q.make(n text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  there boolean := q.server() IS NOT NULL AND n = 't';
+  goes text := CASE WHEN there THEN '' ELSE 'ON DELETE CASCADE' END;
+  empty text := CASE WHEN there THEN '' ELSE 'ON DELETE SET NULL' END;
 BEGIN
   EXECUTE format('SET LOCAL search_path = %I, public', n);
   CREATE TABLE parent (id int PRIMARY KEY, v int, u int, chief int);
-  CREATE TABLE child (id int, n int, parent int REFERENCES parent ON DELETE CASCADE, v int, code int, PRIMARY KEY (id, n));
-  CREATE TABLE self (id int PRIMARY KEY, boss int REFERENCES self ON DELETE SET NULL, parent int REFERENCES parent ON DELETE SET NULL, v int);
-  EXECUTE 'ALTER TABLE parent ADD FOREIGN KEY (chief) REFERENCES self ON DELETE SET NULL ' || CASE WHEN q.server() IS NOT NULL AND n = 't' THEN 'DEFERRABLE' ELSE '' END;
+  EXECUTE 'CREATE TABLE child (id int, n int, parent int REFERENCES parent ' || goes || ', v int, code int, PRIMARY KEY (id, n))';
+  EXECUTE format('CREATE TABLE self (id int PRIMARY KEY, boss int REFERENCES self %1$s, parent int REFERENCES parent %1$s, v int)', empty);
+  IF NOT there THEN ALTER TABLE parent ADD FOREIGN KEY (chief) REFERENCES self ON DELETE SET NULL; END IF;
   CREATE TABLE plain (id int PRIMARY KEY, v int, w int);
 END $$;
 SELECT q.make('s'), q.make('t');

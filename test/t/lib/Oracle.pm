@@ -24,7 +24,7 @@ use TS;
 our @EXPORT = qw(oracle);
 
 # what is longer under way than this waits for itself
-my $guard = '10min';
+my $guard = '3min';
 
 # What makes the database a server of its own, for remote.
 sub loopback
