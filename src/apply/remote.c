@@ -1,8 +1,8 @@
 /*
  * remote.c: a target on another server.
  *
- * The same statements as for a local one. There is no query level there in which foreign keys could wait: those that
- * are deferrable are deferred while rows are written; the order of the steps has to do for the others (steps.c).
+ * The same statements as for a local one. There is no query level there in which foreign keys could wait:
+ * constraints that are deferrable are deferred while rows are written; the order of the steps has to do for other foreign keys (order.h).
  */
 #include "postgres.h"
 
@@ -21,7 +21,7 @@ typedef struct RemoteTarget
 {
 	TsTarget	base;
 	const TsLink *link;
-	List	   *deferred;		/* char *: names of foreign keys, SQL */
+	List	   *deferred;		/* char *: names of constraints, SQL */
 	TsStream   *stream;
 } RemoteTarget;
 
@@ -64,6 +64,13 @@ remote_begin(TsTarget *base)
 
 		if (r->deferrable)
 			target->deferred = lappend(target->deferred, r->name);
+	}
+	foreach(lc, target->link->remote->indexes)
+	{
+		const TsRemoteIndex *index = lfirst(lc);
+
+		if (index->deferrable != NULL)
+			target->deferred = lappend(target->deferred, index->deferrable);
 	}
 	set_constraints(target, "DEFERRED");
 	target->stream = ts_stream_prepare(target->link);

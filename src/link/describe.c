@@ -46,7 +46,8 @@ static const char *const column_query =
 /* A constraint's definition, or what follows the table's name in that of an index; NULL if it does not begin as expected. */
 static const char *const index_query =
 "SELECT pg_catalog.pg_get_constraintdef(k.oid), CASE WHEN pg_catalog.left(d.def, pg_catalog.length(d.head)) = d.head "
-"THEN pg_catalog.substr(d.def, pg_catalog.length(d.head) + 1) END FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid "
+"THEN pg_catalog.substr(d.def, pg_catalog.length(d.head) + 1) END, CASE WHEN k.condeferrable THEN pg_catalog.quote_ident(n.nspname) || '.' || "
+"pg_catalog.quote_ident(k.conname) END FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid "
 "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid "
 "LEFT JOIN pg_catalog.pg_constraint k ON k.conindid = i.indexrelid AND k.conrelid = c.oid AND k.contype IN ('p', 'u', 'x'), "
 "LATERAL (SELECT pg_catalog.pg_get_indexdef(i.indexrelid) AS def, pg_catalog.format('CREATE UNIQUE INDEX %I ON %s%I.%I ', x.relname, "
@@ -145,6 +146,7 @@ take_index(void *arg, int n, char *const *v)
 
 	index->constraint = copy(v[0]);
 	index->definition = copy(v[1]);
+	index->deferrable = copy(v[2]);
 	remote->indexes = lappend(remote->indexes, index);
 	mix(remote, n, v);
 }

@@ -43,6 +43,7 @@ typedef struct TsRemoteIndex
 {
 	char	   *constraint;		/* a unique or exclusion constraint's definition, or */
 	char	   *definition;		/* what follows CREATE UNIQUE INDEX … ON … */
+	char	   *deferrable;		/* the constraint's name, SQL, if it is deferrable */
 } TsRemoteIndex;
 
 typedef struct TsRemoteReference
