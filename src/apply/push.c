@@ -32,7 +32,8 @@ describe_place(const TsRun *run)
 	if (writer == NULL && run->n == 1)
 		writer = run->links[0].writer;
 	where = writer == NULL ? psprintf("push of group \"%s\"", run->pushed->group) :
-		psprintf("push of link \"%s\" to table %s", writer->link->name, ts_link_target(writer->link));
+		psprintf("push of link \"%s\" to table %s%s", writer->link->name, ts_link_target(writer->link),
+				 writer->link->server ? psprintf(" on server \"%s\"", writer->link->server) : "");
 	if (run->at == NULL)
 		return psprintf("%s, at the end, when constraints are checked and triggers fire", where);
 	if (writer->step == NULL)

@@ -1,19 +1,18 @@
 /*
  * remote.c: a target on another server.
  *
- * The same statements as for a local one, parameters as text. There is no query level there in which foreign keys could wait: those that
+ * The same statements as for a local one. There is no query level there in which foreign keys could wait: those that
  * are deferrable are deferred while rows are written; the order of the steps has to do for the others (steps.c).
  */
 #include "postgres.h"
 
 #include "common/hashfn.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "apply/stream.h"
 #include "apply/target.h"
+#include "apply/wire.h"
 #include "base/catalog.h"
 #include "base/quote.h"
 #include "link/remote.h"
@@ -86,25 +85,6 @@ remote_stream_end(TsTarget *target)
 	return ts_stream_end(((RemoteTarget *) target)->stream);
 }
 
-/* The arrays as text; NULL-terminated strings in the current context. */
-static const char **
-array_texts(const TsStatement *stmt, const Datum *arrays)
-{
-	const char **texts = palloc(sizeof(char *) * (stmt->nparams + 1));
-	int			level = ts_texts_enter();
-
-	for (int i = 0; i < stmt->nparams; i++)
-	{
-		Oid			output;
-		bool		varlena;
-
-		getTypeOutputInfo(get_array_type(stmt->params[i].element), &output, &varlena);
-		texts[i] = OidOutputFunctionCall(output, arrays[i]);
-	}
-	ts_texts_leave(level);
-	return texts;
-}
-
 /* The same text has the same name: prepared statements outlive pushes. */
 static const char *
 statement_name(TsStatement *stmt)
@@ -120,6 +100,19 @@ statement_name(TsStatement *stmt)
 	return stmt->prepared;
 }
 
+static TsRequest *
+send_statement(TsTarget *target, TsStatement *stmt, Datum *arrays)
+{
+	const char **values = palloc(sizeof(char *) * (stmt->nparams + 1));
+	int		   *lengths = palloc(sizeof(int) * (stmt->nparams + 1));
+	int			level = ts_texts_enter();
+
+	for (int i = 0; i < stmt->nparams; i++)
+		values[i] = ts_wire_array(stmt->params[i].element, arrays[i], &lengths[i]);
+	ts_texts_leave(level);
+	return ts_request_send_binary(connection(target), statement_name(stmt), stmt->sql, stmt->nparams, values, lengths);
+}
+
 static uint64
 remote_execute(TsTarget *target, TsStatement *stmt, Datum *arrays, TsRowFunction row, void *arg)
 {
@@ -127,13 +120,13 @@ remote_execute(TsTarget *target, TsStatement *stmt, Datum *arrays, TsRowFunction
 
 	if (stmt->kind == TS_STATEMENT_LOOK && link->remote->sharded)
 		ts_remote_run(connection(target), psprintf("LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE", ts_link_target(link)));
-	return ts_remote_execute(connection(target), statement_name(stmt), stmt->sql, stmt->nparams, array_texts(stmt, arrays), row, arg);
+	return ts_request_wait(send_statement(target, stmt, arrays), row, arg);
 }
 
 static void *
 remote_send(TsTarget *target, TsStatement *stmt, Datum *arrays)
 {
-	return ts_request_send(connection(target), statement_name(stmt), stmt->sql, stmt->nparams, array_texts(stmt, arrays));
+	return send_statement(target, stmt, arrays);
 }
 
 static uint64

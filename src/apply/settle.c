@@ -17,7 +17,7 @@ note_found(void *arg, int ncolumns, char *const *values)
 	found->there = true;
 	found->holds_new = values[1] && values[1][0] == 't';
 	found->holds_old = values[2] && values[2][0] == 't';
-	found->row = values[3];
+	found->row = values[3] ? pstrdup(values[3]) : NULL;
 }
 
 /*

@@ -16,8 +16,8 @@
 #include "remote/queue.h"
 
 /* Milliseconds: for a whole transaction, that can as well be dropped; for a savepoint; when somebody cannot wait; for a sign of life. */
-#define ROLLBACK_TIME 2000
-#define SAVEPOINT_TIME 3000
+#define ROLLBACK_TIME 1500
+#define SAVEPOINT_TIME 2000
 #define HURRIED_TIME 1000
 #define PROBE_TIME 1000
 

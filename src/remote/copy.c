@@ -20,7 +20,7 @@ start(TsConnection *connection, const char *sql, TsCopying direction)
 
 	ts_transaction_reach(connection);
 	request = ts_queue_new(connection, sql);
-	ts_queue_send(request, TS_SEND_SIMPLE, sql, 0, NULL);
+	ts_queue_send(request, TS_SEND_SIMPLE, sql, 0, NULL, NULL);
 	if (request->failed)
 		ts_error_raise(connection);
 	if (connection->copying != direction)

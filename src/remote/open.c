@@ -150,7 +150,7 @@ pin_settings(TsConnection *connection, TimestampTz deadline)
 		appendStringInfo(&sql, "%s('%s', '%s')", i ? ", " : "", pinned[i].name, pinned[i].value);
 	appendStringInfoString(&sql, ") AS v (name, value) JOIN pg_catalog.pg_settings AS s ON s.name OPERATOR(pg_catalog.=) v.name");
 	request = ts_queue_new(connection, sql.data);
-	ts_queue_send(request, TS_SEND_QUERY, sql.data, 0, NULL);
+	ts_queue_send(request, TS_SEND_QUERY, sql.data, 0, NULL, NULL);
 	if (!ts_queue_wait(connection, request, deadline))
 		refuse(connection, "timeout expired (tracksync.connect_timeout)");
 	(void) ts_request_wait(request, note_pinned, done);

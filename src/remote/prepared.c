@@ -111,6 +111,6 @@ ts_prepared_number(TsConnection *connection, const char *name, const char *sql)
 	statement = hash_search(connection->statements, name, HASH_ENTER, NULL);
 	statement->number = connection->nstatements;
 	statement->sql = copy;
-	ts_queue_send(request, TS_SEND_PREPARE, sql, 0, NULL);
+	ts_queue_send(request, TS_SEND_PREPARE, sql, 0, NULL, NULL);
 	return connection->nstatements;
 }

@@ -286,28 +286,40 @@ ts_queue_expect(TsRequest *request)
 }
 
 static int
-hand_to_libpq(TsRequest *request, TsSending how, const char *sql, int nparams, const char *const *values)
+hand_to_libpq(TsRequest *request, TsSending how, const char *sql, int nparams, const char *const *values, const int *lengths)
 {
 	PGconn	   *conn = request->connection->conn;
 	char		name[32];
+	int		   *formats = NULL;
+	int			rc = 0;
 
+	if (lengths != NULL)
+		formats = palloc(sizeof(int) * (nparams + 1));
+	for (int i = 0; lengths != NULL && i < nparams; i++)
+		formats[i] = lengths[i] >= 0;
 	snprintf(name, sizeof(name), "tracksync_%u", request->statement);
 	switch (how)
 	{
 		case TS_SEND_SIMPLE:
-			return PQsendQuery(conn, sql);
+			rc = PQsendQuery(conn, sql);
+			break;
 		case TS_SEND_QUERY:
-			return PQsendQueryParams(conn, sql, nparams, NULL, values, NULL, NULL, 0);
+			rc = PQsendQueryParams(conn, sql, nparams, NULL, values, lengths, formats, 0);
+			break;
 		case TS_SEND_PREPARE:
-			return PQsendPrepare(conn, name, sql, 0, NULL);
+			rc = PQsendPrepare(conn, name, sql, 0, NULL);
+			break;
 		case TS_SEND_PREPARED:
-			return PQsendQueryPrepared(conn, name, nparams, values, NULL, NULL, 0);
+			rc = PQsendQueryPrepared(conn, name, nparams, values, lengths, formats, 0);
+			break;
 	}
-	return 0;
+	if (formats != NULL)
+		pfree(formats);
+	return rc;
 }
 
 bool
-ts_queue_try(TsRequest *request, TsSending how, const char *sql, int nparams, const char *const *values)
+ts_queue_try(TsRequest *request, TsSending how, const char *sql, int nparams, const char *const *values, const int *lengths)
 {
 	TsConnection *connection = request->connection;
 
@@ -315,7 +327,7 @@ ts_queue_try(TsRequest *request, TsSending how, const char *sql, int nparams, co
 		ts_queue_leave_pipeline(connection);
 	else
 		enter_pipeline(connection);
-	if (hand_to_libpq(request, how, sql, nparams, values) != 1 || !ts_queue_sync(connection))
+	if (hand_to_libpq(request, how, sql, nparams, values, lengths) != 1 || !ts_queue_sync(connection))
 	{
 		/* half a message cannot be taken back */
 		ts_queue_expect(request);
@@ -325,7 +337,7 @@ ts_queue_try(TsRequest *request, TsSending how, const char *sql, int nparams, co
 	ts_queue_expect(request);
 	connection->unsent += strlen(sql);
 	for (int i = 0; i < nparams; i++)
-		connection->unsent += values[i] ? strlen(values[i]) : 0;
+		connection->unsent += values[i] == NULL ? 0 : lengths != NULL && lengths[i] >= 0 ? lengths[i] : strlen(values[i]);
 	/* all before it is done then; it may free itself */
 	if (!pipelined(connection))
 		(void) ts_queue_wait(connection, NULL, 0);
@@ -333,11 +345,11 @@ ts_queue_try(TsRequest *request, TsSending how, const char *sql, int nparams, co
 }
 
 void
-ts_queue_send(TsRequest *request, TsSending how, const char *sql, int nparams, const char *const *values)
+ts_queue_send(TsRequest *request, TsSending how, const char *sql, int nparams, const char *const *values, const int *lengths)
 {
 	TsConnection *connection = request->connection;
 
-	if (!ts_queue_try(request, how, sql, nparams, values))
+	if (!ts_queue_try(request, how, sql, nparams, values, lengths))
 		ts_error_raise(connection);
 }
 
@@ -347,5 +359,5 @@ ts_queue_command(TsConnection *connection, const char *sql, int nparams, const c
 	TsRequest  *request = ts_queue_new(connection, sql);
 
 	request->ours = true;
-	return ts_queue_try(request, TS_SEND_QUERY, sql, nparams, values);
+	return ts_queue_try(request, TS_SEND_QUERY, sql, nparams, values, NULL);
 }

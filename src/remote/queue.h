@@ -25,9 +25,10 @@ extern void ts_queue_free(TsRequest *request);
  * Sends it. Without pipelining, and in simple protocol, waits until it is done. Raises the connection's first error if it could not be
  * sent; its own is for who waits for it.
  */
-extern void ts_queue_send(TsRequest *request, TsSending how, const char *sql, int nparams, const char *const *values);
+extern void ts_queue_send(TsRequest *request, TsSending how, const char *sql, int nparams, const char *const *values,
+						  const int *lengths);
 /* The same, but false if it could not be sent: then the connection is lost. */
-extern bool ts_queue_try(TsRequest *request, TsSending how, const char *sql, int nparams, const char *const *values);
+extern bool ts_queue_try(TsRequest *request, TsSending how, const char *sql, int nparams, const char *const *values, const int *lengths);
 /* A command of ours, with parameters: nobody waits for it. */
 extern bool ts_queue_command(TsConnection *connection, const char *sql, int nparams, const char *const *values);
 /* Adds a request whose statement was sent: its replies come next. */

@@ -11,6 +11,12 @@
 TsRequest *
 ts_request_send(TsConnection *connection, const char *name, const char *sql, int nparams, const char *const *values)
 {
+	return ts_request_send_binary(connection, name, sql, nparams, values, NULL);
+}
+
+TsRequest *
+ts_request_send_binary(TsConnection *connection, const char *name, const char *sql, int nparams, const char *const *values, const int *lengths)
+{
 	TsRequest  *request;
 	uint32		number;
 
@@ -19,7 +25,7 @@ ts_request_send(TsConnection *connection, const char *name, const char *sql, int
 	number = name ? ts_prepared_number(connection, name, sql) : 0;
 	request = ts_queue_new(connection, sql);
 	request->statement = number;
-	ts_queue_send(request, name ? TS_SEND_PREPARED : TS_SEND_QUERY, sql, nparams, values);
+	ts_queue_send(request, name ? TS_SEND_PREPARED : TS_SEND_QUERY, sql, nparams, values, lengths);
 	ts_queue_push(connection);
 	return request;
 }
@@ -77,6 +83,6 @@ ts_remote_run(TsConnection *connection, const char *sql)
 
 	ts_transaction_reach(connection);
 	request = ts_queue_new(connection, sql);
-	ts_queue_send(request, TS_SEND_SIMPLE, sql, 0, NULL);
+	ts_queue_send(request, TS_SEND_SIMPLE, sql, 0, NULL, NULL);
 	(void) ts_request_wait(request, NULL, NULL);
 }

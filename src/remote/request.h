@@ -17,6 +17,9 @@ extern TsRequest *ts_request_send(TsConnection *connection, const char *name, co
  * the one before it that made it fail. What was never waited for is before the (sub)transaction commits, and raises its error then.
  */
 extern uint64 ts_request_wait(TsRequest *request, TsRowFunction row, void *arg);
+/* The same with parameters of these lengths, in binary format; where the length is -1 as text. */
+extern TsRequest *ts_request_send_binary(TsConnection *connection, const char *name, const char *sql, int nparams, const char *const *values,
+										 const int *lengths);
 /* Both. */
 extern uint64 ts_remote_execute(TsConnection *connection, const char *name, const char *sql, int nparams, const char *const *values,
 								TsRowFunction row, void *arg);

@@ -185,7 +185,7 @@ commit(TsConnection *connection)
 
 	connection->committing = true;
 	ts_error_final = true;
-	ts_queue_send(request, TS_SEND_QUERY, "COMMIT", 0, NULL);
+	ts_queue_send(request, TS_SEND_QUERY, "COMMIT", 0, NULL, NULL);
 	/* the server has stopped the clock by now, if COMMIT comes with the statement's end */
 	if (StatementTimeout > 0)
 		deadline = TimestampTzPlusMilliseconds(GetCurrentStatementStartTimestamp(), StatementTimeout);
@@ -222,10 +222,10 @@ commit_all(void)
 		}
 	/*
 	 * What was seen here and is committed there must not be lost by a crash here, with synchronous_commit off say: the transactions'
-	 * numbers would be given out again, and what is committed under them then would pass for shipped.
+	 * numbers would be given out again, and what is committed under them then would pass for shipped. Our own last record came after it.
 	 */
-	if (writes)
-		XLogFlush(GetXLogInsertRecPtr());
+	if (writes && !XLogRecPtrIsInvalid(XactLastRecEnd))
+		XLogFlush(XactLastRecEnd);
 	dlist_foreach(iter, &ts_connections)
 		if (connection_of(iter.cur)->depth > 0 && connection_of(iter.cur)->writes == 0)
 			roll_back(connection_of(iter.cur));

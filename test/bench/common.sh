@@ -1,4 +1,4 @@
-# Sourced by capture, push and many: SQL of all, and the printing of tables.
+# Sourced by capture, push, many and remote: SQL of all, and the printing of tables.
 set -eu -o pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 rows=$BENCH_ROWS changes=$BENCH_CHANGES rounds=$BENCH_ROUNDS
@@ -29,6 +29,19 @@ table_sql() {
 row_sql() {
   echo "$1, (k::bigint * 7919 % 100000)::int, (k % 100)::int, (k % 1000003)::numeric / 100, left(md5(k::text), 20),
     left(md5(k::text) || md5((-k)::text), 40), timestamptz '2024-01-01 00:00+00' + k * interval '1 second', k % 2 = 0"
+}
+
+# pick DISTRIBUTION: the numbers of the rows to delete (d) and to update (u), and of those next to which one is inserted (n)
+pick() {
+  case $1 in
+    clustered) echo "SELECT i, $rows / 5 + i AS d, $rows / 2 + i AS u, $rows * 7 / 10 + i AS n FROM generate_series(1, $changes) i" ;;
+    scattered) cat <<SQL
+WITH mixed AS (SELECT k, row_number() OVER (ORDER BY md5(k::text)) AS i
+               FROM (SELECT k FROM generate_series(1, $rows) k ORDER BY md5(k::text) LIMIT 3 * $changes) few)
+SELECT d.i, d.k AS d, u.k AS u, n.k AS n
+FROM mixed d JOIN mixed u ON u.i = d.i + $changes JOIN mixed n ON n.i = d.i + 2 * $changes WHERE d.i <= $changes
+SQL
+  esac
 }
 
 # timed PART CONTENDER OPERATION ROWS ROUND, statements on standard input: psql input that runs them and records a sample
@@ -83,7 +96,7 @@ settings() {
 SELECT 'PostgreSQL ' || current_setting('server_version') || '; ' || string_agg(name || '=' || current_setting(name), ' ' ORDER BY name)
 FROM pg_settings
 WHERE source = 'configuration file' AND name !~
-  '^(listen|unix_socket|timezone|log_|lc_|DateStyle|TimeZone|default_text|extension_|dynamic_|max_connections|max_prepared|client_min)'
+  '^(listen|port|unix_socket|timezone|log_|lc_|DateStyle|TimeZone|default_text|extension_|dynamic_|max_connections|max_prepared|client_min)'
 SQL
 )
   printf '%s\n' "$out" | if [ -n "${BENCH_MARKDOWN:-}" ]; then cat; else fold -s -w 120; fi

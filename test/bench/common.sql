@@ -54,3 +54,20 @@ $$;
 CREATE FUNCTION median(x float8[]) RETURNS float8 LANGUAGE sql IMMUTABLE AS $$
   SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY v) FROM unnest(x) v
 $$;
+
+-- Waits until a condition, one on what is in shared memory, holds; gives up after ten minutes.
+CREATE FUNCTION wait_for(condition text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  holds boolean;
+  started timestamptz := clock_timestamp();
+BEGIN
+  LOOP
+    EXECUTE 'SELECT ' || condition INTO holds;
+    EXIT WHEN holds;
+    IF clock_timestamp() > started + interval '10 minutes' THEN
+      RAISE 'waited in vain for: %', condition;
+    END IF;
+    PERFORM pg_sleep(0.002);
+  END LOOP;
+END
+$$;

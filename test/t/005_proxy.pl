@@ -156,6 +156,20 @@ $proxy->fault({ direction => 'to_server', at => 3, scope => 'connection', action
 is(join(' ', map { status('SELECT 1', 'SELECT 2') ? 'cut' : 'fine' } 1 .. 3), 'cut cut fine', 'the third message of two connections');
 is($proxy->fired, 2, 'fired twice');
 
+# the extended protocol: the statement's text comes first, another message has it done
+$node->safe_psql('postgres', 'CREATE TABLE e (i int)');
+open $fh, '>', $script or die;
+print $fh "BEGIN;\nINSERT INTO e VALUES (1);\nCOMMIT;\n";
+close $fh;
+for (['P', undef, 'after', 0], ['[QP]', 'E', 'before', 0], ['[QP]', 'E', 'after', 1])
+{
+	my ($type, $then, $when, $expect) = @$_;
+	sql('TRUNCATE e');
+	$proxy->fault({ direction => 'to_server', type => $type, match => 'COMMIT', when => $when, action => 'cut', $then ? (then => $then) : () });
+	system "pgbench -n -M extended -t 1 -f $script -h 127.0.0.1 -p $port postgres >/dev/null 2>&1";
+	is(settled($alone) && sql('SELECT count(*) FROM e'), $expect, "COMMIT cut $when " . ($then || $type));
+}
+
 # black holes
 $proxy->fault({ direction => 'to_server', type => 'Q', match => 'pg_backend', action => 'blackhole' });
 $s = far();

@@ -22,14 +22,16 @@ sub draw
 {
 	my (%arg) = @_;
 	my %f = (warm => int(rand 60), unit => rand() < 0.25 ? 'all' : pick(@Books::units), block => rand() < 0.4, renew => rand() < 0.15, retry_late => int(rand 150),
-		after => int(rand 40), at => rand, direction => pick('to_server', 'to_client'), when => pick('before', 'after', 'middle'), for => 30 + int(rand 150), here => int(rand 4));
-	if (rand() < 0.35) { $f{kind} = pick(@plain) }
+		after => int(rand 40), at => rand, direction => pick('to_server', 'to_client'), when => pick('before', 'after', 'middle'), for => 30 + int(rand 150), here => int(rand 4), patient => rand() < 0.05);
+	# it waits for the server to answer
+	if (rand() < 0.35) { $f{kind} = pick(@plain); $f{kind} = pick(@plain) if $f{kind} eq 'partition' }
 	else
 	{
 		$f{event} = pick(@events);
 		# a crash takes longer than all the rest
 		$f{event} = pick(@events) if $f{event} =~ /^kill/ && rand() < 0.5;
 		$f{moment} = pick('time', 'message', 'message', 'commit', 'commit', 'commit');
+		$f{event} = 'cut' if $f{event} eq 'late' && !$f{patient};
 		$f{moment} = 'commit' if $f{event} eq 'late';
 		$f{kind} = "$f{event}\@$f{moment}";
 		$f{kind} .= ":$f{direction}:$f{when}" if $f{moment} eq 'commit';
@@ -74,7 +76,7 @@ sub arm
 	{
 		my $when = $f->{event} eq 'late' ? 'before' : $f->{when};
 		my $direction = $f->{event} eq 'late' ? 'to_server' : $f->{direction};
-		$proxy->fault({ direction => $direction, type => $direction eq 'to_server' ? '[QPB]' : 'C', match => '\bCOMMIT', when => $when, action => 'blackhole' });
+		$proxy->fault({ direction => $direction, $direction eq 'to_server' ? (type => '[QP]', then => 'E') : (type => 'C'), match => '\bCOMMIT\b', when => $when, action => 'blackhole' });
 	}
 }
 

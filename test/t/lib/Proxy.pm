@@ -11,6 +11,7 @@
 #   direction  'to_server' or 'to_client'
 #   type       its type byte ('Q', 'P', 'C', '[QPB]' …; '!' is what has none: the startup packet, a request of TLS and its answer)
 #   match      a regular expression for its content
+#   then       a type: not this message, unless it is a 'Q', but the next one of that type after it: 'E' executes what 'P' has the text of
 #   at         the n-th that is like this (1) since ->fault; scope => 'connection': of its connection, since that began
 #   times      how often (1); with at: each n-th
 #   when       'before' it is passed on, 'after', or in the 'middle' of it
@@ -212,7 +213,7 @@ sub command
 		die "when\n" unless $f{when} =~ /^(before|after|middle)$/;
 		$f{seen} = 0;
 		$f{match} = qr/$f{match}/s if defined $f{match};
-		$f{type} = qr/^$f{type}$/ if defined $f{type};
+		defined $f{$_} and $f{$_} = qr/^$f{$_}$/ for qw(type then);
 		reset_counts();
 		($fault, $fired) = (\%f, 0);
 	}
@@ -411,10 +412,19 @@ sub hit
 {
 	my ($line, $way, $type, $at, $size) = @_;
 	return 0 if $fault->{direction} ne $way->{name} || $type eq '-';
+	if ($way->{next} && $way->{next} == $fault)
+	{
+		return 0 if $type !~ $fault->{then};
+		delete $way->{next};
+		return 1;
+	}
 	return 0 if defined $fault->{type} && $type !~ $fault->{type};
 	return 0 if defined $fault->{match} && substr($way->{frame}, $at, $size < 65536 ? $size : 65536) !~ $fault->{match};
 	my $n = $fault->{scope} eq 'connection' ? ++$line->{seen} : ++$fault->{seen};
-	return $n % $fault->{at} == 0;
+	return 0 if $n % $fault->{at} != 0;
+	return 1 if !$fault->{then} || $type eq 'Q';
+	$way->{next} = $fault;
+	return 0;
 }
 
 # strike(): what the fault does

@@ -3,6 +3,7 @@
 #   my $two = TwoServers->new;                  # conf, source_conf, target_conf => text for postgresql.conf; extension => 0
 #   $two->server('hq', via => 'tcp');           # CREATE SERVER and a user mapping on the source; 'socket', 'tcp', 'proxy'
 #   $two->s('SELECT …'); $two->t('SELECT …');   # at the source, at the target: text as psql -At would print it; dies of an error
+#                                               # 'a; b' is one transaction, 'a;; b' are two messages
 #   $two->s_error('SELECT …');                  # the error as { C => SQLSTATE, M => …, D => …, H => …, W => … }; undef: none
 #   $two->compare([ 's.item', 't.item', 'id' ], …) # '' if all is the same, else the first rows that are not
 #   $two->kill9_server($two->target); $two->restart($two->target); …
@@ -94,8 +95,12 @@ sub text { my ($answer) = @_; return join "\n", map { join '|', map { $_ // '' }
 sub sql
 {
 	my ($self, $node, $sql, %arg) = @_;
-	my $answer = $self->ask($node, $sql, %arg);
-	die $node->name . ': ' . Session::say_error($answer) . "\nin: $sql\n" if $answer->{error};
+	my $answer;
+	for my $one (split /;;/, $sql)
+	{
+		$answer = $self->ask($node, $one, %arg);
+		die $node->name . ': ' . Session::say_error($answer) . "\nin: $one\n" if $answer->{error};
+	}
 	return text($answer);
 }
 
@@ -106,7 +111,8 @@ sub s_error
 {
 	my ($self, $sql, %arg) = @_;
 	my $s = $self->control($self->source, $arg{db});
-	my $error = $s->query($sql)->{error};
+	my $error;
+	for (split /;;/, $sql) { last if $error = $s->query($_)->{error} }
 	$s->query('ROLLBACK') if $s->alive && $s->state ne 'I';
 	return $error;
 }
@@ -128,10 +134,10 @@ sub compare
 		next if $rows{s} eq $rows{t};
 		my %seen;
 		$seen{$_}++ for split /\n/, $rows{s};
-		my @only_t = grep { $seen{$_}-- <= 0 } split /\n/, $rows{t};
+		my @only_t = grep { ($seen{$_} //= 0)-- <= 0 } split /\n/, $rows{t};
 		%seen = ();
 		$seen{$_}++ for split /\n/, $rows{t};
-		my @only_s = grep { $seen{$_}-- <= 0 } split /\n/, $rows{s};
+		my @only_s = grep { ($seen{$_} //= 0)-- <= 0 } split /\n/, $rows{s};
 		$all .= sprintf "%s: %d rows only here: %s; %s: %d rows only here: %s\n", $source, scalar @only_s, join(' ', grep { defined } @only_s[0 .. 4]),
 			$target, scalar @only_t, join(' ', grep { defined } @only_t[0 .. 4]);
 	}
