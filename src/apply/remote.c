@@ -2,7 +2,8 @@
  * remote.c: a target on another server.
  *
  * The same statements as for a local one. There is no query level there in which foreign keys could wait: those that
- * are deferrable are deferred while rows are written; the order of the steps has to do for the others (steps.c).
+ * are deferrable are deferred while rows are written; the order of the steps has to do for the others (steps.c). Unique constraints are
+ * checked by each statement, deferrable or not: then it is known which row it was.
  */
 #include "postgres.h"
 
@@ -32,15 +33,15 @@ connection(const TsTarget *target)
 }
 
 static void
-set_constraints(RemoteTarget *target, const char *how)
+set_constraints(RemoteTarget *target, const List *names, const char *how)
 {
 	StringInfoData sql;
 	ListCell   *lc;
 
-	if (target->deferred == NIL)
+	if (names == NIL)
 		return;
 	initStringInfo(&sql);
-	foreach(lc, target->deferred)
+	foreach(lc, names)
 		appendStringInfo(&sql, "%s%s", sql.len ? ", " : "SET CONSTRAINTS ", (char *) lfirst(lc));
 	ts_remote_run(target->link->remote->connection, psprintf("%s %s", sql.data, how));
 }
@@ -54,6 +55,7 @@ static void
 remote_begin(TsTarget *base)
 {
 	RemoteTarget *target = (RemoteTarget *) base;
+	List	   *immediate = NIL;
 	ListCell   *lc;
 
 	ts_connection_writes(connection(base));
@@ -65,7 +67,11 @@ remote_begin(TsTarget *base)
 		if (r->deferrable)
 			target->deferred = lappend(target->deferred, r->name);
 	}
-	set_constraints(target, "DEFERRED");
+	set_constraints(target, target->deferred, "DEFERRED");
+	foreach(lc, target->link->remote->indexes)
+		if (((TsRemoteIndex *) lfirst(lc))->deferrable != NULL)
+			immediate = lappend(immediate, ((TsRemoteIndex *) lfirst(lc))->deferrable);
+	set_constraints(target, immediate, "IMMEDIATE");
 	target->stream = ts_stream_prepare(target->link);
 }
 
@@ -145,7 +151,7 @@ remote_run(TsTarget *target, const char *sql)
 static void
 remote_finish(TsTarget *base)
 {
-	set_constraints((RemoteTarget *) base, "IMMEDIATE");
+	set_constraints((RemoteTarget *) base, ((RemoteTarget *) base)->deferred, "IMMEDIATE");
 }
 
 static void
