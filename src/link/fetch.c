@@ -108,7 +108,7 @@ query(const TsLink *link, List *names, const char *condition)
 }
 
 char *
-ts_fetch_target(const TsLink *link, const char *condition)
+ts_fetch_target(const TsLink *link, const char *condition, Tuplestorestate **store)
 {
 	static uint32 number = 0;
 	Fetching	f = {0};
@@ -143,11 +143,13 @@ ts_fetch_target(const TsLink *link, const char *condition)
 	enr->reldata = f.store;
 	if (SPI_register_relation(enr) != SPI_OK_REL_REGISTER)
 		elog(ERROR, "could not register the rows of a target");
+	*store = f.store;
 	return enr->md.name;
 }
 
 void
-ts_fetch_end(const char *name)
+ts_fetch_end(const char *name, Tuplestorestate *store)
 {
 	(void) SPI_unregister_relation(name);
+	tuplestore_end(store);
 }

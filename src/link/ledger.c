@@ -7,6 +7,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 
 #include "base/attempt.h"
 #include "base/catalog.h"
@@ -220,7 +221,10 @@ is_just_committing(const TsLink *link, const Row *row)
 	bool		done;
 
 	ts_catalog_enter(&cat);
-	done = ts_sql("SELECT FROM tracksync.link WHERE name = $1 AND generation >= $2", SPI_OK_SELECT, 2, types, values, NULL) > 0;
+	/* as of now, not of the transaction's snapshot */
+	PushActiveSnapshot(GetLatestSnapshot());
+	done = ts_sql_reading("SELECT FROM tracksync.link WHERE name = $1 AND generation >= $2", 2, types, values, NULL) > 0;
+	PopActiveSnapshot();
 	ts_catalog_leave(&cat);
 	return done || strcmp(transaction_status(row->txid), "in progress") == 0;
 }
