@@ -135,6 +135,12 @@ remote_send(TsTarget *target, TsStatement *stmt, Datum *arrays)
 	return send_statement(target, stmt, arrays);
 }
 
+static bool
+remote_ready(TsTarget *target, void *ticket)
+{
+	return ts_request_is_done(ticket);
+}
+
 static uint64
 remote_receive(TsTarget *target, void *ticket, TsRowFunction row, void *arg)
 {
@@ -167,6 +173,7 @@ ts_remote_target(const TsLink *link)
 		.begin = remote_begin,
 		.execute = remote_execute,
 		.send = remote_send,
+		.ready = remote_ready,
 		.receive = remote_receive,
 		.stream = remote_stream,
 		.stream_end = remote_stream_end,

@@ -46,26 +46,28 @@ describe(const TsLink *link, List **names)
 {
 	Relation	stub = RelationIdGetRelation(link->target);
 	TupleDesc	there = RelationGetDescr(stub);
-	TupleDesc	desc = CreateTemplateTupleDesc(link->ncolumns + 1);
+	TupleDesc	desc;
+	ListCell   *lc;
 	int			n = 0;
 
 	*names = NIL;
 	for (int i = 0; i < link->ncolumns; i++)
 	{
 		const char *name = link->columns[i].now_name ? link->columns[i].now_name : link->columns[i].target_name;
-		AttrNumber	attnum = get_attnum(link->target, name);
-		Form_pg_attribute att;
 
-		/* one that is yet to be added */
-		if (attnum <= 0)
-			continue;
-		att = TupleDescAttr(there, attnum - 1);
-		TupleDescInitEntry(desc, ++n, name, getBaseType(att->atttypid), -1, 0);
+		/* one may be yet to be added */
+		if (get_attnum(link->target, name) > 0)
+			*names = lappend(*names, unconstify(char *, name));
+	}
+	desc = CreateTemplateTupleDesc(list_length(*names) + 1);
+	foreach(lc, *names)
+	{
+		Form_pg_attribute att = TupleDescAttr(there, get_attnum(link->target, lfirst(lc)) - 1);
+
+		TupleDescInitEntry(desc, ++n, lfirst(lc), getBaseType(att->atttypid), -1, 0);
 		TupleDescInitEntryCollation(desc, n, att->attcollation);
-		*names = lappend(*names, unconstify(char *, name));
 	}
 	TupleDescInitEntry(desc, ++n, THERE, BOOLOID, -1, 0);
-	desc->natts = n;
 	RelationClose(stub);
 	return desc;
 }

@@ -367,10 +367,9 @@ ts_ledger_write(TsLink *link, int64 push)
 {
 	static const Oid types[] = {TEXTOID, INT8OID};
 	Identity	id = identity_of(link);
-	Row			row = read_row(link, &id, false);
 	MemoryContext context = CurrentMemoryContext;
-	/* more than both: a target that was set back must not reach what is known here again without a push */
-	int64		generation = Max(row.generation, link->generation) + 1;
+	/* what is known here is never less than what is there: a target that was set back must not reach it again without a push */
+	int64		generation = link->generation + 1;
 	Datum		local[] = {CStringGetTextDatum(link->name), Int64GetDatum(generation)};
 	const char *values[12];
 	TsCatalog	cat;
