@@ -53,11 +53,16 @@ part_of(const TsBatch *batch, int low, int high)
 static ErrorData *
 attempt(TsWriter *writer, void (*work) (void *), void *arg, bool undo)
 {
+	/* what is put back outlives the batch */
+	MemoryContext old = MemoryContextSwitchTo(writer->context);
 	TsConflicts conflicts = writer->conflicts;
 	List	   *listed = list_copy(conflicts.listed);
 	List	   *kept = list_copy(writer->kept);
 	List	   *kept_new = list_copy(writer->kept_new);
-	ErrorData  *error = ts_attempt(work, arg, undo);
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(old);
+	error = ts_attempt(work, arg, undo);
 
 	if (error != NULL || undo)
 	{

@@ -29,7 +29,7 @@ typedef struct TsRun
 	int			n;
 	TsLinkRun  *links;
 	TsLinkRun  *at;				/* the one being worked on; NULL: all */
-	bool		parents_first;	/* inserts, updates, deletes */
+	bool		parents_first;	/* as order.h says */
 	bool		references;		/* look for rows that wait with rows in quarantine */
 	TsTangle   *tangle;			/* of the attempt */
 } TsRun;

@@ -8,30 +8,11 @@
 
 #include "apply/alter.h"
 #include "apply/images.h"
+#include "apply/order.h"
 #include "apply/quarantine.h"
 #include "apply/reached.h"
 #include "apply/run.h"
 #include "apply/settle.h"
-
-static bool
-is_data_step(const TsStep *step)
-{
-	switch (step->priority)
-	{
-		case TS_PRIORITY_DELETE:
-		case TS_PRIORITY_UPDATE:
-		case TS_PRIORITY_INSERT:
-			return true;
-		case TS_PRIORITY_CREATE_TABLE:
-		case TS_PRIORITY_RENAME_COLUMN:
-		case TS_PRIORITY_DROP_COLUMN:
-		case TS_PRIORITY_ADD_COLUMN:
-		case TS_PRIORITY_ALTER_COLUMN:
-		case TS_PRIORITY_SEQUENCE:
-			return false;
-	}
-	return false;
-}
 
 /* Calls the user's function, at the i-th step. */
 static void
@@ -107,51 +88,7 @@ finish_updates(TsRun *run)
 			run->links[i].writer->first_key = run->links[i].writer->last_key = NULL;
 		}
 	}
-}
-
-static bool
-updates(const TsStep *step)
-{
-	return step->priority == TS_PRIORITY_UPDATE && step->function == NULL;
-}
-
-/* No step from here on updates rows, and this one may want to see them updated. */
-static bool
-ends_updates(const TsRun *run, const int *order, int from)
-{
-	const TsMerged *merged = run->pushed->merged;
-
-	if (!run->parents_first && ts_merged_step(merged, order[from])->priority < TS_PRIORITY_UPDATE)
-		return false;
-	if (run->parents_first && (from == 0 || !updates(ts_merged_step(merged, order[from - 1]))))
-		return false;
-	for (int i = from; i < merged->nsteps; i++)
-		if (updates(ts_merged_step(merged, order[i])))
-			return false;
-	return true;
-}
-
-/* The steps' numbers in the order in which they are run. Parents first: inserts, updates, deletes in the places of deletes, updates, inserts. */
-static int *
-order_of_steps(const TsRun *run)
-{
-	static const TsPriority turned[] = {TS_PRIORITY_INSERT, TS_PRIORITY_UPDATE, TS_PRIORITY_DELETE};
-	const TsMerged *merged = run->pushed->merged;
-	int		   *order = ts_batch_all(merged->nsteps);
-	int			at = 0;
-
-	for (int p = 0; run->parents_first && p < lengthof(turned); p++)
-		for (int i = 0; i < merged->nsteps; i++)
-		{
-			const TsStep *step = ts_merged_step(merged, i);
-
-			if (step->function != NULL || step->priority != turned[p])
-				continue;
-			while (ts_merged_step(merged, at)->function != NULL || !is_data_step(ts_merged_step(merged, at)))
-				at++;
-			order[at++] = i;
-		}
-	return order;
+	ts_tangle_clear(run->tangle);
 }
 
 /* Deletes, updates and inserts of all links. */
@@ -159,8 +96,7 @@ static void
 run_data_steps(TsRun *run)
 {
 	TsMerged   *merged = run->pushed->merged;
-	int		   *order = order_of_steps(run);
-	bool		updating = true;
+	int		   *order = ts_order_steps(merged, run->parents_first);
 
 	for (int at = 0; at < merged->nsteps; at++)
 	{
@@ -168,22 +104,18 @@ run_data_steps(TsRun *run)
 		const TsStep *step = ts_merged_step(merged, i);
 		TimestampTz started = GetCurrentTimestamp();
 
-		if (updating && ends_updates(run, order, at))
-		{
+		if (ts_order_settles(merged, order, at, run->parents_first))
 			finish_updates(run);
-			updating = false;
-		}
 		if (step->function != NULL && step->priority >= TS_PRIORITY_DELETE && step->priority < TS_PRIORITY_SEQUENCE)
 			run_user_step(run, i);
-		if (step->function != NULL || !is_data_step(step))
+		if (!ts_order_is_data(step))
 			continue;
 		run->at = &run->links[merged->steps[i].plan];
 		run->at->writer->number = i + 1;
 		run->pushed->done[i].rows = ts_writer_step(run->at->writer, step);
 		run->pushed->done[i].microseconds = GetCurrentTimestamp() - started;
 	}
-	if (updating)
-		finish_updates(run);
+	finish_updates(run);
 }
 
 /* What is left of the schema steps when the rows are there. */

@@ -21,6 +21,13 @@ ts_tangle_begin(void)
 	return tangle;
 }
 
+void
+ts_tangle_clear(TsTangle *tangle)
+{
+	/* its memory stays: rows in quarantine are in it */
+	*tangle = (TsTangle) {.context = tangle->context};
+}
+
 static void *
 enlarge(TsTangle *tangle, void *array, int max, Size size)
 {

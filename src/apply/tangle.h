@@ -15,6 +15,8 @@ typedef struct TsTangle TsTangle;
 
 /* For one attempt, in the current context. */
 extern TsTangle *ts_tangle_begin(void);
+/* All are written, and others may be put by. */
+extern void ts_tangle_clear(TsTangle *tangle);
 /* Puts by the rows of the batch whose new values are taken. */
 extern void ts_tangle_take(TsWriter *writer, TsBatch *batch);
 /* Nothing else is left to be updated: finds out in which order the rows can be written. */

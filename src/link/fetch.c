@@ -53,10 +53,11 @@ describe(const TsLink *link, List **names)
 	*names = NIL;
 	for (int i = 0; i < link->ncolumns; i++)
 	{
-		const char *name = link->columns[i].now_name ? link->columns[i].now_name : link->columns[i].target_name;
+		const TsColumn *col = &link->columns[i];
+		const char *name = col->now_name ? col->now_name : col->target_name;
 
-		/* one may be yet to be added */
-		if (get_attnum(link->target, name) > 0)
+		/* one may be yet to be added, under a name that another one gives up perhaps */
+		if (get_attnum(link->target, name) > 0 && (col->future == NULL || col->now_name != NULL))
 			*names = lappend(*names, unconstify(char *, name));
 	}
 	desc = CreateTemplateTupleDesc(list_length(*names) + 1);

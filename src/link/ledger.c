@@ -213,7 +213,10 @@ check_ours(const TsLink *link, const Row *row)
 							  row->txid));
 }
 
-/* A plan need not wait for a push that is about to commit here, or has done so since the plan's snapshot was taken. */
+/*
+ * A plan need not wait for a push that is about to commit here, or has done so since the plan's snapshot was taken, or the transaction's if
+ * that is an older one.
+ */
 static bool
 is_just_committing(const TsLink *link, const Row *row)
 {
@@ -222,6 +225,8 @@ is_just_committing(const TsLink *link, const Row *row)
 	TsCatalog	cat;
 	bool		done;
 
+	if (row->txid >= U64FromFullTransactionId(ReadNextFullTransactionId()))
+		return false;
 	ts_catalog_enter(&cat);
 	/* as of now, not of the transaction's snapshot */
 	PushActiveSnapshot(GetLatestSnapshot());

@@ -96,6 +96,13 @@ extern void ts_remote_sequence_advance(const TsLink *link, const char *sequence,
 /* Does a foreign key there refer to the column? */
 extern bool ts_remote_is_referred(const TsRemote *remote, AttrNumber attnum);
 
+/*
+ * Must rows keep their keys? Foreign keys there act at once when a key changes, or refuse it, while what they did at the source is among the
+ * changes of those who refer. If all of these are links' targets, and a row under the new key does not get into the old one's way, it is
+ * inserted, they are updated, and the old one is deleted when nobody refers to it any more.
+ */
+extern bool ts_remote_keys_stay(const TsLink *link);
+
 /* names.c: what is called otherwise there than here; of a local target: its name here. */
 extern char *ts_target_type(const TsLink *link, const TsColumn *col, bool cut);
 extern char *ts_target_type_name(const TsLink *link, Oid type, int32 typmod);

@@ -2,9 +2,11 @@
 #include "postgres.h"
 
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "base/catalog.h"
 #include "link/remote.h"
 
 static void
@@ -102,6 +104,42 @@ ts_remote_is_referred(const TsRemote *remote, AttrNumber attnum)
 		if (list_member_int(((TsRemoteReference *) lfirst(lc))->referred, attnum))
 			return true;
 	return false;
+}
+
+static bool
+is_target(const TsLink *link, const char *schema, const char *name)
+{
+	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(link->server), CStringGetTextDatum(schema), CStringGetTextDatum(name)};
+	TsCatalog	cat;
+	bool		found;
+
+	ts_catalog_enter(&cat);
+	found = ts_sql("SELECT FROM tracksync.link WHERE server = $1 AND target_schema = $2 AND target_name = $3", SPI_OK_SELECT, 3, types, values, NULL) > 0;
+	ts_catalog_leave(&cat);
+	return found;
+}
+
+bool
+ts_remote_keys_stay(const TsLink *link)
+{
+	const TsRemote *remote = link->remote;
+	bool		held = false;
+	ListCell   *lc;
+
+	if (list_length(remote->indexes) > 1)
+		return false;
+	foreach(lc, remote->references)
+	{
+		const TsRemoteReference *r = lfirst(lc);
+
+		if (!r->to_here || (r->deferrable && !r->acts))
+			continue;
+		if (!is_target(link, r->child_schema, r->child))
+			return false;
+		held = true;
+	}
+	return held;
 }
 
 static void

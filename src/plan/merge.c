@@ -18,32 +18,41 @@ typedef struct Placed
 	int			rank;
 } Placed;
 
-/* Has the one target a foreign key to the other, on one server? */
-static bool
+/* Has the one target a foreign key to the other? */
+typedef enum Refers
+{
+	REFERS_NOT,
+	REFERS_DEFERRABLY,			/* one that can wait */
+	REFERS
+} Refers;
+
+/* Has it on one server? */
+static Refers
 refers_there(const TsLink *child, const TsLink *parent)
 {
+	Refers		refers = REFERS_NOT;
 	ListCell   *lc;
 
 	if (child->remote == NULL || parent->remote == NULL || strcmp(child->server, parent->server) != 0)
-		return false;
+		return REFERS_NOT;
 	foreach(lc, child->remote->references)
 	{
 		const TsRemoteReference *r = lfirst(lc);
 
 		if (r->from_here && strcmp(r->parent_schema, parent->target_schema) == 0 && strcmp(r->parent, parent->target_name) == 0)
-			return true;
+			refers = Max(refers, r->deferrable ? REFERS_DEFERRABLY : REFERS);
 	}
-	return false;
+	return refers;
 }
 
-/* refers[child * n + parent]: the target of the one plan has a foreign key to that of the other. */
-static bool *
+/* refers[child * n + parent]: has the target of the one plan a foreign key to that of the other? */
+static Refers *
 read_references(int n, TsPlan **plans)
 {
 	static const Oid types[] = {OIDARRAYOID};
 	Datum	   *oids = palloc(sizeof(Datum) * (n + 1));
 	Datum		values[1];
-	bool	   *refers = palloc0(sizeof(bool) * n * n + 1);
+	Refers	   *refers = palloc0(sizeof(Refers) * (n * n + 1));
 	TsCatalog	cat;
 	uint64		rows;
 
@@ -62,42 +71,108 @@ read_references(int n, TsPlan **plans)
 		for (int i = 0; i < n; i++)
 			for (int j = 0; j < n; j++)
 				if (plans[i]->link->target == child && plans[j]->link->target == parent)
-					refers[i * n + j] = true;
+					refers[i * n + j] = REFERS;
 	}
 	ts_catalog_leave(&cat);
 	for (int i = 0; i < n; i++)
 		for (int j = 0; j < n; j++)
-			refers[i * n + j] |= i != j && refers_there(plans[i]->link, plans[j]->link);
+			if (i != j)
+				refers[i * n + j] = Max(refers[i * n + j], refers_there(plans[i]->link, plans[j]->link));
 	return refers;
 }
 
-/* Parents come before children; in a circle the first one by name. */
-static int *
-rank_targets(int n, TsPlan **plans)
+/* How many that have no place yet the i-th one refers to, by way of others too; most + 1 if there are more than most. */
+static int
+count_ahead(int n, const Refers *refers, const int *rank, int i, int most)
 {
-	bool	   *refers = read_references(n, plans);
+	bool	   *seen = palloc0(sizeof(bool) * n);
+	int		   *found = palloc(sizeof(int) * n);
+	int			nfound = 1;
+
+	found[0] = i;
+	seen[i] = true;
+	for (int at = 0; at < nfound && nfound <= most; at++)
+		for (int j = 0; j < n && nfound <= most; j++)
+			if (refers[found[at] * n + j] != REFERS_NOT && rank[j] < 0 && !seen[j])
+			{
+				seen[j] = true;
+				found[nfound++] = j;
+			}
+	pfree(seen);
+	pfree(found);
+	return nfound;
+}
+
+/* Does it refer to one that has no place yet? */
+static Refers
+waits(int n, const Refers *refers, const int *rank, int i)
+{
+	Refers		result = REFERS_NOT;
+
+	for (int j = 0; j < n; j++)
+		if (rank[j] < 0)
+			result = Max(result, refers[i * n + j]);
+	return result;
+}
+
+/*
+ * All that have no place wait for each other, or for those who do. Of a circle that waits for nobody else: one whose own keys can wait, or
+ * the first one by name. Who waits for the circle has more ahead of him than who is in it.
+ */
+static int
+break_circle(int n, const Refers *refers, const int *rank)
+{
+	int			next = -1,
+				least = n;
+
+	for (int i = 0; i < n; i++)
+	{
+		int			ahead;
+
+		if (rank[i] >= 0)
+			continue;
+		ahead = count_ahead(n, refers, rank, i, least);
+		if (next < 0 || ahead < least ||
+			(ahead == least && waits(n, refers, rank, i) < waits(n, refers, rank, next)))
+		{
+			next = i;
+			least = ahead;
+		}
+	}
+	return next;
+}
+
+static bool
+is_same_target(const TsLink *a, const TsLink *b)
+{
+	return strcmp(a->server ? a->server : "", b->server ? b->server : "") == 0 && strcmp(a->target_name, b->target_name) == 0 &&
+		strcmp(a->target_schema, b->target_schema) == 0;
+}
+
+/* Parents come before children. */
+static int *
+rank_targets(int n, TsPlan **plans, const Refers *refers)
+{
 	int		   *rank = palloc(sizeof(int) * (n + 1));
+	int			placed = 0;
 
 	for (int i = 0; i < n; i++)
 		rank[i] = -1;
-	for (int place = 0; place < n; place++)
+	for (int place = 0; placed < n; place++)
 	{
 		int			next = -1;
 
-		for (int i = 0; i < n; i++)
-		{
-			bool		waits = false;
-
-			for (int j = 0; j < n && rank[i] < 0; j++)
-				waits |= refers[i * n + j] && rank[j] < 0;
-			if (rank[i] < 0 && (next < 0 || !waits))
-			{
+		for (int i = 0; i < n && next < 0; i++)
+			if (rank[i] < 0 && waits(n, refers, rank, i) == REFERS_NOT)
 				next = i;
-				if (!waits)
-					break;
+		if (next < 0)
+			next = break_circle(n, refers, rank);
+		for (int i = 0; i < n; i++)
+			if (rank[i] < 0 && is_same_target(plans[i]->link, plans[next]->link))
+			{
+				rank[i] = place;
+				placed++;
 			}
-		}
-		rank[next] = place;
 	}
 	return rank;
 }
@@ -121,7 +196,8 @@ TsMerged *
 ts_merge_plans(int n, TsPlan **plans)
 {
 	TsMerged   *merged = palloc0(sizeof(TsMerged));
-	int		   *rank = rank_targets(n, plans);
+	Refers	   *refers = read_references(n, plans);
+	int		   *rank = rank_targets(n, plans, refers);
 	Placed	   *placed;
 	int			nsteps = 0;
 
@@ -146,6 +222,10 @@ ts_merge_plans(int n, TsPlan **plans)
 	merged->steps = palloc(sizeof(TsMergedStep) * (nsteps + 1));
 	for (int i = 0; i < nsteps; i++)
 		merged->steps[i] = placed[i].at;
+	merged->rank = rank;
+	merged->refers = palloc(sizeof(bool) * (n * n + 1));
+	for (int i = 0; i < n * n; i++)
+		merged->refers[i] = refers[i] != REFERS_NOT;
 	return merged;
 }
 

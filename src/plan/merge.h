@@ -19,6 +19,8 @@ typedef struct TsMerged
 	TsPlan	  **plans;			/* in the order of the links' names */
 	int			nsteps;
 	TsMergedStep *steps;
+	int		   *rank;			/* per plan: its target's place, parents first; plans of one target have one */
+	bool	   *refers;			/* refers[child * nplans + parent]: has the target of the one a foreign key to that of the other? */
 } TsMerged;
 
 /* Under the active snapshot. */

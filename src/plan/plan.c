@@ -91,7 +91,7 @@ keys_can_change(const TsLink *link)
 		if (link->columns[link->keys[i]].identity_always)
 			return false;
 	/* nor, where rows are spread over nodes by it, the key */
-	return OidIsValid(link->target) && (link->remote == NULL || !link->remote->sharded);
+	return OidIsValid(link->target) && (link->remote == NULL || (!link->remote->sharded && !ts_remote_keys_stay(link)));
 }
 
 TsChangeSource *

@@ -1,12 +1,15 @@
 -- Random rows in six tables with every kind of foreign key (a chain, a circle, self-references; CASCADE, SET NULL, RESTRICT, NO ACTION;
 -- deferrable or not), with key changes, swaps and shifts of keys, in transactions with savepoints of which some are rolled back. The
--- target's constraints are of their own mind about being deferrable. After each push of the group all tables are the same.
+-- target's constraints are of their own mind about being deferrable. After each push of the group all tables are the same. With the setting
+-- oracle.server the targets are reached through that server, which is this database.
 CREATE EXTENSION IF NOT EXISTS tracksync;
 CREATE SCHEMA go;
+CREATE FUNCTION go.server() RETURNS name LANGUAGE sql STABLE AS $$ SELECT nullif(current_setting('oracle.server', true), '')::name $$;
 CREATE SCHEMA s; CREATE SCHEMA t;
 CREATE TABLE go.trace (i bigserial, sql text, result text);
 CREATE FUNCTION go.r(n int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT floor(random() * n)::int';
-CREATE FUNCTION go.make(n text, put_off text) RETURNS void LANGUAGE plpgsql AS $$
+-- circle: of the two keys that make one
+CREATE FUNCTION go.make(n text, put_off text, circle text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   EXECUTE format('SET LOCAL search_path = %I, public', n);
   CREATE TABLE country (id int PRIMARY KEY, name text);
@@ -14,13 +17,13 @@ BEGIN
   CREATE TABLE club (id int PRIMARY KEY, chair int, city int REFERENCES city ON DELETE SET NULL ON UPDATE CASCADE);
   CREATE TABLE person (id int PRIMARY KEY, city int REFERENCES city ON DELETE SET NULL ON UPDATE CASCADE, boss int, club int, v text);
   EXECUTE 'ALTER TABLE person ADD FOREIGN KEY (boss) REFERENCES person ON DELETE SET NULL ON UPDATE CASCADE ' || put_off;
-  EXECUTE 'ALTER TABLE person ADD FOREIGN KEY (club) REFERENCES club ON UPDATE CASCADE ' || put_off;
-  EXECUTE 'ALTER TABLE club ADD FOREIGN KEY (chair) REFERENCES person ON DELETE SET NULL ON UPDATE CASCADE ' || put_off;
+  EXECUTE 'ALTER TABLE person ADD FOREIGN KEY (club) REFERENCES club ON UPDATE CASCADE ' || circle;
+  EXECUTE 'ALTER TABLE club ADD FOREIGN KEY (chair) REFERENCES person ON DELETE SET NULL ON UPDATE CASCADE ' || circle;
   CREATE TABLE pet (person int REFERENCES person ON DELETE CASCADE ON UPDATE CASCADE, n int, name text, PRIMARY KEY (person, n));
   CREATE TABLE visit (id int PRIMARY KEY, person int NOT NULL, n int NOT NULL, city int REFERENCES city ON DELETE RESTRICT ON UPDATE CASCADE,
     FOREIGN KEY (person, n) REFERENCES pet ON DELETE CASCADE ON UPDATE CASCADE);
 END $$;
-SELECT go.make('s', 'DEFERRABLE INITIALLY DEFERRED');
+SELECT go.make('s', 'DEFERRABLE INITIALLY DEFERRED', 'DEFERRABLE INITIALLY DEFERRED');
 CREATE FUNCTION go.dml() RETURNS text LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
   x text := (ARRAY['country', 'city', 'club', 'person', 'visit'])[1 + go.r(5)];
@@ -76,11 +79,14 @@ BEGIN
 END $$;
 CREATE PROCEDURE go.run(seed float8, rounds int, sabotage boolean) LANGUAGE plpgsql AS $$
 DECLARE
-  d text; pushes int := 0;
+  d text; put_off text; remote boolean := go.server() IS NOT NULL; pushes int := 0;
 BEGIN
   PERFORM setseed(seed);
-  PERFORM go.make('t', (ARRAY['', 'DEFERRABLE', 'DEFERRABLE INITIALLY DEFERRED'])[1 + go.r(3)]);
-  PERFORM tracksync.create_link(x, ('s.' || x)::regclass, 't.' || x) FROM unnest('{country,city,club,person,pet,visit}'::text[]) x;
+  put_off := (ARRAY['', 'DEFERRABLE', 'DEFERRABLE INITIALLY DEFERRED'])[1 + go.r(3)];
+  -- on another server nothing makes a circle wait whose keys are not deferrable
+  PERFORM go.make('t', put_off, CASE WHEN remote AND put_off = '' THEN 'DEFERRABLE' ELSE put_off END);
+  IF remote THEN COMMIT; END IF;
+  PERFORM tracksync.create_link(x, ('s.' || x)::regclass, 't.' || x, go.server()) FROM unnest('{country,city,club,person,pet,visit}'::text[]) x;
   PERFORM tracksync.create_group('g', '{country,city,club,person,pet,visit}');
   -- one target has a trigger of its own, so that it is written by statements whatever else
   CREATE FUNCTION go.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
@@ -90,7 +96,9 @@ BEGIN
     PERFORM go.act(0);
     IF go.r(2) = 0 THEN COMMIT; END IF;
     CONTINUE WHEN go.r(3) > 0;
+    IF remote THEN COMMIT; END IF;
     INSERT INTO go.trace (sql, result) SELECT 'push', string_agg(format('%s %s%s', link, kind, rows), ' ' ORDER BY step) FROM tracksync.push('g');
+    IF remote THEN COMMIT; END IF;
     pushes := pushes + 1;
     IF sabotage AND pushes > 3 THEN DELETE FROM t.country; END IF;
     d := go.differ();

@@ -3,10 +3,13 @@
 -- sessions' keys are disjoint (key % 4 = session), so that nobody waits for anybody.
 --
 --   CALL o.run(seed, rounds);   -- seed between 0 and 1; every statement is in o.trace, with its result
+--
+-- With the setting oracle.server the targets are reached through that server, which is this database.
 CREATE EXTENSION dblink;
 CREATE EXTENSION citext;
-CREATE EXTENSION tracksync;
+CREATE EXTENSION IF NOT EXISTS tracksync;
 CREATE SCHEMA o;
+CREATE FUNCTION o.server() RETURNS name LANGUAGE sql STABLE AS $$ SELECT nullif(current_setting('oracle.server', true), '')::name $$;
 
 -- Sources and targets. s1: all kinds of types, two links at different positions; s2: composite key, other column order;
 -- s3: a key with an equality of its own; s4: partitioned on both sides; s5: images none, a trigger that changes the row again;
@@ -61,17 +64,14 @@ CREATE TRIGGER " first" AFTER UPDATE ON o.s5 FOR EACH ROW EXECUTE FUNCTION o.aga
 CREATE TRIGGER " first" AFTER UPDATE ON o.s7 FOR EACH ROW EXECUTE FUNCTION o.again();
 
 SELECT tracksync.track('o.s5', images => 'none');
-SELECT tracksync.create_link('l1', 'o.s1', 'o.t1'), tracksync.create_link('l1b', 'o.s1', 'o.t1b', initial => 'mirror'),
-       tracksync.create_link('l2', 'o.s2', 'o.t2'), tracksync.create_link('l3', 'o.s3', 'o.t3'),
-       tracksync.create_link('l4', 'o.s4', 'o.t4'), tracksync.create_link('l5', 'o.s5', 'o.t5'),
-       tracksync.create_link('l6', 'o.s6', 'o.t6'), tracksync.create_link('l7', 'o.s7', 'o.t7', initial => 'none');
 CREATE TABLE o.link (l text, s regclass, t regclass, cols text);
 INSERT INTO o.link
 SELECT 'l' || x, s, ('o.t' || x)::regclass,
        (SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute WHERE attrelid = s AND attnum > 0 AND NOT attisdropped)
 FROM unnest('{1,1b,2,3,4,5,6,7}'::text[]) x, LATERAL (SELECT ('o.s' || left(x, 1))::regclass) y(s);
+SELECT tracksync.create_link(l, s, t::text, o.server(), initial => CASE l WHEN 'l1b' THEN 'mirror' WHEN 'l7' THEN 'none' ELSE 'copy' END) FROM o.link;
 
-CREATE TABLE o.trace (i bigserial, conn text, sql text, result text);
+CREATE TABLE o.trace (i bigserial, sql text, result text);
 
 -- Rows of one table that the other has not, both ways, compared byte for byte on their text.
 CREATE FUNCTION o.diff(s regclass, t regclass, cols text, OUT n bigint) LANGUAGE plpgsql AS $$
@@ -173,7 +173,7 @@ DECLARE
   res text := 'ok';
 BEGIN
   BEGIN PERFORM dblink_exec('c' || c, q); EXCEPTION WHEN OTHERS THEN res := SQLSTATE || ' ' || SQLERRM; END;
-  INSERT INTO o.trace (conn, sql, result) VALUES ('c' || c, q, res);
+  INSERT INTO o.trace (sql, result) VALUES (format('c%s: %s', c, q), res);
   RETURN res;
 END $$;
 CREATE FUNCTION o.qu(c int, q text) RETURNS text LANGUAGE plpgsql AS $$
@@ -184,7 +184,7 @@ BEGIN
     SELECT string_agg(x, ',') INTO res FROM dblink('c' || c, q) AS t(x text);
   EXCEPTION WHEN OTHERS THEN res := 'ERR ' || SQLSTATE || ' ' || SQLERRM;
   END;
-  INSERT INTO o.trace (conn, sql, result) VALUES ('c' || c, q, res);
+  INSERT INTO o.trace (sql, result) VALUES (format('c%s: %s', c, q), res);
   RETURN res;
 END $$;
 
@@ -193,10 +193,22 @@ CREATE FUNCTION o.excused(res text) RETURNS boolean LANGUAGE sql AS $$
   SELECT res LIKE 'ERR 25P02%' OR res LIKE 'ERR 55P03%' OR res LIKE 'ERR 40001 could not serialize%'
 $$;
 
--- A push of one link by session c: plan, net changes and push agree; then the tables are the same and the plan is empty.
-CREATE FUNCTION o.push(c int, lk o.link) RETURNS void LANGUAGE plpgsql AS $$
+-- After a push of one link by session c the tables are the same and the plan is empty.
+CREATE FUNCTION o.compare(c int, lk o.link) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-  planned text; net text; pushed text; different text; after text;
+  different text; after text;
+BEGIN
+  different := o.qu(c, format('SELECT n::text FROM o.diff(%L, %L, %L)', lk.s, lk.t, lk.cols));
+  IF o.excused(different) THEN RETURN; END IF;
+  IF different <> '0' THEN RAISE EXCEPTION 'link %: % rows differ after a push', lk.l, different; END IF;
+  after := o.qu(c, format('SELECT count(*)::text FROM tracksync.plan(%L)', lk.l));
+  IF after <> '0' THEN RAISE EXCEPTION 'link %: the plan after a push is not empty: %', lk.l, after; END IF;
+END $$;
+
+-- A push of one link by session c: plan, net changes and push agree. False: an error that was to be expected.
+CREATE FUNCTION o.push_once(c int, lk o.link) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  planned text; net text; pushed text;
 BEGIN
   planned := o.qu(c, format('SELECT coalesce(string_agg(kind || n, '' '' ORDER BY o), '''') FROM (SELECT kind, sum(rows) n, min(step) o FROM tracksync.plan(%L) WHERE kind <> ''sequence'' GROUP BY kind) x', lk.l));
   net := o.qu(c, format('SELECT coalesce(string_agg(k || n, '' '' ORDER BY o), '''') FROM (SELECT lower(op) k, count(*) n, '
@@ -204,15 +216,39 @@ BEGIN
   IF random() < 0.1 THEN PERFORM o.qu(c, format('SELECT count(*)::text FROM tracksync.push(%L, dry_run => true)', lk.l)); END IF;
   IF random() < 0.2 THEN PERFORM o.qu(c, format('SELECT count(*)::text FROM tracksync.changes(%L)', lk.s)); END IF;
   pushed := o.qu(c, format('SELECT coalesce(string_agg(kind || n, '' '' ORDER BY o), '''') FROM (SELECT kind, sum(rows) n, min(step) o FROM tracksync.push(%L) WHERE kind <> ''sequence'' GROUP BY kind) x', lk.l));
-  IF o.excused(pushed) THEN RETURN; END IF;
+  IF o.excused(pushed) THEN RETURN false; END IF;
   IF pushed LIKE 'ERR %' THEN RAISE EXCEPTION 'push of % failed: %', lk.l, pushed; END IF;
   IF planned IS DISTINCT FROM pushed THEN RAISE EXCEPTION 'plan of %: "%", push: "%"', lk.l, planned, pushed; END IF;
   IF net IS DISTINCT FROM planned THEN RAISE EXCEPTION 'net changes of %: "%", plan: "%"', lk.l, net, planned; END IF;
-  different := o.qu(c, format('SELECT n::text FROM o.diff(%L, %L, %L)', lk.s, lk.t, lk.cols));
-  IF o.excused(different) THEN RETURN; END IF;
-  IF different <> '0' THEN RAISE EXCEPTION 'link %: % rows differ after a push', lk.l, different; END IF;
-  after := o.qu(c, format('SELECT count(*)::text FROM tracksync.plan(%L)', lk.l));
-  IF after <> '0' THEN RAISE EXCEPTION 'link %: the plan after a push is not empty: %', lk.l, after; END IF;
+  RETURN true;
+END $$;
+CREATE FUNCTION o.push(c int, lk o.link) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  IF o.push_once(c, lk) THEN PERFORM o.compare(c, lk); END IF;
+END $$;
+
+-- To another server from within a transaction, which then ends: changes of its own are refused, those of others are there after COMMIT;
+-- by an older snapshot they are not all that the tables have now, which a second push sees to.
+CREATE FUNCTION o.push_within(c int, lk o.link) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  own text := o.qu(c, format('SELECT EXISTS (SELECT FROM tracksync.changes(%L) WHERE txid = pg_current_xact_id_if_assigned())::text', lk.s));
+  level text := o.qu(c, 'SELECT current_setting(''transaction_isolation'')');
+  result text;
+BEGIN
+  IF own = 'true' THEN
+    PERFORM o.ex(c, 'SAVEPOINT own');
+    result := o.qu(c, format('SELECT count(*)::text FROM tracksync.push(%L)', lk.l));
+    IF result NOT LIKE 'ERR 25001%' AND NOT o.excused(result) THEN RAISE EXCEPTION 'push of %, with changes of its own: %', lk.l, result; END IF;
+    PERFORM o.ex(c, 'ROLLBACK TO own');
+    IF o.ex(c, 'COMMIT') = 'ok' THEN PERFORM o.push(c, lk); END IF;
+  ELSIF o.push_once(c, lk) THEN
+    result := o.pick('COMMIT', 'COMMIT', 'ROLLBACK');
+    IF o.ex(c, result) = 'ok' AND result = 'COMMIT' THEN
+      IF level = 'read committed' THEN PERFORM o.compare(c, lk); ELSE PERFORM o.push(c, lk); END IF;
+    END IF;
+  ELSE
+    PERFORM o.ex(c, 'ROLLBACK');
+  END IF;
 END $$;
 
 CREATE PROCEDURE o.run(seed float8, rounds int, sabotage boolean = false) LANGUAGE plpgsql AS $$
@@ -226,7 +262,7 @@ BEGIN
   FOR k IN 0..3 LOOP
     PERFORM dblink_connect('c' || k, format('host=%s port=%s dbname=%s user=%s', split_part(current_setting('unix_socket_directories'), ',', 1),
                                             current_setting('port'), current_database(), session_user));
-    PERFORM o.ex(k, format('SET lock_timeout = ''50ms''; SET tracksync.buffer_rows = %s; SET tracksync.batch_rows = %s; SET tracksync.direct_writes = %s',
+    PERFORM o.ex(k, format('SET lock_timeout = ''50ms''; SET statement_timeout = ''60s''; SET tracksync.buffer_rows = %s; SET tracksync.batch_rows = %s; SET tracksync.direct_writes = %s',
       1 + o.r(20), 1 + o.r(8), o.r(3) > 0));
   END LOOP;
   FOR round IN 1..rounds LOOP
@@ -275,9 +311,13 @@ BEGIN
         END IF;
       WHEN 9 THEN               -- a push of its own changes, in the transaction that made them
         SELECT * INTO lk FROM o.link ORDER BY l OFFSET o.r(8) LIMIT 1;
-        PERFORM o.push(k, lk);
+        IF o.server() IS NULL THEN
+          PERFORM o.push(k, lk);
+          PERFORM o.ex(k, o.pick('COMMIT', 'COMMIT', 'ROLLBACK'));
+        ELSE
+          PERFORM o.push_within(k, lk);
+        END IF;
         pushes := pushes + 1;
-        PERFORM o.ex(k, o.pick('COMMIT', 'COMMIT', 'ROLLBACK'));
         open[k + 1] := false;
       ELSE NULL;
       END CASE;
@@ -311,7 +351,7 @@ BEGIN
     PERFORM o.push(0, lk);
     pushes := pushes + 1;
   END LOOP;
-  SELECT string_agg(DISTINCT left(result, 100), E'\n') INTO x FROM o.trace WHERE result ~ '^(ERR )?(XX|57|58|22|42|55000)...';
+  SELECT string_agg(DISTINCT left(result, 100), E'\n') INTO x FROM o.trace WHERE result ~ '^(ERR )?(XX|08|57|58|22|42|55000)...';
   IF x IS NOT NULL THEN RAISE EXCEPTION 'unexpected errors: %', x; END IF;
   RAISE NOTICE 'oracle: % statements, % pushes', statements, pushes;
 END $$;

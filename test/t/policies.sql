@@ -5,8 +5,12 @@
 --   storm  other sessions write the target all the time (storm). Triggers tell what each write of the push overwrote, and the model what it
 --          should have made of that; of the rest there must be a moment when it was right to do nothing. Or there are no triggers, rows are
 --          written directly, and just no row may be half written: c + d is 0 in every row that anybody writes.
+-- With the setting oracle.server the targets are reached through that server, which is this database.
 CREATE EXTENSION IF NOT EXISTS tracksync;
 CREATE SCHEMA po;
+CREATE FUNCTION po.server() RETURNS name LANGUAGE sql STABLE AS $$ SELECT nullif(current_setting('oracle.server', true), '')::name $$;
+-- who writes: the others say so
+DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET po.who = push', current_database()); END $$;
 CREATE TABLE po.trace (i bigserial, sql text, result text);
 CREATE TABLE po.s (id int PRIMARY KEY, a int, b int, c int NOT NULL, d int NOT NULL, v text);
 CREATE TABLE po.base (link text, id int, j jsonb, PRIMARY KEY (link, id));
@@ -169,7 +173,7 @@ END $$;
 -- One push. If conflicts must fail it, they do, and nothing else happens; mended, it succeeds.
 CREATE PROCEDURE po.push(l text, held boolean, sabotage boolean) LANGUAGE plpgsql AS $$
 DECLARE
-  code text; msg text; problem text; counted text; since bigint; number int;
+  code text; msg text; problem text; counted text; since bigint; number int; remote boolean := po.server() IS NOT NULL;
 BEGIN
   PERFORM set_config('tracksync.direct_writes', CASE po.r(3) WHEN 0 THEN 'off' ELSE 'on' END, false), set_config('tracksync.batch_rows', CASE po.r(3) WHEN 0 THEN (1 + po.r(4))::text ELSE '1000' END, false);
   DELETE FROM po.seen; DELETE FROM po.asked;
@@ -182,6 +186,7 @@ BEGIN
     COMMIT;
   END IF;
   FOR try IN 1 .. 2 LOOP
+    IF remote THEN COMMIT; END IF;
     code := NULL;
     SELECT coalesce(max(id), 0) INTO since FROM tracksync.conflict_record;
     BEGIN
@@ -195,6 +200,7 @@ BEGIN
       PERFORM set_config('default_transaction_isolation', 'read committed', false);
       COMMIT;
     END IF;
+    IF remote THEN COMMIT; END IF;
     WHILE held AND NOT (SELECT done FROM po.job WHERE id = number) LOOP PERFORM pg_sleep(0.001); END LOOP;
     IF sabotage THEN EXECUTE format('UPDATE po.%I SET a = coalesce(a, 0) + 1 WHERE id = (SELECT min(id) FROM po.%1$I)', l); END IF;
     PERFORM po.expect(l);
@@ -336,7 +342,7 @@ DECLARE
 BEGIN
   PERFORM setseed(seed), set_config('po.who', 'push', false);
   SET client_min_messages = warning;
-  PERFORM tracksync.create_link(n, 'po.s', 'po.' || n, on_conflict => CASE n WHEN 'function' THEN 'po.decide' ELSE n END, initial => 'none') FROM unnest(po.links()) n;
+  PERFORM tracksync.create_link(n, 'po.s', 'po.' || n, po.server(), on_conflict => CASE n WHEN 'function' THEN 'po.decide' ELSE n END, initial => 'none') FROM unnest(po.links()) n;
   -- c + d stays 0
   INSERT INTO po.rule VALUES ('a', (ARRAY['source', 'target', 'greatest', 'least', 'add', NULL])[1 + po.r(6)]), ('b', (ARRAY['add', 'source', NULL])[1 + po.r(3)]), ('v', (ARRAY['source', 'target', 'greatest', 'least'])[1 + po.r(4)]);
   x := (ARRAY['source', 'target', 'greatest', 'least', 'add'])[1 + po.r(5)];

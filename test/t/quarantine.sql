@@ -4,8 +4,11 @@
 -- both sides, and those in it are as the push found them, and there is a reason for each. When all rules are gone, one push brings all.
 -- Some targets' rows are changed by hand while they wait: conflicts, and the source wins. (Not yet merge or a function: a decision that the
 -- target refuses fails the push, and of what the target had before the row waited nothing is known.) No keys change: these may fail a push.
+-- With the setting oracle.server the targets are reached through that server, which is this database; nothing there makes a circle wait
+-- whose keys are not deferrable.
 CREATE EXTENSION IF NOT EXISTS tracksync;
 CREATE SCHEMA q; CREATE SCHEMA s; CREATE SCHEMA t;
+CREATE FUNCTION q.server() RETURNS name LANGUAGE sql STABLE AS $$ SELECT nullif(current_setting('oracle.server', true), '')::name $$;
 CREATE TABLE q.trace (i bigserial, sql text, result text);
 CREATE TABLE q.ban (t text, op text, v int);
 CREATE TABLE q.before (t text, key jsonb, j jsonb);
@@ -19,7 +22,7 @@ BEGIN
   CREATE TABLE parent (id int PRIMARY KEY, v int, u int, chief int);
   CREATE TABLE child (id int, n int, parent int REFERENCES parent ON DELETE CASCADE, v int, code int, PRIMARY KEY (id, n));
   CREATE TABLE self (id int PRIMARY KEY, boss int REFERENCES self ON DELETE SET NULL, parent int REFERENCES parent ON DELETE SET NULL, v int);
-  ALTER TABLE parent ADD FOREIGN KEY (chief) REFERENCES self ON DELETE SET NULL;
+  EXECUTE 'ALTER TABLE parent ADD FOREIGN KEY (chief) REFERENCES self ON DELETE SET NULL ' || CASE WHEN q.server() IS NOT NULL AND n = 't' THEN 'DEFERRABLE' ELSE '' END;
   CREATE TABLE plain (id int PRIMARY KEY, v int, w int);
 END $$;
 SELECT q.make('s'), q.make('t');
@@ -152,12 +155,13 @@ END $$;
 -- one of these. So where there is none the push is repeated, and there must be one the third time.
 CREATE PROCEDURE q.push(name text, sabotage boolean) LANGUAGE plpgsql AS $$
 DECLARE
-  problem text; late text; l text; links text[] := CASE name WHEN 'g' THEN q.tables() ELSE ARRAY[name] END;
+  problem text; late text; l text; remote boolean := q.server() IS NOT NULL; links text[] := CASE name WHEN 'g' THEN q.tables() ELSE ARRAY[name] END;
 BEGIN
   PERFORM set_config('tracksync.batch_rows', CASE q.r(3) WHEN 0 THEN (1 + q.r(5))::text ELSE '1000' END, false);
   FOR try IN 1 .. 3 LOOP
     DELETE FROM q.before;
     INSERT INTO q.before SELECT x, r.* FROM unnest(q.tables()) x, q.rows_of('t', x) r;
+    IF remote THEN COMMIT; END IF;
     BEGIN
       IF q.r(8) = 0 THEN PERFORM tracksync.push(name, dry_run => true); END IF;
       IF q.r(8) = 0 THEN
@@ -171,6 +175,7 @@ BEGIN
       INSERT INTO q.trace (sql, result) SELECT 'waiting', string_agg(format('%s %s %s %s', link, key, op, sqlstate), ', ') FROM tracksync.quarantine;
     EXCEPTION WHEN OTHERS THEN problem := format('and its source differ after a push that failed: %s %s', SQLSTATE, SQLERRM);
     END;
+    IF remote THEN COMMIT; END IF;
     IF sabotage THEN UPDATE t.plain SET w = coalesce(w, 0) + 1 WHERE id = (SELECT min((key ->> 'id')::int) FROM q.rows_of('t', 'plain') WHERE key NOT IN (SELECT key FROM q.waiting WHERE link = 'plain')); END IF;
     late := NULL;
     FOREACH l IN ARRAY links LOOP
@@ -191,7 +196,7 @@ BEGIN
   PERFORM setseed(seed);
   by_hand := q.r(3) > 0;
   SET client_min_messages = warning;
-  PERFORM tracksync.create_link(x, ('s.' || x)::regclass, 't.' || x, initial => 'mirror', on_error => 'quarantine', on_conflict => CASE WHEN by_hand THEN 'source_wins' ELSE 'error' END) FROM unnest(q.tables()) x;
+  PERFORM tracksync.create_link(x, ('s.' || x)::regclass, 't.' || x, q.server(), initial => 'mirror', on_error => 'quarantine', on_conflict => CASE WHEN by_hand THEN 'source_wins' ELSE 'error' END) FROM unnest(q.tables()) x;
   PERFORM tracksync.create_group('g', q.tables());
   INSERT INTO t.code VALUES (0), (1);
   INSERT INTO s.parent SELECT i, i % 7, i FROM generate_series(0, 14) i;

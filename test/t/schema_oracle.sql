@@ -1,9 +1,10 @@
 -- Random ALTER TABLE and random rows on one source, and by hand on its two targets (one with a trigger, so that it is written by
 -- statements), in savepoints of which some are rolled back; pushes at random moments. After each the mapped columns of the target
 -- must be what so.expect() says (the source's, but for what was made different by hand), the target's own columns are untouched,
--- and all rows are the same.
+-- and all rows are the same. With the setting oracle.server the targets are reached through that server, which is this database.
 CREATE EXTENSION IF NOT EXISTS tracksync;
 CREATE SCHEMA so;
+CREATE FUNCTION so.server() RETURNS name LANGUAGE sql STABLE AS $$ SELECT nullif(current_setting('oracle.server', true), '')::name $$;
 CREATE SCHEMA so_a;
 CREATE TABLE so.s (id int PRIMARY KEY, a text, b int, c numeric(8,2));
 CREATE TABLE so.t (LIKE so.s INCLUDING ALL);
@@ -110,7 +111,8 @@ BEGIN
     WHEN 2 THEN RETURN CASE so.r(3) WHEN 0 THEN format('CREATE INDEX ON %s (%s)', so.rel(l), c.name) WHEN 1 THEN format('CREATE INDEX ON %s (id) WHERE %s IS NOT NULL', so.rel(l), c.name)
       ELSE format('CREATE INDEX ON %s (%s, %s)', so.rel(l), c.name, o.name) END;
     WHEN 3 THEN RETURN t || format('ADD CHECK (%s)', CASE so.r(3) WHEN 0 THEN format('%s IS NULL OR %1$s IS NOT NULL', c.name) WHEN 1 THEN 'id > -1' ELSE format('%s IS NULL OR %s IS NOT NULL OR id > -1', c.name, o.name) END);
-    WHEN 4 THEN RETURN so.move(l);
+    -- on another server a target is what has its name
+    WHEN 4 THEN RETURN CASE WHEN so.server() IS NULL THEN so.move(l) ELSE 'SELECT 1' END;
     WHEN 5 THEN
       x := 'h' || so.r(3);
       RETURN t || format('RENAME COLUMN %s TO %s; INSERT INTO so.renamed VALUES (%L, %1$L, %2$L)', c.name, x, l);
@@ -238,12 +240,14 @@ BEGIN
   RETURN q;
 END $$;
 -- how: push, dry (a dry run first), undo (a push that is rolled back first)
-CREATE FUNCTION so.push(l text, how text, sabotage boolean) RETURNS void LANGUAGE plpgsql AS $$
+CREATE PROCEDURE so.push(l text, how text, sabotage boolean, INOUT problem text) LANGUAGE plpgsql AS $$
 DECLARE
-  d text; code text; msg text;
+  d text; code text; msg text; remote boolean := so.server() IS NOT NULL;
 BEGIN
   FOR try IN 1 .. 5 LOOP
     PERFORM so.expect(l);
+    IF remote THEN COMMIT; END IF;
+    code := NULL;
     BEGIN
       IF how = 'dry' THEN PERFORM tracksync.push(l, dry_run => true); END IF;
       IF how = 'undo' THEN
@@ -254,23 +258,32 @@ BEGIN
         END;
       END IF;
       INSERT INTO so.trace (sql, result) SELECT how || ' ' || l, string_agg(kind || rows, ' ' ORDER BY step) FROM tracksync.push(l);
-      EXIT;
     EXCEPTION WHEN OTHERS THEN
       GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, msg = MESSAGE_TEXT;
       RAISE DEBUG '% %: % %', how, l, code, msg;
       INSERT INTO so.trace (sql, result) VALUES (how || ' ' || l, code || ' ' || msg);
-      IF try = 5 OR so.remedy(l, code) IS NULL THEN
-        RAISE EXCEPTION 'link %: push failed without a cause that explains it: % %', l, code, msg;
-      END IF;
     END;
+    IF remote THEN COMMIT; END IF;
+    EXIT WHEN code IS NULL;
+    IF try = 5 OR so.remedy(l, code) IS NULL THEN
+      problem := format('link %s: push failed without a cause that explains it: %s %s', l, code, msg);
+      RETURN;
+    END IF;
   END LOOP;
   IF so.name_back(l) THEN
-    INSERT INTO so.trace (sql, result) SELECT 'names back, push ' || l, string_agg(kind || rows, ' ' ORDER BY step) FROM tracksync.push(l);
+    IF remote THEN COMMIT; END IF;
+    BEGIN
+      INSERT INTO so.trace (sql, result) SELECT 'names back, push ' || l, string_agg(kind || rows, ' ' ORDER BY step) FROM tracksync.push(l);
+    EXCEPTION WHEN OTHERS THEN problem := format('link %s: names back, and the push failed: %s %s', l, SQLSTATE, SQLERRM);
+    END;
+    IF remote THEN COMMIT; END IF;
+    IF problem IS NOT NULL THEN RETURN; END IF;
   END IF;
   IF sabotage THEN EXECUTE format('UPDATE %s SET id = id + 10000 WHERE id = (SELECT min(id) FROM %1$s)', so.rel(l)); END IF;
   d := so.differ(l);
   IF d IS NOT NULL THEN
-    RAISE EXCEPTION 'link %: % differ after a push', l, d;
+    problem := format('link %s: %s differ after a push', l, d);
+    RETURN;
   END IF;
   PERFORM so.remember(l);
 END $$;
@@ -304,7 +317,7 @@ DECLARE
 BEGIN
   PERFORM setseed(seed);
   INSERT INTO so.s SELECT i, 'a' || i, i, i FROM generate_series(1, 30) i;
-  PERFORM tracksync.create_link('t', 'so.s', 'so.t'), tracksync.create_link('u', 'so.s', 'so.u');
+  PERFORM tracksync.create_link('t', 'so.s', 'so.t', so.server()), tracksync.create_link('u', 'so.s', 'so.u', so.server());
   PERFORM so.remember('t'), so.remember('u');
   COMMIT;
   FOR round IN 1 .. rounds LOOP
@@ -313,10 +326,7 @@ BEGIN
     FOREACH l IN ARRAY ARRAY['t', 'u'] LOOP
       CONTINUE WHEN so.r(3) > 0;
       problem := NULL;
-      BEGIN
-        PERFORM so.push(l, so.pick('push', 'push', 'push', 'push', 'push', 'push', 'dry', 'undo'), sabotage AND pushes > 5);
-      EXCEPTION WHEN OTHERS THEN problem := SQLERRM;
-      END;
+      CALL so.push(l, so.pick('push', 'push', 'push', 'push', 'push', 'push', 'dry', 'undo'), sabotage AND pushes > 5, problem);
       IF problem IS NOT NULL THEN
         COMMIT;
         RAISE EXCEPTION 'round %, %', round, problem;

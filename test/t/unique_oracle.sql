@@ -1,8 +1,10 @@
 -- Unique values of every kind (NULL or not, of several columns, of an expression, of some rows, of ranges that must not overlap) that are
 -- swapped, shifted, turned round, freed and taken at random, with keys that change as well and children that refer to them. The source's
 -- constraints are deferrable, so that it can; the target's are not. Two sources share a target. After each push all tables are the same.
+-- With the setting oracle.server the targets are reached through that server, which is this database.
 CREATE EXTENSION IF NOT EXISTS tracksync; CREATE EXTENSION IF NOT EXISTS btree_gist;
 CREATE SCHEMA uo; CREATE SCHEMA s; CREATE SCHEMA t;
+CREATE FUNCTION uo.server() RETURNS name LANGUAGE sql STABLE AS $$ SELECT nullif(current_setting('oracle.server', true), '')::name $$;
 CREATE TABLE uo.trace (i bigserial, sql text, result text);
 CREATE FUNCTION uo.r(n int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT floor(random() * n)::int';
 CREATE FUNCTION uo.make(n text, put_off text) RETURNS void LANGUAGE plpgsql AS $$
@@ -71,11 +73,12 @@ CREATE FUNCTION uo.differ() RETURNS text LANGUAGE sql AS $$
       (TABLE t.shared EXCEPT ALL SELECT *, 1 FROM (TABLE s.one UNION ALL TABLE s.two) x)) d) x WHERE n > 0 HAVING count(*) > 0 $$;
 CREATE PROCEDURE uo.run(seed float8, rounds int, sabotage boolean) LANGUAGE plpgsql AS $$
 DECLARE
-  d text; pushes int := 0; swaps int;
+  d text; remote boolean := uo.server() IS NOT NULL; pushes int := 0; swaps int;
 BEGIN
   PERFORM setseed(seed);
-  PERFORM tracksync.create_link(x, ('s.' || x)::regclass, 't.' || CASE WHEN x IN ('one', 'two') THEN 'shared' ELSE x END) FROM unnest('{item,part,one,two}'::text[]) x;
+  PERFORM tracksync.create_link(x, ('s.' || x)::regclass, 't.' || CASE WHEN x IN ('one', 'two') THEN 'shared' ELSE x END, uo.server()) FROM unnest('{item,part,one,two}'::text[]) x;
   PERFORM tracksync.create_group('g', '{item,part,one,two}');
+  IF remote THEN COMMIT; END IF;
   -- some are written directly, some by statements
   IF uo.r(2) = 0 THEN
     CREATE FUNCTION uo.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
@@ -86,7 +89,9 @@ BEGIN
     PERFORM uo.act();
     IF uo.r(2) = 0 THEN COMMIT; END IF;
     CONTINUE WHEN uo.r(3) > 0;
+    IF remote THEN COMMIT; END IF;
     INSERT INTO uo.trace (sql, result) SELECT 'push', string_agg(format('%s %s%s', link, kind, rows), ' ' ORDER BY step) FROM tracksync.push('g');
+    IF remote THEN COMMIT; END IF;
     pushes := pushes + 1;
     IF sabotage AND pushes > 3 THEN DELETE FROM t.shared; END IF;
     d := uo.differ();
