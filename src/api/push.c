@@ -440,11 +440,12 @@ push(Call *call)
 	}
 	pushed = ts_push_run(merged, opening.group ? opening.name : NULL, sources, dry_run);
 	ts_push_record(pushed, dry_run);
-	put_done(&call->result, &opening, pushed);
 	for (int i = 0; i < opening.n && !dry_run; i++)
 		(void) ts_log_prune(opening.links[i].link->source, false);
 	if (!dry_run)
 		ts_push_sequences(pushed);
+	/* last, for what was put cannot be taken back if all is tried again */
+	put_done(&call->result, &opening, pushed);
 	for (int i = 0; i < opening.n; i++)
 		ts_plan_end(merged->plans[i]);
 	ts_close(&opening);

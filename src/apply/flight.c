@@ -148,6 +148,9 @@ ts_flight_send(TsWriter *writer, const TsBatch *batch, MemoryContext context)
 		end_stream(writer);
 	while (list_length(writer->flights) >= (batch->n == 1 ? SINGLE_FLIGHTS : FLIGHTS))
 		land(writer);
+	/* an error that has come already belongs to one of them */
+	while (writer->flights != NIL && writer->target->ops->ready(writer->target, ((Flight *) linitial(writer->flights))->ticket))
+		land(writer);
 	old = MemoryContextSwitchTo(context);
 	flight = palloc0(sizeof(Flight));
 	flight->batch = *batch;

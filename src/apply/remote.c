@@ -1,8 +1,9 @@
 /*
  * remote.c: a target on another server.
  *
- * The same statements as for a local one. There is no query level there in which foreign keys could wait:
- * constraints that are deferrable are deferred while rows are written; the order of the steps has to do for other foreign keys (order.h).
+ * The same statements as for a local one. There is no query level there in which foreign keys could wait: those that
+ * are deferrable are deferred while rows are written; the order of the steps has to do for the others (steps.c). Unique constraints are
+ * checked by each statement, deferrable or not: then it is known which row it was.
  */
 #include "postgres.h"
 
@@ -21,7 +22,7 @@ typedef struct RemoteTarget
 {
 	TsTarget	base;
 	const TsLink *link;
-	List	   *deferred;		/* char *: names of constraints, SQL */
+	List	   *deferred;		/* char *: names of foreign keys, SQL */
 	TsStream   *stream;
 } RemoteTarget;
 
@@ -32,15 +33,15 @@ connection(const TsTarget *target)
 }
 
 static void
-set_constraints(RemoteTarget *target, const char *how)
+set_constraints(RemoteTarget *target, const List *names, const char *how)
 {
 	StringInfoData sql;
 	ListCell   *lc;
 
-	if (target->deferred == NIL)
+	if (names == NIL)
 		return;
 	initStringInfo(&sql);
-	foreach(lc, target->deferred)
+	foreach(lc, names)
 		appendStringInfo(&sql, "%s%s", sql.len ? ", " : "SET CONSTRAINTS ", (char *) lfirst(lc));
 	ts_remote_run(target->link->remote->connection, psprintf("%s %s", sql.data, how));
 }
@@ -54,6 +55,7 @@ static void
 remote_begin(TsTarget *base)
 {
 	RemoteTarget *target = (RemoteTarget *) base;
+	List	   *immediate = NIL;
 	ListCell   *lc;
 
 	ts_connection_writes(connection(base));
@@ -65,14 +67,11 @@ remote_begin(TsTarget *base)
 		if (r->deferrable)
 			target->deferred = lappend(target->deferred, r->name);
 	}
+	set_constraints(target, target->deferred, "DEFERRED");
 	foreach(lc, target->link->remote->indexes)
-	{
-		const TsRemoteIndex *index = lfirst(lc);
-
-		if (index->deferrable != NULL)
-			target->deferred = lappend(target->deferred, index->deferrable);
-	}
-	set_constraints(target, "DEFERRED");
+		if (((TsRemoteIndex *) lfirst(lc))->deferrable != NULL)
+			immediate = lappend(immediate, ((TsRemoteIndex *) lfirst(lc))->deferrable);
+	set_constraints(target, immediate, "IMMEDIATE");
 	target->stream = ts_stream_prepare(target->link);
 }
 
@@ -136,6 +135,12 @@ remote_send(TsTarget *target, TsStatement *stmt, Datum *arrays)
 	return send_statement(target, stmt, arrays);
 }
 
+static bool
+remote_ready(TsTarget *target, void *ticket)
+{
+	return ts_request_is_done(ticket);
+}
+
 static uint64
 remote_receive(TsTarget *target, void *ticket, TsRowFunction row, void *arg)
 {
@@ -152,7 +157,7 @@ remote_run(TsTarget *target, const char *sql)
 static void
 remote_finish(TsTarget *base)
 {
-	set_constraints((RemoteTarget *) base, "IMMEDIATE");
+	set_constraints((RemoteTarget *) base, ((RemoteTarget *) base)->deferred, "IMMEDIATE");
 }
 
 static void
@@ -168,6 +173,7 @@ ts_remote_target(const TsLink *link)
 		.begin = remote_begin,
 		.execute = remote_execute,
 		.send = remote_send,
+		.ready = remote_ready,
 		.receive = remote_receive,
 		.stream = remote_stream,
 		.stream_end = remote_stream_end,

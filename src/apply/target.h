@@ -31,10 +31,11 @@ typedef struct TsTargetOps
 	/* runs a statement with one array per parameter; returns the rows written or read; row may be NULL */
 	uint64		(*execute) (TsTarget *target, TsStatement *stmt, Datum *arrays, TsRowFunction row, void *arg);
 	/*
-	 * Both: starts a statement, and waits for it later; statements are run in the order in which they were started, and waited for in it.
-	 * NULL: there is nothing to be gained.
+	 * All of these: starts a statement, and waits for it later; statements are run in the order in which they were started, and waited for
+	 * in it. ready: waiting will take no time, or there is an error. NULL: there is nothing to be gained.
 	 */
 	void	   *(*send) (TsTarget *target, TsStatement *stmt, Datum *arrays);
+	bool		(*ready) (TsTarget *target, void *ticket);
 	uint64		(*receive) (TsTarget *target, void *ticket, TsRowFunction row, void *arg);
 	/*
 	 * Both: inserts rows, as one stream until its end, which tells how many there were. Nothing else may be asked of the target meanwhile.

@@ -42,14 +42,20 @@ static const struct
 	{"default_tablespace", ""},
 };
 
+static void
+pin(void)
+{
+	for (int i = 0; i < lengthof(pinned); i++)
+		(void) set_config_option(pinned[i].name, pinned[i].value, PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+}
+
 void
 ts_become(TsIdentity *saved, Oid role, bool restricted, const char *search_path)
 {
 	GetUserIdAndSecContext(&saved->user, &saved->context);
 	saved->guc_level = NewGUCNestLevel();
-	for (int i = 0; i < lengthof(pinned); i++)
-		(void) set_config_option(pinned[i].name, pinned[i].value, PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
+	pin();
 	if (search_path != NULL)
 		(void) set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	SetUserIdAndSecContext(role, saved->context | SECURITY_LOCAL_USERID_CHANGE |
@@ -68,7 +74,8 @@ ts_texts_enter(void)
 {
 	int			level = NewGUCNestLevel();
 
-	(void) set_config_option("search_path", "pg_catalog", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	pin();
+	(void) set_config_option("TimeZone", "UTC", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	return level;
 }
 

@@ -25,8 +25,9 @@ typedef struct TsIdentity
 extern void ts_become(TsIdentity *saved, Oid role, bool restricted, const char *search_path);
 extern void ts_unbecome(const TsIdentity *saved);
 /*
- * Both, within ts_become: values become text for another server. What is not of PostgreSQL itself goes by its full name then: a regclass
- * value say, which search_path of the role would make one of another table there.
+ * Both, within ts_become: values become text for another server. What is not PostgreSQL's own goes by its full name then: a regclass value
+ * say, which search_path of the role would make one of another table there. And a function of the user's that was called meanwhile, a step
+ * of the push, may have changed settings.
  */
 extern int	ts_texts_enter(void);
 extern void ts_texts_leave(int level);

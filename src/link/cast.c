@@ -196,7 +196,8 @@ int64
 ts_cast_rows_besides(const TsLink *link, const TsColumn *lossy, bool harmed)
 {
 	const char *name = quote_identifier(lossy->now_name);
-	char	   *fetched = link->server ? ts_fetch_target(link, NULL) : NULL;
+	struct Tuplestorestate *store;
+	char	   *fetched = link->server ? ts_fetch_target(link, NULL, &store) : NULL;
 	StringInfoData sql;
 	bool		isnull;
 
@@ -220,7 +221,7 @@ ts_cast_rows_besides(const TsLink *link, const TsColumn *lossy, bool harmed)
 	if (SPI_execute(sql.data, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result of: %s", sql.data);
 	if (fetched)
-		ts_fetch_end(fetched);
+		ts_fetch_end(fetched, store);
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }
 

@@ -46,17 +46,19 @@ static const char *const column_query =
 /* A constraint's definition, or what follows the table's name in that of an index; NULL if it does not begin as expected. */
 static const char *const index_query =
 "SELECT pg_catalog.pg_get_constraintdef(k.oid), CASE WHEN pg_catalog.left(d.def, pg_catalog.length(d.head)) = d.head "
-"THEN pg_catalog.substr(d.def, pg_catalog.length(d.head) + 1) END, CASE WHEN k.condeferrable THEN pg_catalog.quote_ident(n.nspname) || '.' || "
-"pg_catalog.quote_ident(k.conname) END FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid "
+"THEN pg_catalog.substr(d.def, pg_catalog.length(d.head) + 1) END, "
+"(CASE WHEN k.condeferrable THEN pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(k.conname) END) FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid "
 "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid "
 "LEFT JOIN pg_catalog.pg_constraint k ON k.conindid = i.indexrelid AND k.conrelid = c.oid AND k.contype IN ('p', 'u', 'x'), "
 "LATERAL (SELECT pg_catalog.pg_get_indexdef(i.indexrelid) AS def, pg_catalog.format('CREATE UNIQUE INDEX %I ON %s%I.%I ', x.relname, "
 "CASE WHEN x.relkind = 'I' THEN 'ONLY ' ELSE '' END, n.nspname, c.relname) AS head) d "
 "WHERE n.nspname = $1 AND c.relname = $2 AND (i.indisunique OR i.indisexclusion) AND i.indisready AND i.indislive ORDER BY x.relname";
 
+/* One of a name that another constraint has that is not deferrable cannot be deferred. */
 static const char *const reference_query =
 "SELECT pg_catalog.quote_ident(kn.nspname) || '.' || pg_catalog.quote_ident(k.conname), cn.nspname, c.relname, pn.nspname, p.relname, "
-"k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'), k.condeferrable, c.relname = $2 AND cn.nspname = $1, "
+"k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'), k.condeferrable AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint o "
+"WHERE o.connamespace = k.connamespace AND o.conname = k.conname AND NOT o.condeferrable), c.relname = $2 AND cn.nspname = $1, "
 "p.relname = $2 AND pn.nspname = $1, pg_catalog.array_to_string(k.confkey, ' ') "
 "FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_namespace kn ON kn.oid = k.connamespace "
 "JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace "
@@ -99,6 +101,7 @@ take_table(void *arg, int n, char *const *v)
 	TsRemote   *remote = ((Reading *) arg)->remote;
 
 	remote->exists = true;
+	remote->oid = copy(v[11]);
 	remote->kind = copy(v[0]);
 	remote->heirs = is_true(v[1]);
 	remote->instead = is_true(v[2]);

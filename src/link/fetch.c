@@ -46,7 +46,8 @@ describe(const TsLink *link, List **names)
 {
 	Relation	stub = RelationIdGetRelation(link->target);
 	TupleDesc	there = RelationGetDescr(stub);
-	TupleDesc	desc = CreateTemplateTupleDesc(link->ncolumns + 1);
+	TupleDesc	desc;
+	ListCell   *lc;
 	int			n = 0;
 
 	*names = NIL;
@@ -54,19 +55,20 @@ describe(const TsLink *link, List **names)
 	{
 		const TsColumn *col = &link->columns[i];
 		const char *name = col->now_name ? col->now_name : col->target_name;
-		AttrNumber	attnum = get_attnum(link->target, name);
-		Form_pg_attribute att;
 
-		/* one that is yet to be added, under a name that another one gives up perhaps */
-		if (attnum <= 0 || (col->future != NULL && col->now_name == NULL))
-			continue;
-		att = TupleDescAttr(there, attnum - 1);
-		TupleDescInitEntry(desc, ++n, name, getBaseType(att->atttypid), -1, 0);
+		/* one may be yet to be added, under a name that another one gives up perhaps */
+		if (get_attnum(link->target, name) > 0 && (col->future == NULL || col->now_name != NULL))
+			*names = lappend(*names, unconstify(char *, name));
+	}
+	desc = CreateTemplateTupleDesc(list_length(*names) + 1);
+	foreach(lc, *names)
+	{
+		Form_pg_attribute att = TupleDescAttr(there, get_attnum(link->target, lfirst(lc)) - 1);
+
+		TupleDescInitEntry(desc, ++n, lfirst(lc), getBaseType(att->atttypid), -1, 0);
 		TupleDescInitEntryCollation(desc, n, att->attcollation);
-		*names = lappend(*names, unconstify(char *, name));
 	}
 	TupleDescInitEntry(desc, ++n, THERE, BOOLOID, -1, 0);
-	desc->natts = n;
 	RelationClose(stub);
 	return desc;
 }
@@ -107,7 +109,7 @@ query(const TsLink *link, List *names, const char *condition)
 }
 
 char *
-ts_fetch_target(const TsLink *link, const char *condition)
+ts_fetch_target(const TsLink *link, const char *condition, Tuplestorestate **store)
 {
 	static uint32 number = 0;
 	Fetching	f = {0};
@@ -142,11 +144,13 @@ ts_fetch_target(const TsLink *link, const char *condition)
 	enr->reldata = f.store;
 	if (SPI_register_relation(enr) != SPI_OK_REL_REGISTER)
 		elog(ERROR, "could not register the rows of a target");
+	*store = f.store;
 	return enr->md.name;
 }
 
 void
-ts_fetch_end(const char *name)
+ts_fetch_end(const char *name, Tuplestorestate *store)
 {
 	(void) SPI_unregister_relation(name);
+	tuplestore_end(store);
 }

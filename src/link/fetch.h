@@ -9,9 +9,9 @@
  * and registers them with the SPI connection. Returns the name (SQL): columns as the target has them now, in their base types,
  * and one more, of which it is known that no row has it NULL.
  */
-extern char *ts_fetch_target(const TsLink *link, const char *condition);
-/* Lets go of them. */
-extern void ts_fetch_end(const char *name);
+extern char *ts_fetch_target(const TsLink *link, const char *condition, struct Tuplestorestate **store);
+/* Lets go of them, once no query is open that reads them. */
+extern void ts_fetch_end(const char *name, struct Tuplestorestate *store);
 
 /* SQL: t has a row. */
 extern const char *ts_fetch_there(const TsLink *link);

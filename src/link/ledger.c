@@ -7,6 +7,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 
 #include "base/attempt.h"
 #include "base/catalog.h"
@@ -19,7 +20,7 @@ static const char *const ddl[] = {
 	"CREATE SCHEMA IF NOT EXISTS tracksync_target",
 	"CREATE TABLE IF NOT EXISTS tracksync_target.position (system_identifier pg_catalog.text NOT NULL, database pg_catalog.text NOT NULL, "
 	"link pg_catalog.text NOT NULL, timeline pg_catalog.int4 NOT NULL, target pg_catalog.text NOT NULL, generation pg_catalog.int8 NOT NULL, "
-	"txid pg_catalog.text NOT NULL, push pg_catalog.int8 NOT NULL, position pg_catalog.text NOT NULL, state pg_catalog.text NOT NULL, "
+	"txid pg_catalog.text NOT NULL, table_oid pg_catalog.text NOT NULL, push pg_catalog.int8 NOT NULL, position pg_catalog.text NOT NULL, state pg_catalog.text NOT NULL, "
 	"pushed_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(), PRIMARY KEY (system_identifier, database, link), UNIQUE (link, target))",
 };
 
@@ -36,6 +37,7 @@ typedef struct Row
 	char	   *system;
 	char	   *database;
 	char	   *target;
+	char	   *table;			/* its OID there */
 } Row;
 
 /* What a row of this source's is found by. */
@@ -79,6 +81,7 @@ take_row(void *arg, int n, char *const *v)
 	row->system = pstrdup(v[6]);
 	row->database = pstrdup(v[7]);
 	row->target = pstrdup(v[8]);
+	row->table = pstrdup(v[9]);
 }
 
 static void
@@ -111,7 +114,7 @@ read_row(const TsLink *link, const Identity *id, bool lock)
 
 	ts_remote_execute(connection_of(link), lock ? "ts_ledger_lock" : "ts_ledger_read",
 					  psprintf("SELECT p.system_identifier = $1 AND p.database = $2, p.generation, p.timeline, p.txid, p.push, p.state, "
-							   "p.system_identifier, p.database, p.target FROM tracksync_target.position p WHERE p.link = $3 AND "
+							   "p.system_identifier, p.database, p.target, p.table_oid FROM tracksync_target.position p WHERE p.link = $3 AND "
 							   "(p.target = $4 OR (p.system_identifier = $1 AND p.database = $2))%s", lock ? " FOR UPDATE" : ""),
 					  4, values, take_row, &row);
 	return row;
@@ -152,8 +155,8 @@ need_row(const TsLink *link, const Identity *id)
 	const char *values[] = {id->system, id->database, link->name, id->timeline, id->target};
 
 	ts_remote_execute(connection_of(link), "ts_ledger_make",
-					  "INSERT INTO tracksync_target.position (system_identifier, database, link, timeline, target, generation, txid, push, position, state) "
-					  "VALUES ($1, $2, $3, $4, $5, 0, '0', 0, '', '') ON CONFLICT (system_identifier, database, link) DO NOTHING",
+					  "INSERT INTO tracksync_target.position (system_identifier, database, link, timeline, target, generation, txid, table_oid, push, position, state) "
+					  "VALUES ($1, $2, $3, $4, $5, 0, '0', '', 0, '', '') ON CONFLICT (system_identifier, database, link) DO NOTHING",
 					  5, values, NULL, NULL);
 }
 
@@ -217,16 +220,18 @@ check_ours(const TsLink *link, const Row *row)
 static bool
 is_just_committing(const TsLink *link, const Row *row)
 {
-	static const Oid types[] = {TEXTOID, INT8OID, TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(link->name), Int64GetDatum(row->generation), CStringGetTextDatum(psprintf(UINT64_FORMAT, row->txid))};
+	static const Oid types[] = {TEXTOID, INT8OID};
+	Datum		values[] = {CStringGetTextDatum(link->name), Int64GetDatum(row->generation)};
 	TsCatalog	cat;
 	bool		done;
 
 	if (row->txid >= U64FromFullTransactionId(ReadNextFullTransactionId()))
 		return false;
 	ts_catalog_enter(&cat);
-	done = ts_sql("SELECT WHERE EXISTS (SELECT FROM tracksync.link WHERE name = $1 AND generation >= $2) OR (pg_xact_status($3::xid8) = 'committed' "
-				  "AND NOT pg_visible_in_snapshot($3::xid8, pg_current_snapshot()))", SPI_OK_SELECT, 3, types, values, NULL) > 0;
+	/* as of now, not of the transaction's snapshot */
+	PushActiveSnapshot(GetLatestSnapshot());
+	done = ts_sql_reading("SELECT FROM tracksync.link WHERE name = $1 AND generation >= $2", 2, types, values, NULL) > 0;
+	PopActiveSnapshot();
 	ts_catalog_leave(&cat);
 	return done || strcmp(transaction_status(row->txid), "in progress") == 0;
 }
@@ -305,14 +310,14 @@ take_over_push(TsLink *link, const Row *row, TsLedgerUse use)
 	ts_catalog_leave(&cat);
 }
 
-/* The target does not hold what was pushed. */
+/* The target does not hold what was pushed. One that is not there will be created, or missed. */
 static void
 compare(TsLink *link)
 {
-	if (link->state == TS_STATE_ACTIVE)
+	if (link->state == TS_STATE_ACTIVE && link->remote->exists)
 		ereport(WARNING,
 				(errmsg("table %s on server \"%s\" was set back to an earlier time, or made anew", ts_link_target(link), link->server),
-				 errdetail("It does not know of the last push of link \"%s\".", link->name),
+				 errdetail("It does not hold what link \"%s\" has pushed.", link->name),
 				 errhint("The next push of the link compares both tables, and repairs.")));
 	if (link->state == TS_STATE_ACTIVE)
 		link->state = TS_STATE_RESYNC;
@@ -323,6 +328,8 @@ ts_ledger_open(TsLink *link, TsLedgerUse use)
 {
 	Identity	id = identity_of(link);
 	Row			row = {0};
+	bool		here,
+				anew;
 
 	if (use == TS_LEDGER_PUSH)
 	{
@@ -341,17 +348,19 @@ ts_ledger_open(TsLink *link, TsLedgerUse use)
 		refuse(link, psprintf("It is database %s of system %s; this is database %s of system %s.", row.database, row.system, id.database, id.system));
 	if (row.generation > 0 && row.timeline != (int) strtol(id.timeline, NULL, 10))
 		refuse(link, psprintf("It was this system on timeline %d, which is on timeline %s now.", row.timeline, id.timeline));
-	if (row.generation < link->generation)
+	here = row.found && strcmp(row.target, id.target) == 0;
+	anew = here && (!link->remote->exists || strcmp(row.table, link->remote->oid) != 0);
+	if (row.generation < link->generation || (row.generation > 0 && anew))
 		compare(link);
 	if (row.generation <= link->generation)
 		return false;
 	if (use == TS_LEDGER_PUSH || !is_just_committing(link, &row))
 		check_ours(link, &row);
 	/* what it wrote it may have written to another table: the link was altered since */
-	if (strcmp(row.target, id.target) != 0)
+	if (!here)
 		take_over_number(link, &row, use, false);
 	/* a link that was altered, or found wanting, since the push compares all the same */
-	else if (link->state == TS_STATE_RESYNC || !is_as_it_was(link, &row))
+	else if (link->state == TS_STATE_RESYNC || anew || !is_as_it_was(link, &row))
 		take_over_number(link, &row, use, true);
 	else
 		take_over_push(link, &row, use);
@@ -363,12 +372,11 @@ ts_ledger_write(TsLink *link, int64 push)
 {
 	static const Oid types[] = {TEXTOID, INT8OID};
 	Identity	id = identity_of(link);
-	Row			row = read_row(link, &id, false);
 	MemoryContext context = CurrentMemoryContext;
-	/* more than both: a target that was set back must not reach what is known here again without a push */
-	int64		generation = Max(row.generation, link->generation) + 1;
+	/* what is known here is never less than what is there: a target that was set back must not reach it again without a push */
+	int64		generation = link->generation + 1;
 	Datum		local[] = {CStringGetTextDatum(link->name), Int64GetDatum(generation)};
-	const char *values[11];
+	const char *values[12];
 	TsCatalog	cat;
 
 	ts_catalog_enter(&cat);
@@ -388,9 +396,10 @@ ts_ledger_write(TsLink *link, int64 push)
 	values[5] = psprintf(INT64_FORMAT, generation);
 	values[6] = psprintf(UINT64_FORMAT, ts_own_txid());
 	values[7] = psprintf(INT64_FORMAT, push);
+	values[10] = link->remote->oid;
 	if (ts_remote_execute(connection_of(link), "ts_ledger_write",
 						  "UPDATE tracksync_target.position SET timeline = $4, target = $5, generation = $6, txid = $7, push = $8, position = $9, state = $10, "
-						  "pushed_at = pg_catalog.now() WHERE system_identifier = $1 AND database = $2 AND link = $3", 10, values, NULL, NULL) != 1)
+						  "table_oid = $11, pushed_at = pg_catalog.now() WHERE system_identifier = $1 AND database = $2 AND link = $3", 11, values, NULL, NULL) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the position of link \"%s\" on server \"%s\" is gone", link->name, link->server),

@@ -43,7 +43,7 @@ typedef struct TsRemoteIndex
 {
 	char	   *constraint;		/* a unique or exclusion constraint's definition, or */
 	char	   *definition;		/* what follows CREATE UNIQUE INDEX … ON … */
-	char	   *deferrable;		/* the constraint's name, SQL, if it is deferrable */
+	char	   *deferrable;		/* the constraint's name, SQL, if it is */
 } TsRemoteIndex;
 
 typedef struct TsRemoteReference
@@ -64,6 +64,7 @@ typedef struct TsRemote
 {
 	TsConnection *connection;
 	bool		exists;
+	char	   *oid;			/* as text */
 	char	   *kind;			/* relkind */
 	bool		heirs;			/* has inheritance children or partitions */
 	bool		instead;		/* an INSTEAD rule */

@@ -24,6 +24,7 @@
 
 #include "base/attempt.h"
 #include "base/catalog.h"
+#include "base/compat.h"
 #include "base/quote.h"
 #include "link/remote.h"
 

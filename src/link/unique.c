@@ -239,9 +239,9 @@ ts_unique_constraints(TsLink *link)
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
 
-		/* what is deferrable is checked when the push ends; but rows are found by their keys */
+		/* what is deferrable is checked when the push ends, if it is one of this database; but rows are found by their keys */
 		if ((index->rd_index->indisunique || index->rd_index->indisexclusion) && index->rd_index->indisready &&
-			(index->rd_index->indimmediate || is_on_key(link, index)))
+			(index->rd_index->indimmediate || link->server != NULL || is_on_key(link, index)))
 		{
 			TsUnique   *unique = read_unique(link, rel, index);
 

@@ -33,6 +33,7 @@ typedef struct DiffSource
 	TsChangeSource base;
 	char	   *queries[2];		/* deletes (NULL: none), the rest */
 	char	   *fetched;		/* the target's rows, of one on another server; NULL: not fetched */
+	struct Tuplestorestate *store;	/* they are in it */
 	int			at;				/* which one is open */
 	Portal		portal;
 	SPITupleTable *rows;
@@ -401,7 +402,7 @@ diff_end(TsChangeSource *base)
 	if (source->portal)
 		SPI_cursor_close(source->portal);
 	if (source->fetched)
-		ts_fetch_end(source->fetched);
+		ts_fetch_end(source->fetched, source->store);
 }
 
 static TsChangeSource *
@@ -414,7 +415,7 @@ diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys, boo
 	source->base.next = diff_next;
 	source->base.end = diff_end;
 	if (link->server != NULL && target_exists)
-		source->fetched = ts_fetch_target(link, keys_there(link, keys));
+		source->fetched = ts_fetch_target(link, keys_there(link, keys), &source->store);
 	source->queries[0] = mirror && target_exists ? delete_query(link, source->fetched, keys) : NULL;
 	source->queries[1] = write_query(link, target_exists, source->fetched, keys, casts);
 	return &source->base;

@@ -148,6 +148,9 @@ pin_settings(TsConnection *connection, TimestampTz deadline)
 	appendStringInfoString(&sql, "SELECT v.name, pg_catalog.set_config(v.name, v.value, false) FROM (VALUES ");
 	for (int i = 0; i < lengthof(pinned); i++)
 		appendStringInfo(&sql, "%s('%s', '%s')", i ? ", " : "", pinned[i].name, pinned[i].value);
+	/* what is committed there must not be lost by a crash there; how many others have to know of it is not ours to say */
+	appendStringInfoString(&sql, ", ('synchronous_commit', CASE pg_catalog.current_setting('synchronous_commit') WHEN 'off' THEN 'on' "
+						   "ELSE pg_catalog.current_setting('synchronous_commit') END)");
 	appendStringInfoString(&sql, ") AS v (name, value) JOIN pg_catalog.pg_settings AS s ON s.name OPERATOR(pg_catalog.=) v.name");
 	request = ts_queue_new(connection, sql.data);
 	ts_queue_send(request, TS_SEND_QUERY, sql.data, 0, NULL, NULL);

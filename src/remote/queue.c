@@ -338,8 +338,8 @@ ts_queue_try(TsRequest *request, TsSending how, const char *sql, int nparams, co
 	connection->unsent += strlen(sql);
 	for (int i = 0; i < nparams; i++)
 		connection->unsent += values[i] == NULL ? 0 : lengths != NULL && lengths[i] >= 0 ? lengths[i] : strlen(values[i]);
-	/* all before it is done then; it may free itself */
-	if (!pipelined(connection))
+	/* all before it is done then; it may free itself. COMMIT is waited for by who sent it, not for ever. */
+	if (!pipelined(connection) && !connection->committing)
 		(void) ts_queue_wait(connection, NULL, 0);
 	return true;
 }

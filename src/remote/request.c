@@ -53,6 +53,12 @@ read_result(const PGresult *result, TsRowFunction row, void *arg)
 	return count[0] != '\0' ? strtoull(count, NULL, 10) : ntuples;
 }
 
+bool
+ts_request_is_done(const TsRequest *request)
+{
+	return request->done;
+}
+
 uint64
 ts_request_wait(TsRequest *request, TsRowFunction row, void *arg)
 {

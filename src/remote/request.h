@@ -20,6 +20,8 @@ extern uint64 ts_request_wait(TsRequest *request, TsRowFunction row, void *arg);
 /* The same with parameters of these lengths, in binary format; where the length is -1 as text. */
 extern TsRequest *ts_request_send_binary(TsConnection *connection, const char *name, const char *sql, int nparams, const char *const *values,
 										 const int *lengths);
+/* Is there an answer yet? As far as was read. */
+extern bool ts_request_is_done(const TsRequest *request);
 /* Both. */
 extern uint64 ts_remote_execute(TsConnection *connection, const char *name, const char *sql, int nparams, const char *const *values,
 								TsRowFunction row, void *arg);

@@ -55,7 +55,7 @@ my $many = 4_000_000;
 is((psql("SELECT length('" . ('x' x 100_000) . "')"))[1], "100000\n", 'a long question');
 is((psql("SELECT repeat('x', $many)"))[1], ('x' x $many) . "\n", 'a long answer');
 is((psql("SELECT count(*), sum(i) FROM (SELECT i FROM generate_series(1, 1000) i) x", 'SELECT i FROM generate_series(1, 300000) i'))[1] =~ tr/\n//, 300001, 'many rows');
-$node->command_ok([ 'pgbench', '-i', '-q', '-d', '-h', '127.0.0.1', '-p', $port, 'postgres' ], 'pgbench -i: COPY');
+$node->command_ok([ 'pgbench', '-i', '-q', '-h', '127.0.0.1', '-p', $port, 'postgres' ], 'pgbench -i: COPY');
 my $script = ts_tempdir() . '/script.sql';
 open my $fh, '>', $script or die;
 print $fh "\\set n random(1, 1000)\nBEGIN;\nSELECT repeat('y', :n);\nSELECT :n;\nCOMMIT;\n";

@@ -213,5 +213,18 @@ $two->target->start;
 s_('RESET ALL');
 steps('c');
 same('and up again', 'c');
+# of many batches on their way the one that fails is named, and the row in it; so with rows that come as one stream
+$two->$_('CREATE TABLE app.many (id int PRIMARY KEY, v int)') for qw(s t);
+t_('ALTER TABLE app.many ADD CHECK (v <> -1515 AND v <> -1612)');
+s_("INSERT INTO app.many SELECT i, i FROM generate_series(1, 3000) i;; SELECT tracksync.create_link('many', 'app.many', 'app.many', server => 'hq');; SELECT tracksync.push('many')");
+for (['UPDATE app.many SET v = -v', 10, 1515], ['UPDATE app.many SET v = abs(v); INSERT INTO app.many SELECT i, i - 6000 FROM generate_series(4000, 6000) i', 1000, 4388])
+{
+	my ($sql, $rows, $key) = @$_;
+	s_($sql);
+	fails("SET tracksync.batch_rows = $rows;; SELECT tracksync.push('many')", '23514', qr/key \{"id": $key\}/, "the row is named, batches of $rows");
+}
+s_('RESET tracksync.batch_rows;; UPDATE app.many SET v = 0 WHERE id IN (4388, 4485);; SELECT tracksync.push(\'many\')');
+same('and all goes when they are mended', 'many');
+
 $two->stop;
 done_testing();

@@ -109,7 +109,7 @@ sub strike
 		# undoing it there may take seconds: most do not wait for that
 		if (!$f->{patient}) { $s->wait($f->{for} / 1000); return }
 		my $begin = time;
-		$s->wait(10) or die "$_[0] does not end a push that waits for the server\n";
+		$s->wait(20) or die "$_[0] does not end a push that waits for the server\n";
 		$longest = time - $begin if time - $begin > $longest;
 	};
 	if ($event eq 'kill_pusher') { $two->kill9_backend($two->source, $s->pid) }
