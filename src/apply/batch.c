@@ -14,6 +14,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "apply/acted.h"
 #include "apply/arrays.h"
 #include "apply/flight.h"
 #include "apply/images.h"
@@ -183,6 +184,12 @@ ts_batch_all(int n)
 	return all;
 }
 
+char *
+ts_batch_describe_key(TsWriter *writer, const TsChange *change)
+{
+	return ts_batch_describe(writer, change, change->op, DESCRIBE_KEY, 200);
+}
+
 void
 ts_batch_announce(TsWriter *writer, const TsBatch *batch)
 {
@@ -275,6 +282,8 @@ ts_writer_step(TsWriter *writer, const TsStep *step)
 			more = ts_store_next(step->store, &row, &bytes);
 		} while (more && batch.n < limit && size < bytes_limit && row.in_circle == batch.rows[0].in_circle &&
 				 memcmp(row.mask, batch.mask, writer->link->ncolumns) == 0);
+		if (writer->acted != NULL)
+			ts_acted_forget(writer, &batch);
 		writer->takes_away |= step->op == TS_CHANGE_DELETE || batch.rows[0].moved;
 		if (writer->disputed != NIL)
 			total += ts_images_settle(writer, &batch);

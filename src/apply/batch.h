@@ -43,6 +43,10 @@ typedef struct TsWriter
 	int64		stream_from;	/* since this batch, */
 	char	   *stream_key;		/* the first one's key, */
 	char	   *stream_last;	/* and the last one's */
+	bool	   *acted;			/* of acted.h: per column: foreign keys may have changed it in this push; NULL: none */
+	bool		counted;		/* what is done to the target is, */
+	int64		counted_before; /* and so far */
+	bool		disturbs;		/* the plan updates or deletes rows */
 	bool		takes_away;		/* rows were deleted, or got another key */
 	bool		whole;			/* rows of the target refer to each other: a step's are written by as few statements as can be */
 	bool		uniques_known;	/* link->uniques is right */

@@ -43,24 +43,6 @@ has_step(const TsMerged *merged, int plan, TsPriority priority)
 	return false;
 }
 
-/* On a server, by a foreign key that is checked after each statement? */
-static bool
-refers_to_itself(const TsLink *link)
-{
-	ListCell   *lc;
-
-	if (link->remote == NULL)
-		return false;
-	foreach(lc, link->remote->references)
-	{
-		const TsRemoteReference *r = lfirst(lc);
-
-		if (r->from_here && r->to_here)
-			return true;
-	}
-	return false;
-}
-
 /* Per plan: may rows that stay refer to rows that it deletes, until they are updated? */
 static bool *
 find_late(const TsMerged *merged)
@@ -73,7 +55,7 @@ find_late(const TsMerged *merged)
 	for (int i = 0; i < n; i++)
 		updates[i] = has_step(merged, i, TS_PRIORITY_UPDATE);
 	for (int i = 0; i < n; i++)
-		late[i] = updates[i] && refers_to_itself(merged->plans[i]->link);
+		late[i] = updates[i] && ts_remote_refers_to_itself(merged->plans[i]->link, false);
 	while (more)
 	{
 		more = false;

@@ -118,24 +118,6 @@ has_actions(const TsRun *run)
 	return false;
 }
 
-/* On a server, by a foreign key that is checked after each statement? */
-static bool
-refers_to_itself(const TsLink *link)
-{
-	ListCell   *lc;
-
-	if (link->remote == NULL)
-		return false;
-	foreach(lc, link->remote->references)
-	{
-		const TsRemoteReference *r = lfirst(lc);
-
-		if (r->from_here && r->to_here && !r->deferrable)
-			return true;
-	}
-	return false;
-}
-
 static bool
 has_quarantine(const TsRun *run)
 {
@@ -303,7 +285,7 @@ ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run
 			link->writer->excluded = excluded;
 			link->writer->tangle = run.tangle;
 			link->writer->moves_wait = link->moves_wait;
-			link->writer->whole = refers_to_itself(link->plan->link);
+			link->writer->whole = ts_remote_refers_to_itself(link->plan->link, true);
 			link->plan->link->target = link->existing;
 			link->plan->link->remote = link->described;
 			link->altered = false;

@@ -24,7 +24,15 @@ typedef struct RemoteTarget
 	const TsLink *link;
 	List	   *deferred;		/* char *: names of foreign keys, SQL */
 	TsStream   *stream;
+	int64		written;
 } RemoteTarget;
+
+/* A statement on its way. */
+typedef struct Sent
+{
+	TsRequest  *request;
+	bool		writes;			/* rows that are there */
+} Sent;
 
 static TsConnection *
 connection(const TsTarget *target)
@@ -73,6 +81,7 @@ remote_begin(TsTarget *base)
 			immediate = lappend(immediate, ((TsRemoteIndex *) lfirst(lc))->deferrable);
 	set_constraints(target, immediate, "IMMEDIATE");
 	target->stream = ts_stream_prepare(target->link);
+	target->written = 0;
 }
 
 static bool
@@ -106,17 +115,36 @@ statement_name(TsStatement *stmt)
 	return stmt->prepared;
 }
 
-static TsRequest *
+static Sent *
 send_statement(TsTarget *target, TsStatement *stmt, Datum *arrays)
 {
 	const char **values = palloc(sizeof(char *) * (stmt->nparams + 1));
 	int		   *lengths = palloc(sizeof(int) * (stmt->nparams + 1));
+	Sent	   *sent = palloc(sizeof(Sent));
 	int			level = ts_texts_enter();
 
 	for (int i = 0; i < stmt->nparams; i++)
 		values[i] = ts_wire_array(stmt->params[i].element, arrays[i], &lengths[i]);
 	ts_texts_leave(level);
-	return ts_request_send_binary(connection(target), statement_name(stmt), stmt->sql, stmt->nparams, values, lengths);
+	sent->writes = strncmp(stmt->sql, "UPDATE", 6) == 0 || strncmp(stmt->sql, "DELETE", 6) == 0;
+	sent->request = ts_request_send_binary(connection(target), statement_name(stmt), stmt->sql, stmt->nparams, values, lengths);
+	return sent;
+}
+
+static uint64
+receive(TsTarget *target, Sent *sent, TsRowFunction row, void *arg)
+{
+	uint64		n = ts_request_wait(sent->request, row, arg);
+
+	if (sent->writes)
+		((RemoteTarget *) target)->written += n;
+	return n;
+}
+
+static int64
+remote_written(TsTarget *target)
+{
+	return ((RemoteTarget *) target)->written;
 }
 
 static uint64
@@ -126,7 +154,7 @@ remote_execute(TsTarget *target, TsStatement *stmt, Datum *arrays, TsRowFunction
 
 	if (stmt->kind == TS_STATEMENT_LOOK && link->remote->sharded)
 		ts_remote_run(connection(target), psprintf("LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE", ts_link_target(link)));
-	return ts_request_wait(send_statement(target, stmt, arrays), row, arg);
+	return receive(target, send_statement(target, stmt, arrays), row, arg);
 }
 
 static void *
@@ -138,13 +166,13 @@ remote_send(TsTarget *target, TsStatement *stmt, Datum *arrays)
 static bool
 remote_ready(TsTarget *target, void *ticket)
 {
-	return ts_request_is_done(ticket);
+	return ts_request_is_done(((Sent *) ticket)->request);
 }
 
 static uint64
 remote_receive(TsTarget *target, void *ticket, TsRowFunction row, void *arg)
 {
-	return ts_request_wait(ticket, row, arg);
+	return receive(target, ticket, row, arg);
 }
 
 static void
@@ -178,6 +206,7 @@ ts_remote_target(const TsLink *link)
 		.stream = remote_stream,
 		.stream_end = remote_stream_end,
 		.write = NULL,
+		.written = remote_written,
 		.run = remote_run,
 		.finish = remote_finish,
 		.close = remote_nothing,

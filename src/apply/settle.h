@@ -47,6 +47,8 @@ extern void ts_batch_write(TsWriter *writer, TsBatch *batch);
 extern TsStatement *ts_batch_fast(TsWriter *writer, const TsBatch *batch);
 /* Says what is written now, for the context of an error. */
 extern void ts_batch_announce(TsWriter *writer, const TsBatch *batch);
+/* The key of a change that a comparison found, JSON. */
+extern char *ts_batch_describe_key(TsWriter *writer, const TsChange *change);
 /* 0 … n - 1 */
 extern int *ts_batch_all(int n);
 /* A change in the current context. */

@@ -6,6 +6,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "apply/acted.h"
 #include "apply/alter.h"
 #include "apply/images.h"
 #include "apply/order.h"
@@ -140,22 +141,38 @@ finish_schema_steps(TsRun *run)
 	}
 }
 
+static TsWriter **
+writers_of(const TsRun *run)
+{
+	TsWriter  **writers = palloc(sizeof(TsWriter *) * (run->n + 1));
+
+	for (int i = 0; i < run->n; i++)
+		writers[i] = run->links[i].writer;
+	return writers;
+}
+
 /* Rows that refer to one that was left out wait with it. */
 static void
 hold_back_references(TsRun *run)
 {
-	TsWriter  **writers = palloc(sizeof(TsWriter *) * run->n);
-
-	for (int i = 0; i < run->n; i++)
-		writers[i] = run->links[i].writer;
-	if (ts_quarantine_references(run->n, writers))
+	if (ts_quarantine_references(run->n, writers_of(run)))
 		ereport(ERROR, (errcode(ERRCODE_ONCE_MORE), errmsg("rows wait with rows in quarantine")));
 }
 
+/* What foreign keys did on other servers. */
 static void
 add_reached_there(TsRun *run)
 {
 	char	  **names = palloc(sizeof(char *) * (run->n + 1));
+	ListCell   *lc;
+
+	foreach(lc, ts_acted_check(run->n, writers_of(run)))
+	{
+		TsReached  *reached = palloc0(sizeof(TsReached));
+
+		reached->link = lfirst(lc);
+		run->pushed->reached = lappend(run->pushed->reached, reached);
+	}
 
 	for (int i = 0; i < run->n; i++)
 		names[i] = run->links[i].plan->link->name;
@@ -193,6 +210,11 @@ ts_run_steps(TsRun *run)
 		run->at = &run->links[i];
 		run->at->target->ops->begin(run->at->target);
 	}
+	run->at = NULL;
+	for (int i = 0; i < run->pushed->merged->nsteps; i++)
+		if (ts_order_is_data(ts_merged_step(run->pushed->merged, i)) && ts_merged_step(run->pushed->merged, i)->op != TS_CHANGE_INSERT)
+			run->links[run->pushed->merged->steps[i].plan].writer->disturbs = true;
+	ts_acted_begin(run->n, writers_of(run));
 	run_data_steps(run);
 	for (int i = 0; i < run->n; i++)
 	{

@@ -49,6 +49,8 @@ typedef struct TsTargetOps
 	 * false: a statement is needed.
 	 */
 	bool		(*write) (TsTarget *target, const TsWrite *write);
+	/* how many rows were updated and deleted by statements since begin; NULL: not counted */
+	int64		(*written) (TsTarget *target);
 	/* runs a statement without parameters (DDL) */
 	void		(*run) (TsTarget *target, const char *sql);
 	/* ends the writing to this target */

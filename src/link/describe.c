@@ -59,7 +59,7 @@ static const char *const reference_query =
 "SELECT pg_catalog.quote_ident(kn.nspname) || '.' || pg_catalog.quote_ident(k.conname), cn.nspname, c.relname, pn.nspname, p.relname, "
 "k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'), k.condeferrable AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint o "
 "WHERE o.connamespace = k.connamespace AND o.conname = k.conname AND NOT o.condeferrable), c.relname = $2 AND cn.nspname = $1, "
-"p.relname = $2 AND pn.nspname = $1, pg_catalog.array_to_string(k.confkey, ' ') "
+"p.relname = $2 AND pn.nspname = $1, pg_catalog.array_to_string(k.confkey, ' '), pg_catalog.array_to_string(k.conkey, ' ') "
 "FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_namespace kn ON kn.oid = k.connamespace "
 "JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace "
 "JOIN pg_catalog.pg_class p ON p.oid = k.confrelid JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace "
@@ -172,6 +172,9 @@ take_reference(void *arg, int n, char *const *v)
 	r->to_here = is_true(v[8]);
 	while (r->to_here && end != NULL && *end != '\0')
 		r->referred = lappend_int(r->referred, (int) strtol(end, &end, 10));
+	end = v[10];
+	while (r->from_here && end != NULL && *end != '\0')
+		r->referring = lappend_int(r->referring, (int) strtol(end, &end, 10));
 	remote->references = lappend(remote->references, r);
 }
 

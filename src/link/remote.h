@@ -57,7 +57,8 @@ typedef struct TsRemoteReference
 	bool		deferrable;
 	bool		from_here;		/* the target refers, */
 	bool		to_here;		/* or is referred to, or both */
-	List	   *referred;		/* of to_here: attribute numbers */
+	List	   *referred;		/* of to_here: attribute numbers, */
+	List	   *referring;		/* and of from_here */
 } TsRemoteReference;
 
 typedef struct TsRemote
@@ -93,6 +94,8 @@ extern void ts_remote_resolve(TsLink *link);
 /* Is the sequence there behind the value? As ts_sequence_lags. */
 extern bool ts_remote_sequence_lags(const TsLink *link, const char *sequence, int64 value);
 extern void ts_remote_sequence_advance(const TsLink *link, const char *sequence, int64 value);
+/* Has the target, if it is on a server, a foreign key to itself; at_once: one that is checked after each statement? */
+extern bool ts_remote_refers_to_itself(const TsLink *link, bool at_once);
 /* Does a foreign key there refer to the column? */
 extern bool ts_remote_is_referred(const TsRemote *remote, AttrNumber attnum);
 

@@ -96,6 +96,23 @@ ts_remote_table_open(TsLink *link)
 }
 
 bool
+ts_remote_refers_to_itself(const TsLink *link, bool at_once)
+{
+	ListCell   *lc;
+
+	if (link->remote == NULL)
+		return false;
+	foreach(lc, link->remote->references)
+	{
+		const TsRemoteReference *r = lfirst(lc);
+
+		if (r->from_here && r->to_here && !(at_once && r->deferrable))
+			return true;
+	}
+	return false;
+}
+
+bool
 ts_remote_is_referred(const TsRemote *remote, AttrNumber attnum)
 {
 	ListCell   *lc;

@@ -428,6 +428,12 @@ ts_diff_source(const TsLink *link, Relation target, bool mirror)
 }
 
 TsChangeSource *
+ts_diff_all_source(const TsLink *link)
+{
+	return diff_source(link, true, false, link->only, true);
+}
+
+TsChangeSource *
 ts_diff_keys_source(const TsLink *link, List *keys)
 {
 	return diff_source(link, true, true, keys, false);

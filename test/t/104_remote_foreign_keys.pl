@@ -1,0 +1,59 @@
+# Foreign keys between targets on another server: checked, or acting, while a push is under way. A row that they would make another than the
+# source's is an error.
+use TS;
+use TwoServers;
+
+my $two = TwoServers->new;
+sub s_ { return $two->s(@_) }
+sub t_ { return $two->t(@_) }
+sub steps { return s_("SELECT coalesce(string_agg(link || ' ' || kind || ' ' || rows, ', ' ORDER BY step), 'nothing') FROM tracksync.push('$_[0]')") }
+sub same { my ($what, @names) = @_; is($two->compare(map { [ $_, $_, 'id' ] } @names), '', $what) }
+$two->server('hq', via => 'socket');
+
+# the source has no foreign key; the target's acts
+s_("CREATE TABLE p (id int PRIMARY KEY, code text UNIQUE DEFERRABLE); CREATE TABLE c (id int PRIMARY KEY, code text, v int);
+	INSERT INTO p SELECT i, 'c' || i FROM generate_series(1, 10) i; INSERT INTO c SELECT i, 'c' || i, 0 FROM generate_series(1, 10) i");
+t_('CREATE TABLE p (id int PRIMARY KEY, code text UNIQUE); CREATE TABLE c (id int PRIMARY KEY, code text REFERENCES p (code) ON UPDATE CASCADE ON DELETE CASCADE, v int)');
+s_("SELECT tracksync.create_link(x, x::regclass, x, server => 'hq') FROM unnest('{p,c}'::text[]) x;; SELECT tracksync.create_group('g', '{p,c}')");
+is(steps('g'), 'p insert 10, c insert 10', 'parents first');
+s_("UPDATE c SET v = 1; UPDATE p SET code = code || 'x' WHERE id = 1; UPDATE c SET code = code || 'x' WHERE id = 1");
+steps('g');
+same('what the foreign key did is what the source has', 'p', 'c');
+for ([ "UPDATE p SET code = CASE id WHEN 2 THEN 'c3' ELSE 'c2' END WHERE id IN (2, 3)", 'values that change places', "UPDATE p SET code = CASE id WHEN 2 THEN 'c2' ELSE 'c3' END WHERE id IN (2, 3)" ],
+	[ 'DELETE FROM p WHERE id = 9', 'a parent that goes', "INSERT INTO p VALUES (9, 'c9')" ])
+{
+	my ($sql, $what, $back) = @$_;
+	my $before = t_('SELECT md5(string_agg(c::text, $$,$$ ORDER BY id)) FROM c');
+	s_($sql);
+	my $e = $two->s_error("SELECT tracksync.push('g')");
+	is($e && $e->{C}, '09000', "$what, and children that stay: an error");
+	like($e->{D}, qr/"id": /, 'that names a row');
+	is(t_('SELECT md5(string_agg(c::text, $$,$$ ORDER BY id)) FROM c'), $before, 'and nothing changed');
+	s_($back);
+	steps('g');
+	same('and the next push works', 'p', 'c');
+}
+# alone, the parent's link says that the child's has to compare
+s_('DELETE FROM p WHERE id = 8;; SELECT tracksync.push(\'p\')');
+is(t_('SELECT count(*) FROM c WHERE id = 8'), '0', 'a parent pushed alone takes the child with it');
+s_("INSERT INTO p VALUES (8, 'c8');; SELECT tracksync.push('p')");
+is(steps('c'), 'c insert 1', 'which the next push of the child brings back');
+same('so that all is there', 'p', 'c');
+
+# deferrable ones wait, in a circle too; a tree of rows is written whole
+for my $n ('s', 't')
+{
+	$two->$n("CREATE TABLE a (id int PRIMARY KEY, b int); CREATE TABLE b (id int PRIMARY KEY, a int REFERENCES a DEFERRABLE INITIALLY DEFERRED);
+		ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES b DEFERRABLE INITIALLY DEFERRED; CREATE TABLE tree (id int PRIMARY KEY, up int REFERENCES tree)");
+}
+s_("SELECT tracksync.create_link(x, x::regclass, x, server => 'hq') FROM unnest('{a,b,tree}'::text[]) x;; SELECT tracksync.create_group('circle', '{a,b}');;
+	INSERT INTO a SELECT i, i FROM generate_series(1, 50) i; INSERT INTO b SELECT i, i FROM generate_series(1, 50) i;; SELECT tracksync.push('circle')");
+same('a circle', 'a', 'b');
+s_('DELETE FROM a WHERE id < 20; DELETE FROM b WHERE id < 20;; SELECT tracksync.push(\'circle\')');
+same('of which a part goes', 'a', 'b');
+s_('INSERT INTO tree SELECT i, nullif(i - 1, 0) FROM generate_series(1, 100) i;; UPDATE tree SET id = -id, up = -up;; SET tracksync.batch_rows = 7;; SELECT tracksync.push(\'tree\')');
+same('a tree', 'tree');
+s_('DELETE FROM tree WHERE id < -5;; SELECT tracksync.push(\'tree\');; INSERT INTO tree SELECT i, i + 1 FROM generate_series(1, 60) i UNION ALL SELECT 61, NULL;; SELECT tracksync.push(\'tree\')');
+same('of which a part goes, and another comes', 'tree');
+$two->stop;
+done_testing();
