@@ -2,7 +2,7 @@
  * remote.c: a target on another server.
  *
  * The same statements as for a local one. There is no query level there in which foreign keys could wait: those that
- * are deferrable are deferred while rows are written; the order of the steps has to do for the others (steps.c). Unique constraints are
+ * are deferrable are deferred while rows are written; the order of the steps has to do for the others (order.h). Unique constraints are
  * checked by each statement, deferrable or not: then it is known which row it was.
  */
 #include "postgres.h"
@@ -67,6 +67,7 @@ remote_begin(TsTarget *base)
 	ListCell   *lc;
 
 	ts_connection_writes(connection(base));
+	base->in_order = false;
 	target->deferred = NIL;
 	foreach(lc, target->link->remote->references)
 	{
@@ -100,9 +101,9 @@ remote_stream_end(TsTarget *target)
 	return ts_stream_end(((RemoteTarget *) target)->stream);
 }
 
-/* The same text has the same name: prepared statements outlive pushes. */
+/* The same text has the same name: prepared statements outlive pushes, as does the plan of those that write in order. */
 static const char *
-statement_name(TsStatement *stmt)
+statement_name(const TsTarget *target, TsStatement *stmt)
 {
 	if (stmt->prepared == NULL)
 	{
@@ -112,7 +113,7 @@ statement_name(TsStatement *stmt)
 											 psprintf("ts_%016llx%016llx", (unsigned long long) hash_bytes_extended((unsigned char *) stmt->sql, size, 0),
 													  (unsigned long long) hash_bytes_extended((unsigned char *) stmt->sql, size, 1)));
 	}
-	return stmt->prepared;
+	return target->in_order ? psprintf("%s_in_order", (char *) stmt->prepared) : stmt->prepared;
 }
 
 static Sent *
@@ -127,7 +128,7 @@ send_statement(TsTarget *target, TsStatement *stmt, Datum *arrays)
 		values[i] = ts_wire_array(stmt->params[i].element, arrays[i], &lengths[i]);
 	ts_texts_leave(level);
 	sent->writes = strncmp(stmt->sql, "UPDATE", 6) == 0 || strncmp(stmt->sql, "DELETE", 6) == 0;
-	sent->request = ts_request_send_binary(connection(target), statement_name(stmt), stmt->sql, stmt->nparams, values, lengths);
+	sent->request = ts_request_send_binary(connection(target), statement_name(target, stmt), stmt->sql, stmt->nparams, values, lengths);
 	return sent;
 }
 
@@ -182,6 +183,15 @@ remote_run(TsTarget *target, const char *sql)
 	ts_remote_run(connection(target), sql);
 }
 
+/* As plan_now of local.c. Where there are no such settings, there is no such planner. */
+static void
+remote_order(TsTarget *target, bool on)
+{
+	ts_remote_execute(connection(target), NULL, psprintf("SELECT pg_catalog.set_config(s.name, %s, true) FROM pg_catalog.pg_settings AS s WHERE s.name "
+														 "IN ('enable_hashjoin', 'enable_mergejoin', 'enable_seqscan', 'enable_bitmapscan')",
+														 on ? "'off'" : "s.reset_val"), 0, NULL, NULL, NULL);
+}
+
 static void
 remote_finish(TsTarget *base)
 {
@@ -208,6 +218,7 @@ ts_remote_target(const TsLink *link)
 		.write = NULL,
 		.written = remote_written,
 		.run = remote_run,
+		.order = remote_order,
 		.finish = remote_finish,
 		.close = remote_nothing,
 		.probe = remote_nothing,

@@ -14,6 +14,7 @@
 #include "apply/reached.h"
 #include "apply/run.h"
 #include "apply/settle.h"
+#include "link/remote.h"
 
 /* Calls the user's function, at the i-th step. */
 static void
@@ -66,6 +67,25 @@ run_schema_steps(TsRun *run)
 	}
 }
 
+/* Are rows to be written in the order in which they are given? */
+static void
+set_order(TsRun *run, bool on)
+{
+	const TsConnection *told = NULL;
+
+	for (int i = 0; i < run->n; i++)
+	{
+		TsTarget   *target = run->links[i].target;
+		const TsRemote *remote = run->links[i].plan->link->remote;
+
+		target->in_order = on;
+		if (remote == NULL || remote->connection == told)
+			continue;
+		target->ops->order(target, on);
+		told = remote->connection;
+	}
+}
+
 /* The updates that were put by until all others were done. */
 static void
 finish_updates(TsRun *run)
@@ -73,10 +93,14 @@ finish_updates(TsRun *run)
 	TimestampTz started = GetCurrentTimestamp();
 	TsWriter   *writer;
 	int			number;
+	bool		any = false;
 
 	ts_tangle_sort(run->tangle);
 	while ((writer = ts_tangle_next(run->tangle, &number)) != NULL)
 	{
+		if (!any)
+			set_order(run, true);
+		any = true;
 		run->at = &run->links[run->pushed->merged->steps[number - 1].plan];
 		run->at->writer->number = number;
 		run->pushed->done[number - 1].rows += ts_tangle_write(run->tangle);
@@ -89,6 +113,8 @@ finish_updates(TsRun *run)
 			run->links[i].writer->first_key = run->links[i].writer->last_key = NULL;
 		}
 	}
+	if (any)
+		set_order(run, false);
 	ts_tangle_clear(run->tangle);
 }
 

@@ -53,6 +53,11 @@ typedef struct TsTargetOps
 	int64		(*written) (TsTarget *target);
 	/* runs a statement without parameters (DDL) */
 	void		(*run) (TsTarget *target, const char *sql);
+	/*
+	 * From now on, or no more: statements write their rows in the order of the arrays, whatever the statistics say, since a row may take what
+	 * the one before it gave up. Of targets on one server one is told, in_order is set for all. NULL: they always do.
+	 */
+	void		(*order) (TsTarget *target, bool on);
 	/* ends the writing to this target */
 	void		(*finish) (TsTarget *target);
 	/* checks what was put off since open; an error here fails the push */
@@ -66,6 +71,7 @@ typedef struct TsTargetOps
 struct TsTarget
 {
 	const TsTargetOps *ops;
+	bool		in_order;
 };
 
 /* A table of this database, written to as the current user. Needs an SPI connection. */

@@ -3,4 +3,4 @@
 use TS;
 use Oracle;
 
-oracle('o', 't/oracle.sql', rounds => 200, sabotage_rounds => 20, conf => "fsync = off\nautovacuum_naptime = 1s\n");
+oracle('o', 't/oracle.sql', seeds => 14, remote_seeds => 6, rounds => 200, sabotage_rounds => 20, conf => "fsync = off\nautovacuum_naptime = 1s\n");

@@ -2,4 +2,4 @@
 use TS;
 use Oracle;
 
-oracle('re', 't/rental.sql', seeds => 2);
+oracle('re', 't/rental.sql', seeds => 2, remote_seeds => 2);
