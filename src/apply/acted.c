@@ -5,6 +5,7 @@
 #include "utils/builtins.h"
 
 #include "apply/acted.h"
+#include "apply/quarantine.h"
 #include "link/ask.h"
 #include "link/remote.h"
 
@@ -100,6 +101,22 @@ done_to(const TsLink *link, int n, TsWriter **writers)
 	return done;
 }
 
+/* Is it a row that was left out, and is as the target had it? One that was to be updated must still be there. */
+static bool
+is_left_out(const TsWriter *writer, const char *key, TsChangeOp found)
+{
+	ListCell   *lc;
+
+	foreach(lc, writer->bad)
+	{
+		const TsBad *bad = lfirst(lc);
+
+		if (strcmp(bad->key, key) == 0)
+			return bad->op == TS_CHANGE_INSERT || (bad->op == TS_CHANGE_UPDATE && found == TS_CHANGE_UPDATE);
+	}
+	return false;
+}
+
 static void
 compare(TsWriter *writer)
 {
@@ -114,8 +131,12 @@ compare(TsWriter *writer)
 	diff = ts_diff_all_source(link);
 	link->only = only;
 	ts_change_init(&change, link->ncolumns);
-	if (diff->next(diff, &change))
+	while (key == NULL && diff->next(diff, &change))
+	{
 		key = ts_batch_describe_key(writer, &change);
+		if (is_left_out(writer, key, change.op))
+			key = NULL;
+	}
 	diff->end(diff);
 	if (key != NULL)
 		ereport(ERROR,
@@ -138,8 +159,7 @@ ts_acted_check(int n, TsWriter **writers)
 
 		if (!writer->counted || (now >= 0 && now - writer->counted_before == done_to(writer->link, n, writers)))
 			continue;
-		if (writer->bad != NIL || writer->disputed != NIL ||
-			(writer->link->on_conflict != TS_CONFLICT_ERROR && writer->link->on_conflict != TS_CONFLICT_SOURCE_WINS))
+		if (writer->link->on_conflict != TS_CONFLICT_ERROR && writer->link->on_conflict != TS_CONFLICT_SOURCE_WINS)
 			unsure = lappend(unsure, writer->link->name);
 		else
 			compare(writer);

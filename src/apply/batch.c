@@ -187,7 +187,7 @@ ts_batch_all(int n)
 char *
 ts_batch_describe_key(TsWriter *writer, const TsChange *change)
 {
-	return ts_batch_describe(writer, change, change->op, DESCRIBE_KEY, 200);
+	return ts_batch_describe(writer, change, change->op, DESCRIBE_KEY, INT_MAX);
 }
 
 void

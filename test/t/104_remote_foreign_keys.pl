@@ -55,5 +55,22 @@ s_('INSERT INTO tree SELECT i, nullif(i - 1, 0) FROM generate_series(1, 100) i;;
 same('a tree', 'tree');
 s_('DELETE FROM tree WHERE id < -5;; SELECT tracksync.push(\'tree\');; INSERT INTO tree SELECT i, i + 1 FROM generate_series(1, 60) i UNION ALL SELECT 61, NULL;; SELECT tracksync.push(\'tree\')');
 same('of which a part goes, and another comes', 'tree');
+# a child in quarantine that its parent would take with it
+$two->$_('CREATE TABLE qp (id int PRIMARY KEY); CREATE TABLE qc (id int PRIMARY KEY, up int REFERENCES qp ON DELETE CASCADE, v int)') for qw(s t);
+t_('ALTER TABLE qc ADD CHECK (v <> 13)');
+s_("INSERT INTO qp VALUES (1), (2); INSERT INTO qc VALUES (1, 1, 0), (2, 2, 0);;
+	SELECT tracksync.create_link(x, x::regclass, x, server => 'hq', on_error => 'quarantine') FROM unnest('{qp,qc}'::text[]) x;; SELECT tracksync.create_group('q', '{qp,qc}');; SELECT tracksync.push('q')");
+s_('UPDATE qc SET up = 2, v = 13 WHERE id = 1; DELETE FROM qp WHERE id = 1');
+my $e = $two->s_error("SELECT tracksync.push('q')");
+is($e && $e->{C}, '09000', 'a row in quarantine is not lost to a foreign key: an error');
+is(t_('SELECT count(*) FROM qc'), '2', 'it is still there');
+s_("UPDATE qc SET v = 12 WHERE id = 1");
+steps('q');
+same('and goes when it can', 'qp', 'qc');
+s_("UPDATE qc SET v = 13 WHERE id = 2; INSERT INTO qp VALUES (3)");
+steps('q');
+is(s_("SELECT string_agg(key::text, ' ') FROM tracksync.quarantine"), '{"id": 2}', 'a row that no foreign key touches waits in quarantine');
+is(t_('SELECT count(*) FROM qp'), '2', 'and the others go');
+
 $two->stop;
 done_testing();
