@@ -296,6 +296,8 @@ ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run
 		for (int i = 0; result == ATTEMPT_UNTANGLING && i < run.n; i++)
 			run.links[i].moves_wait = true;
 		run.parents_first |= result == ATTEMPT_PARENTS_FIRST;
+		for (int i = 0; result == ATTEMPT_PROBING && run.at == NULL && i < run.n; i++)
+			run.links[i].target->at_once = true;
 		/* at the end, when foreign keys are checked */
 		run.references |= result == ATTEMPT_PROBING && run.at == NULL;
 		/* rows of the other links may have to wait with those of this one */

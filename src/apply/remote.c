@@ -76,7 +76,7 @@ remote_begin(TsTarget *base)
 		if (r->deferrable)
 			target->deferred = lappend(target->deferred, r->name);
 	}
-	set_constraints(target, target->deferred, "DEFERRED");
+	set_constraints(target, target->deferred, base->at_once ? "IMMEDIATE" : "DEFERRED");
 	foreach(lc, target->link->remote->indexes)
 		if (((TsRemoteIndex *) lfirst(lc))->deferrable != NULL)
 			immediate = lappend(immediate, ((TsRemoteIndex *) lfirst(lc))->deferrable);

@@ -246,7 +246,10 @@ ts_run_steps(TsRun *run)
 	{
 		run->at = &run->links[i];
 		ts_conflict_raise(&run->at->writer->conflicts, run->at->plan->link);
-		run->at->target->ops->finish(run->at->target);
+		/* there, foreign keys are checked now */
+		if (run->links[i].plan->link->server != NULL)
+			run->at = NULL;
+		run->links[i].target->ops->finish(run->links[i].target);
 	}
 	run->at = NULL;
 	if (run->references)

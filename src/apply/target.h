@@ -72,6 +72,7 @@ struct TsTarget
 {
 	const TsTargetOps *ops;
 	bool		in_order;
+	bool		at_once;		/* foreign keys that could wait are checked by each statement: then it is known which row it was */
 };
 
 /* A table of this database, written to as the current user. Needs an SPI connection. */

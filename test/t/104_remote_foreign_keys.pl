@@ -72,5 +72,17 @@ steps('q');
 is(s_("SELECT string_agg(key::text, ' ') FROM tracksync.quarantine"), '{"id": 2}', 'a row that no foreign key touches waits in quarantine');
 is(t_('SELECT count(*) FROM qp'), '2', 'and the others go');
 
+# a foreign key that waits, and a parent in quarantine: the child waits with it
+$two->$_('CREATE TABLE wp (id int PRIMARY KEY, v int); CREATE TABLE wc (id int PRIMARY KEY, up int REFERENCES wp DEFERRABLE INITIALLY DEFERRED)') for qw(s t);
+t_('ALTER TABLE wp ADD CHECK (v <> 13)');
+s_("SELECT tracksync.create_link(x, x::regclass, x, server => 'hq', on_error => 'quarantine') FROM unnest('{wp,wc}'::text[]) x;; SELECT tracksync.create_group('w', '{wp,wc}');;
+	INSERT INTO wp VALUES (1, 13), (2, 0); INSERT INTO wc VALUES (1, 1), (2, 2)");
+steps('w');
+is(s_("SELECT string_agg(link || ' ' || key::text || ' ' || sqlstate, ', ' ORDER BY link) FROM tracksync.quarantine WHERE link LIKE 'w%'"), 'wc {"id": 1} 23503, wp {"id": 1} 23514', 'a child of a row in quarantine waits with it');
+is(t_('SELECT string_agg(id::text, $$ $$) FROM wc'), '2', 'and the others go');
+s_('UPDATE wp SET v = 1 WHERE id = 1');
+steps('w');
+same('until it is mended', 'wp', 'wc');
+
 $two->stop;
 done_testing();
