@@ -11,7 +11,7 @@ CREATE SERVER a FOREIGN DATA WRAPPER tracksync_fdw OPTIONS (host :'host', port :
 CREATE SERVER b FOREIGN DATA WRAPPER tracksync_fdw OPTIONS (host :'host', port :'port', dbname :'db'); CREATE USER MAPPING FOR PUBLIC SERVER b OPTIONS (password_required 'false');
 ALTER USER MAPPING FOR PUBLIC SERVER a OPTIONS (ADD user :'USER'); ALTER USER MAPPING FOR PUBLIC SERVER b OPTIONS (ADD user :'USER');
 -- at(server): a connection string; run: SQL there; rows: what a query there says
-CREATE FUNCTION at(server text) RETURNS text LANGUAGE sql AS $$ SELECT string_agg(replace(o, '=', '=') , ' ') FROM pg_foreign_server, unnest(srvoptions) o WHERE srvname = server $$;
+CREATE FUNCTION at(server text) RETURNS text LANGUAGE sql AS $$ SELECT string_agg(o, ' ') || ' user=' || session_user FROM pg_foreign_server, unnest(srvoptions) o WHERE srvname = server $$;
 CREATE FUNCTION run(server text, sql text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM dblink_exec(at(server), sql); END $$;
 CREATE FUNCTION rows(server text, sql text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(v, ' ' ORDER BY v COLLATE "C"), '') FROM dblink(at(server), format('SELECT x::text FROM (%s) x', sql)) AS t(v text) $$;
@@ -145,7 +145,7 @@ SELECT is(planned('l'), 'l insert1', 'wrote nothing');
 BEGIN; SELECT done('l') AS n \gset
 ROLLBACK;
 SELECT is(done('l'), 'l insert1', 'rolled back, and pushed');
-SELECT dblink_connect('here', format('host=%s port=%s dbname=%s', :'host', :'port', :'here')) AS n \gset
+SELECT dblink_connect('here', format('host=%s port=%s dbname=%s user=%s', :'host', :'port', :'here', session_user)) AS n \gset
 INSERT INTO s VALUES (42);
 BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) AS n FROM s \gset
 SELECT a AS n FROM dblink('here', $$SELECT done('l')$$) AS x(a text) \gset

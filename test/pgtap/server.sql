@@ -40,7 +40,7 @@ CREATE FUNCTION no_stub() RETURNS void LANGUAGE plpgsql AS
 CREATE SERVER hq FOREIGN DATA WRAPPER tracksync_fdw OPTIONS (host :'host', port :'port', dbname :'there');
 CREATE TABLE s (id int PRIMARY KEY, v text);
 CREATE EXTENSION dblink;
-SELECT format('host=%s port=%s dbname=%s options=''-c statement_timeout=0 -c default_transaction_read_only=off''', :'host', :'port', :'there') AS conn \gset
+SELECT format('host=%s port=%s dbname=%s user=%s options=''-c statement_timeout=0 -c default_transaction_read_only=off''', :'host', :'port', :'there', :'me') AS conn \gset
 SELECT dblink_exec(:'conn', format($$
   CREATE TABLE public.t (id int PRIMARY KEY, v text);
   CREATE TABLE public.seen (name text, setting text);
