@@ -21,18 +21,6 @@ dlist_head	ts_connections = DLIST_STATIC_INIT(ts_connections);
 /* Of all connections. */
 static MemoryContext connections_context = NULL;
 
-const char *
-ts_connection_server(const TsConnection *connection)
-{
-	return connection->server;
-}
-
-int
-ts_connection_version(const TsConnection *connection)
-{
-	return connection->version;
-}
-
 static TsConnection *
 find(Oid serverid, Oid role)
 {

@@ -25,9 +25,6 @@ typedef struct TsConnection TsConnection;
  * until the transaction ends.
  */
 extern TsConnection *ts_connection_get(const char *server, Oid role, const char *purpose);
-extern const char *ts_connection_server(const TsConnection *connection);
-/* As server_version_num. */
-extern int	ts_connection_version(const TsConnection *connection);
 /* From now on the transaction is to be committed: what it does counts, a connection that is lost is an error. */
 extern void ts_connection_writes(TsConnection *connection);
 /* Has this transaction something to commit there? server NULL: on any; role InvalidOid: of any. */

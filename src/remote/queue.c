@@ -69,8 +69,8 @@ ts_queue_sync(TsConnection *connection)
 	return true;
 }
 
-void
-ts_queue_leave_pipeline(TsConnection *connection)
+static void
+leave_pipeline(TsConnection *connection)
 {
 	ts_queue_drain(connection);
 #ifdef LIBPQ_HAS_PIPELINING
@@ -318,13 +318,14 @@ hand_to_libpq(TsRequest *request, TsSending how, const char *sql, int nparams, c
 	return rc;
 }
 
-bool
-ts_queue_try(TsRequest *request, TsSending how, const char *sql, int nparams, const char *const *values, const int *lengths)
+/* False if it could not be sent: then the connection is lost. */
+static bool
+try_to_send(TsRequest *request, TsSending how, const char *sql, int nparams, const char *const *values, const int *lengths)
 {
 	TsConnection *connection = request->connection;
 
 	if (how == TS_SEND_SIMPLE)
-		ts_queue_leave_pipeline(connection);
+		leave_pipeline(connection);
 	else
 		enter_pipeline(connection);
 	if (hand_to_libpq(request, how, sql, nparams, values, lengths) != 1 || !ts_queue_sync(connection))
@@ -349,7 +350,7 @@ ts_queue_send(TsRequest *request, TsSending how, const char *sql, int nparams, c
 {
 	TsConnection *connection = request->connection;
 
-	if (!ts_queue_try(request, how, sql, nparams, values, lengths))
+	if (!try_to_send(request, how, sql, nparams, values, lengths))
 		ts_error_raise(connection);
 }
 
@@ -359,5 +360,5 @@ ts_queue_command(TsConnection *connection, const char *sql, int nparams, const c
 	TsRequest  *request = ts_queue_new(connection, sql);
 
 	request->ours = true;
-	return ts_queue_try(request, TS_SEND_QUERY, sql, nparams, values, NULL);
+	return try_to_send(request, TS_SEND_QUERY, sql, nparams, values, NULL);
 }

@@ -27,8 +27,6 @@ extern void ts_queue_free(TsRequest *request);
  */
 extern void ts_queue_send(TsRequest *request, TsSending how, const char *sql, int nparams, const char *const *values,
 						  const int *lengths);
-/* The same, but false if it could not be sent: then the connection is lost. */
-extern bool ts_queue_try(TsRequest *request, TsSending how, const char *sql, int nparams, const char *const *values, const int *lengths);
 /* A command of ours, with parameters: nobody waits for it. */
 extern bool ts_queue_command(TsConnection *connection, const char *sql, int nparams, const char *const *values);
 /* Adds a request whose statement was sent: its replies come next. */
@@ -57,7 +55,5 @@ extern bool ts_queue_gone(const TsConnection *connection);
 /* Ends the statement's messages in pipeline mode. */
 extern bool ts_queue_sync(TsConnection *connection);
 
-/* Drains, leaves pipeline mode. */
-extern void ts_queue_leave_pipeline(TsConnection *connection);
 
 #endif

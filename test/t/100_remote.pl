@@ -8,15 +8,7 @@ sub t_ { return $two->t(@_) }
 sub steps { my ($name, $f) = @_; return s_("SELECT coalesce(string_agg(kind || ' ' || rows, ', ' ORDER BY step), 'nothing') FROM tracksync." . ($f || 'push') . "('$name')") }
 sub same { my ($what, @tables) = @_; is($two->compare(@tables), '', $what) }
 
-# fails(SQL, SQLSTATE, TEXT, NAME): text in any part of the error
-sub fails
-{
-	my ($sql, $state, $text, $name) = @_;
-	my $e = $two->s_error($sql);
-	my $all = $e ? Session::say_error({ error => $e }) : 'no error';
-	ok($e && $e->{C} =~ /^(?:$state)$/ && $all =~ $text, $name) or diag("$all\nis not $state with $text");
-	return $e;
-}
+sub fails { return $two->fails(@_) }
 
 # whatever reads or writes values differently there must not matter
 $two->t("ALTER DATABASE postgres SET timezone = 'Asia/Kolkata'; ALTER DATABASE postgres SET datestyle = 'SQL, DMY'; ALTER DATABASE postgres SET intervalstyle = 'sql_standard';

@@ -10,15 +10,7 @@ sub steps { my ($name, $f) = @_; return s_("SELECT coalesce(string_agg(kind || '
 sub same { my ($what, @names) = @_; is($two->compare(map { [ "app.$_", "app.$_", 'id' ] } @names), '', $what) }
 sub sum { return t_(join ' UNION ALL ', map { "SELECT md5(string_agg(x::text, ',' ORDER BY id)) FROM app.$_ x" } @_) }
 sub took { my ($f) = @_; my $t = time; $f->(); return time - $t }
-# fails(SQL, SQLSTATE, TEXT, NAME): text in any part of the error
-sub fails
-{
-	my ($sql, $state, $text, $name) = @_;
-	my $e = $two->s_error($sql);
-	my $all = $e ? Session::say_error({ error => $e }) : 'no error';
-	ok($e && $e->{C} =~ /^(?:$state)$/ && $all =~ $text, $name) or diag("$all\nis not $state with $text");
-	return $e;
-}
+sub fails { return $two->fails(@_) }
 # link(NAME, OPTIONS): a table of 20 rows on both sides, in step
 sub link_of
 {

@@ -17,6 +17,7 @@ use warnings;
 use Proxy;
 use Session;
 use TS ();
+use Test::More ();
 use Time::HiRes qw(time usleep);
 
 sub new
@@ -115,6 +116,16 @@ sub s_error
 	for (split /;;/, $sql) { last if $error = $s->query($_)->{error} }
 	$s->query('ROLLBACK') if $s->alive && $s->state ne 'I';
 	return $error;
+}
+
+# fails(SQL, SQLSTATE, TEXT, NAME): a test: the error at the source has this state, and the text in any of its parts; returns it
+sub fails
+{
+	my ($self, $sql, $state, $text, $name) = @_;
+	my $e = $self->s_error($sql);
+	my $all = $e ? Session::say_error({ error => $e }) : 'no error';
+	Test::More::ok($e && $e->{C} =~ /^(?:$state)$/ && $all =~ $text, $name) or Test::More::diag("$all\nis not $state with $text");
+	return $e;
 }
 
 # compare([SOURCE, TARGET, ORDER, COLUMNS], …): columns as SQL, '*' if left out
