@@ -455,6 +455,15 @@ ts_changes_read(const TsResult *result, Oid source, Snapshot snapshot, const TsP
 {
 	Reader		r = {.result = *result, .wanted = wanted, .arg = arg};
 	TsIdentity	identity;
+	TsPosition	all;
+
+	/* also what the link whose position it is does not ship */
+	if (position != NULL)
+	{
+		all = *position;
+		all.echo = NULL;
+		position = &all;
+	}
 
 	r.readable = ts_readable_columns(source);
 	r.tracked = ts_tracked_need(source);

@@ -21,6 +21,7 @@
 
 #include "api/args.h"
 #include "api/netchange.h"
+#include "api/pair.h"
 #include "apply/push.h"
 #include "base/attempt.h"
 #include "base/settings.h"
@@ -264,11 +265,7 @@ refuse_own_changes(const TsMerged *merged, const TsOpening *opening)
 					 errdetail("What the transaction changed before that would stay there if the transaction failed here."),
 					 errhint("Commit, then push.")));
 		if (link->server != NULL && (merged->plans[i]->own_seq != 0 || is_altered_here(opening->links[i].source)))
-			ereport(ERROR,
-					(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-					 errmsg("link \"%s\" cannot push changes that this transaction made itself to server \"%s\"", link->name, link->server),
-					 errdetail("They would stay there if the transaction failed here."),
-					 errhint("Commit, then push.")));
+			ts_pair_refuse_own(link);
 	}
 }
 
@@ -428,6 +425,7 @@ push(Call *call)
 		check_expected(&opening, merged, expect);
 	if (!dry_run)
 		refuse_own_changes(merged, &opening);
+	ts_pair_check_compared(&opening, merged);
 	for (int i = 0; i < opening.n; i++)
 	{
 		TsOpened   *opened = &opening.links[i];

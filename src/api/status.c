@@ -257,7 +257,7 @@ tracksync_link_pending(PG_FUNCTION_ARGS)
 		{
 			TsOperation op;
 
-			if (logged->event.op != TS_OP_OPERATION)
+			if (logged->event.op != TS_OP_OPERATION || logged->echo)
 				continue;
 			ts_operation_read(&logged->event, &op);
 			if (nulls[1] || op.logged < DatumGetInt64(values[1]))

@@ -24,6 +24,7 @@
 #include "apply/tangle.h"
 #include "base/catalog.h"
 #include "base/settings.h"
+#include "link/back.h"
 #include "plan/key.h"
 #include "base/srf.h"
 
@@ -49,6 +50,7 @@ ts_writer_begin(TsPlan *plan, TsTarget *target, bool careful, bool probing, int6
 	writer->careful = careful;
 	writer->probing = probing;
 	writer->single_from = single_from;
+	writer->tracked = ts_link_target_is_tracked(plan->link);
 	writer->context = CurrentMemoryContext;
 	writer->batch_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync batch", ALLOCSET_DEFAULT_SIZES);
 	return writer;

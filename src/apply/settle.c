@@ -13,11 +13,12 @@ note_found(void *arg, int ncolumns, char *const *values)
 	int64		i = strtoll(values[0], NULL, 10);
 	TsFound    *found = &batch->found[i];
 
-	/* values: number, holds new, holds old, row */
+	/* values: number, holds new, holds old, row twice */
 	found->there = true;
 	found->holds_new = values[1] && values[1][0] == 't';
 	found->holds_old = values[2] && values[2][0] == 't';
 	found->row = values[3] ? pstrdup(values[3]) : NULL;
+	found->text = values[4] ? pstrdup(values[4]) : NULL;
 }
 
 /*
@@ -35,14 +36,15 @@ static bool
 conflict(TsWriter *writer, const TsBatch *batch, int i, TsConflictKind kind)
 {
 	const TsChange *row = &batch->rows[i];
-	TsDispute	dispute = {.kind = kind, .target = batch->found[i].row, .moved = row->moved};
+	TsDispute	dispute = {.kind = kind, .target = batch->found[i].row, .target_text = batch->found[i].text, .moved = row->moved};
 
 	if (source_overrides(writer, batch->op))
 		return true;
 	dispute.key = ts_batch_describe(writer, row, batch->op, DESCRIBE_KEY, INT_MAX);
 	if (batch->op != TS_CHANGE_DELETE)
 		dispute.source = ts_batch_describe(writer, row, batch->op, DESCRIBE_ROW, INT_MAX);
-	if (batch->op == TS_CHANGE_UPDATE && writer->link->on_conflict == TS_CONFLICT_FUNCTION)
+	dispute.written = dispute.source;
+	if (batch->op == TS_CHANGE_UPDATE && (writer->link->on_conflict == TS_CONFLICT_FUNCTION || dispute.target == NULL))
 		dispute.source = ts_batch_describe(writer, row, batch->op, DESCRIBE_WHOLE, INT_MAX);
 	if (batch->op != TS_CHANGE_INSERT)
 		dispute.old = ts_batch_describe(writer, row, batch->op, DESCRIBE_OLD, INT_MAX);
@@ -93,13 +95,14 @@ static void
 decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
 {
 	const TsFound *found = &batch->found[i];
+	bool		agrees = found->holds_new && !(batch->op != TS_CHANGE_DELETE && ts_policy_counts(writer, batch->op, &batch->rows[i]));
 
 	switch (batch->op)
 	{
 		case TS_CHANGE_INSERT:
 			if (!found->there)
 				d->insert[d->ninsert++] = i;
-			else if (!found->holds_new && conflict(writer, batch, i, TS_INSERT_EXISTS))
+			else if (!agrees && conflict(writer, batch, i, TS_INSERT_EXISTS))
 				d->write[d->nwrite++] = i;
 			break;
 		case TS_CHANGE_UPDATE:
@@ -108,7 +111,7 @@ decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
 				if (conflict(writer, batch, i, TS_UPDATE_MISSING))
 					d->insert[d->ninsert++] = i;
 			}
-			else if (!found->holds_new && (found->holds_old || conflict(writer, batch, i, TS_UPDATE_DIFFERS)))
+			else if (!agrees && (found->holds_old || conflict(writer, batch, i, TS_UPDATE_DIFFERS)))
 				d->write[d->nwrite++] = i;
 			break;
 		case TS_CHANGE_DELETE:

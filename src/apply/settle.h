@@ -16,7 +16,8 @@ typedef struct TsFound
 	bool		done;			/* written at the first attempt */
 	bool		holds_new;
 	bool		holds_old;
-	char	   *row;			/* jsonb text */
+	char	   *row;			/* jsonb text, */
+	char	   *text;			/* and the row's own, exactly */
 } TsFound;
 
 typedef struct TsBatch

@@ -22,9 +22,9 @@
 static void
 update_columns(const TsLink *link, const TsLinkOptions *o)
 {
-	static const Oid types[] = {TEXTOID, INT2ARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, OIDOID, INT4OID, INT2ARRAYOID, TEXTOID, INT8OID};
-	Datum		values[11];
-	char		nulls[12] = "           ";
+	static const Oid types[] = {TEXTOID, INT2ARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, OIDOID, INT4OID, INT2ARRAYOID, TEXTOID, INT8OID, TEXTOID};
+	Datum		values[12];
+	char		nulls[13] = "            ";
 	TsCatalog	cat;
 
 	values[0] = CStringGetTextDatum(link->name);
@@ -39,11 +39,13 @@ update_columns(const TsLink *link, const TsLinkOptions *o)
 	values[9] = link->server ? CStringGetTextDatum(link->server) : (Datum) 0;
 	nulls[9] = link->server ? ' ' : 'n';
 	values[10] = Int64GetDatum(link->generation);
+	nulls[11] = link->remote && link->remote->identity ? ' ' : 'n';
+	values[11] = nulls[11] == ' ' ? CStringGetTextDatum(link->remote->identity) : (Datum) 0;
 	ts_catalog_enter(&cat);
 	/* other columns, or another table: what the log says since the last push is not enough */
 	ts_sql("UPDATE tracksync.link SET source_attnums = $2, target_columns = $3, columns = coalesce($4, columns), target_schema = $5, "
-		   "target_name = $6, target = $7, shape = $8, followed = $8, target_attnums = $9, server = $10, generation = $11, state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1",
-		   SPI_OK_UPDATE, 11, types, values, nulls);
+		   "target_name = $6, target = $7, shape = $8, followed = $8, target_attnums = $9, server = $10, generation = $11, target_identity = $12, state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1",
+		   SPI_OK_UPDATE, 12, types, values, nulls);
 	ts_catalog_leave(&cat);
 }
 
@@ -132,28 +134,38 @@ void
 ts_link_set_merge_rule(const char *name, const char *column, const char *rule)
 {
 	static const char *const rules[] = {"source", "target", "greatest", "least", "add"};
+	static const char *const row_rules[] = {"keep", "delete"};
 	static const Oid types[] = {TEXTOID, INT2OID, TEXTOID};
 	TsLink	   *link = ts_link_load(name, true);
 	Datum		values[3];
 	AttrNumber	attnum = InvalidAttrNumber;
-	bool		known = false;
+	bool		known = false,
+				whole_row;
 	TsCatalog	cat;
 
-	for (int i = 0; i < lengthof(rules); i++)
+	for (int i = 0; i < link->ncolumns; i++)
+		if (strcmp(link->columns[i].target_name, column) == 0)
+			attnum = link->columns[i].attnum;
+	whole_row = attnum == InvalidAttrNumber && strcmp(column, "*") == 0;
+	for (int i = 0; !whole_row && i < lengthof(rules); i++)
 		known |= strcmp(rule, rules[i]) == 0;
+	for (int i = 0; whole_row && i < lengthof(row_rules); i++)
+		known |= strcmp(rule, row_rules[i]) == 0;
+	if (whole_row && !known)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid merge rule for rows: \"%s\"", rule),
+				 errhint("Use 'keep' or 'delete', for rows that one side deleted and the other one changed.")));
 	if (!known)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid merge rule: \"%s\"", rule),
 				 errhint("Use 'source', 'target', 'greatest', 'least' or 'add'.")));
-	for (int i = 0; i < link->ncolumns; i++)
-		if (strcmp(link->columns[i].target_name, column) == 0)
-			attnum = link->columns[i].attnum;
-	if (attnum == InvalidAttrNumber)
+	if (attnum == InvalidAttrNumber && !whole_row)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("link \"%s\" has no column \"%s\"", name, column),
-				 errhint("Name a column of the target that the link writes.")));
+				 errhint("Name a column of the target that the link writes, or '*' for rows that one side deleted.")));
 	values[0] = CStringGetTextDatum(name);
 	values[1] = Int16GetDatum(attnum);
 	values[2] = CStringGetTextDatum(rule);

@@ -121,8 +121,12 @@ read_link(MemoryContext context)
 		MemoryContext old_context = MemoryContextSwitchTo(context);
 
 		ts_link_follow_target(link);
+		link->position->echo = ts_table_identity(link->target);
 		MemoryContextSwitchTo(old_context);
 	}
+	/* as far as it was asked */
+	if (link->server != NULL)
+		link->position->echo = ts_keep(context, ts_sql_text(0, 28));
 	return link;
 }
 
@@ -168,7 +172,7 @@ load(const char *name, bool lock, bool newest, MemoryContext context)
 	char	   *sql = psprintf("SELECT name, owner::oid, source::oid, target_schema, target_name, create_target, initial, on_conflict, "
 							   "state, source_attnums, target_columns, position::text, own_txid::text, own_seq, storage, system_identity, "
 							   "target::oid, shape, columns IS NULL, schema_policy, target_attnums, followed, "
-							   "CASE WHEN on_conflict LIKE '%%.%%' THEN to_regprocedure(on_conflict || '(text, jsonb, jsonb, jsonb, jsonb)')::oid END, on_error = 'quarantine', doubted, server, generation FROM tracksync.link WHERE name = $1%s", lock ? " FOR UPDATE" : "");
+							   "CASE WHEN on_conflict LIKE '%%.%%' THEN to_regprocedure(on_conflict || '(text, jsonb, jsonb, jsonb, jsonb)')::oid END, on_error = 'quarantine', doubted, server, generation, target_identity FROM tracksync.link WHERE name = $1%s", lock ? " FOR UPDATE" : "");
 	TsCatalog	cat;
 	TsLink	   *link = NULL;
 

@@ -102,6 +102,7 @@ typedef struct TsLink
 	Oid			source;
 	char	   *server;			/* where the target is; NULL: in this database */
 	struct TsRemote *remote;	/* of remote.h: the target on that server as it was described, once it was asked for */
+	char	   *origin;			/* whose changes it brings: an identity (ts_table_identity); NULL: its source's */
 	int64		generation;		/* how many pushes committed there, for all that is known here */
 	char	   *target_schema;
 	char	   *target_name;

@@ -16,6 +16,7 @@ typedef struct TsPosition
 	uint64	   *xip;			/* ascending */
 	uint64		own_txid;		/* 0 = none */
 	int64		own_seq;
+	char	   *echo;			/* what came from this table is not to be shipped: it is the target; NULL: nothing is left out */
 } TsPosition;
 
 /* Parses a pg_snapshot's text into the current context. */

@@ -4,7 +4,10 @@
 
 #include "plan/statement.h"
 
-/* Updates the rows that are there, and returns their numbers, from 1. The one parameter is text[]: objects with columns of the target. */
+/*
+ * Updates the rows that are there, and returns their numbers, from 1. Parameters, text[]: objects with columns of the target; and rows of
+ * the target as text: what the other columns of the link get, the text '' leaves them as they are.
+ */
 extern TsStatement *ts_keep_update(const TsLink *link);
 /* Inserts all. */
 extern TsStatement *ts_keep_insert(const TsLink *link);
