@@ -455,15 +455,10 @@ ts_changes_read(const TsResult *result, Oid source, Snapshot snapshot, const TsP
 {
 	Reader		r = {.result = *result, .wanted = wanted, .arg = arg};
 	TsIdentity	identity;
-	TsPosition	all;
+	TsPosition	all = position ? *position : (TsPosition) {0};
 
 	/* also what the link whose position it is does not ship */
-	if (position != NULL)
-	{
-		all = *position;
-		all.echo = NULL;
-		position = &all;
-	}
+	all.echo = NULL;
 
 	r.readable = ts_readable_columns(source);
 	r.tracked = ts_tracked_need(source);
@@ -474,7 +469,7 @@ ts_changes_read(const TsResult *result, Oid source, Snapshot snapshot, const TsP
 		(void) set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
 	begin_reader(&r, source, snapshot);
-	read_log(&r, snapshot, position);
+	read_log(&r, snapshot, position ? &all : NULL);
 	tuplesort_performsort(r.out);
 	while (tuplesort_gettupleslot(r.out, true, false, r.outslot, NULL))
 		tuplestore_puttupleslot(r.result.store, r.outslot);

@@ -90,20 +90,21 @@ tracksync_has_changes(PG_FUNCTION_ARGS)
 {
 	Oid			source = source_arg(fcinfo);
 	TsTracked  *tracked = ts_tracked_need(source);
-	List	   *positions;
+	List	   *links;
 	ListCell   *lc;
-	int32		shape;
 	bool		found = false;
 
 	(void) ts_readable_columns(source);
 	ts_buffer_flush();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	positions = positions_of(source, &shape);
-	if (positions == NIL)
+	links = ts_links_of(source);
+	if (links == NIL)
 		found = is_pending(tracked, NULL);
-	foreach(lc, positions)
+	foreach(lc, links)
 	{
-		found = is_pending(tracked, lfirst(lc));
+		const TsLink *link = ts_link_load_any(lfirst(lc));
+
+		found = link != NULL && is_pending(tracked, link->position);
 		if (found)
 			break;
 	}

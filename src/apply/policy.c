@@ -260,7 +260,7 @@ keep_after(TsWriter *writer, const TsDispute *dispute, char *row)
 	d.source = ask(&d, dispute->target != NULL ? "SELECT $5::pg_catalog.jsonb OPERATOR(pg_catalog.||) $4::pg_catalog.jsonb FROM (SELECT $1, $2, $3) unused" :
 				   "SELECT pg_catalog.jsonb_object_agg(e.key, coalesce(pg_catalog.jsonb_object_field($4::pg_catalog.jsonb, e.key), 'null')) "
 				   "FROM pg_catalog.jsonb_each($3::pg_catalog.jsonb) AS e, (SELECT $1, $2, $5) unused");
-	if (strcmp(ask(&d, "SELECT $3::pg_catalog.jsonb OPERATOR(pg_catalog.=) $4::pg_catalog.jsonb FROM (SELECT $1, $2, $5) unused"), "true") == 0)
+	if (strcmp(ask(&d, "SELECT $3::pg_catalog.jsonb OPERATOR(pg_catalog.=) $4::pg_catalog.jsonb FROM (SELECT $1, $2, $5) unused"), "t") == 0)
 		return;
 	if (!restore)
 		d.target = d.old;
