@@ -63,6 +63,9 @@ sub run
 	# rows of before: the first push copies, the other one brings what only its side has
 	for my $side (@sides) { sql($side, "SELECT setseed(" . rand() . "); CALL bd.work('$side->{schema}', 20)") }
 	settle("$what, at first", $_, @sides) for @tables;
+	# a copy is no merge: what the counters are now is what is added to
+	sql($_, 'TRUNCATE bd.added') for @sides;
+	sql($sides[0], "INSERT INTO bd.added SELECT 'first', id, n, m FROM $sides[0]{schema}.counter");
 	for my $round (1 .. 2)
 	{
 		sql($_, 'TRUNCATE bd.stop') for @sides;

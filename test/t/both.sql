@@ -31,8 +31,9 @@ DECLARE t text; w text; BEGIN
     w := CASE WHEN master THEN 'source' ELSE 'target' END;
     IF t = 'counter' THEN
       PERFORM tracksync.set_merge_rule(name || '_counter', 'n', 'add'), tracksync.set_merge_rule(name || '_counter', 'm', 'add'), tracksync.set_merge_rule(name || '_counter', 'note', w);
+    -- no 'add' where rows are deleted: of one that came back nobody may know what was added to
     ELSIF t = 'merged' THEN
-      PERFORM tracksync.set_merge_rule(name || '_merged', c, r) FROM (VALUES ('n', 'add'), ('g', 'greatest'), ('l', 'least'), ('s', w), ('z', 'target'), ('f', 'greatest'), ('j', w), ('v', 'source'), ('q', w), ('a', w), ('*', 'keep')) x(c, r);
+      PERFORM tracksync.set_merge_rule(name || '_merged', c, r) FROM (VALUES ('n', 'least'), ('g', 'greatest'), ('l', 'least'), ('s', w), ('z', 'target'), ('f', 'greatest'), ('j', w), ('v', 'source'), ('q', w), ('a', w), ('*', 'keep')) x(c, r);
     END IF;
   END LOOP;
 END $$;
