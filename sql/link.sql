@@ -50,3 +50,8 @@ CREATE FUNCTION tracksync.link_back(source regclass, origin text) RETURNS text
   LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_link_back';
 COMMENT ON FUNCTION tracksync.link_back(regclass, text) IS
 'internal: asked by a push from another server: do links of this table bring its changes there, and have they any to ship?';
+
+CREATE FUNCTION tracksync.note_gone(target regclass, keys text[], origin text) RETURNS void
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_note_gone';
+COMMENT ON FUNCTION tracksync.note_gone(regclass, text[], text) IS
+'internal: a push, perhaps from another server, tells that rows which this table does not have are gone where it comes from, too';

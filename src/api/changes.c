@@ -352,7 +352,7 @@ since_position(Oid source, const char *since)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("table \"%s\" is not the source of link \"%s\"", get_rel_name(source), since),
 				 errhint("Name a link of the table, or leave \"since\" out.")));
-	return link->position;
+	return ts_position_with_echoes(link->position);
 }
 
 static void
@@ -455,10 +455,6 @@ ts_changes_read(const TsResult *result, Oid source, Snapshot snapshot, const TsP
 {
 	Reader		r = {.result = *result, .wanted = wanted, .arg = arg};
 	TsIdentity	identity;
-	TsPosition	all = position ? *position : (TsPosition) {0};
-
-	/* also what the link whose position it is does not ship */
-	all.echo = NULL;
 
 	r.readable = ts_readable_columns(source);
 	r.tracked = ts_tracked_need(source);
@@ -469,7 +465,7 @@ ts_changes_read(const TsResult *result, Oid source, Snapshot snapshot, const TsP
 		(void) set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
 	begin_reader(&r, source, snapshot);
-	read_log(&r, snapshot, position ? &all : NULL);
+	read_log(&r, snapshot, position);
 	tuplesort_performsort(r.out);
 	while (tuplesort_gettupleslot(r.out, true, false, r.outslot, NULL))
 		tuplestore_puttupleslot(r.result.store, r.outslot);

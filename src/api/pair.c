@@ -1,22 +1,27 @@
 /* pair.c: pushes of links that go there and back. */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "api/pair.h"
 #include "base/catalog.h"
+#include "base/quote.h"
 #include "base/srf.h"
 #include "capture/buffer.h"
+#include "capture/origin.h"
 #include "link/ask.h"
 #include "link/back.h"
 #include "link/remote.h"
@@ -24,6 +29,7 @@
 #include "netchange/scan.h"
 
 PG_FUNCTION_INFO_V1(tracksync_link_back);
+PG_FUNCTION_INFO_V1(tracksync_note_gone);
 
 /* One lock, wherever it is. */
 typedef struct PairLock
@@ -216,4 +222,81 @@ tracksync_link_back(PG_FUNCTION_ARGS)
 	if (name == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(name));
+}
+
+/* SELECT q.k1, … FROM jsonb_to_record($1::jsonb) AS q(k1 type, …), in the log's order; NULL if the keys are of other columns. */
+static char *
+key_query(const TsSource *source)
+{
+	StringInfoData names,
+				types,
+				there;
+
+	initStringInfo(&names);
+	initStringInfo(&types);
+	initStringInfo(&there);
+	for (int i = 0; i < source->nkeys; i++)
+	{
+		Form_pg_attribute att = source->key_atts[i];
+		const char *name = quote_identifier(NameStr(att->attname));
+
+		appendStringInfo(&names, "%sq.%s", i ? ", " : "", name);
+		appendStringInfo(&types, "%s%s %s", i ? ", " : "", name, ts_quote_type(getBaseType(att->atttypid), -1));
+		appendStringInfo(&there, "%s%s", i ? ", " : "", quote_literal_cstr(NameStr(att->attname)));
+	}
+	return psprintf("SELECT %s FROM pg_catalog.unnest($1::pg_catalog.text[]) AS v(j), pg_catalog.jsonb_to_record(v.j::pg_catalog.jsonb) AS q(%s) "
+					"WHERE pg_catalog.jsonb_exists_all(v.j::pg_catalog.jsonb, ARRAY[%s]::pg_catalog.text[])", names.data, types.data, there.data);
+}
+
+static void
+note_gone(TsSource *source, Datum keys, const char *origin)
+{
+	static const Oid types[] = {TEXTARRAYOID};
+	TsEvent		event = {.op = TS_OP_GONE, .cid = GetCurrentCommandId(false), .origin = ts_origin_intern(origin)};
+	TsBytes		key = {0};
+
+	SPI_connect();
+	if (SPI_execute_with_args(key_query(source), 1, (Oid *) types, &keys, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read keys");
+	for (uint64 r = 0; r < SPI_processed; r++)
+	{
+		bool		whole = true;
+
+		key.used = 0;
+		for (int i = 0; i < source->nkeys && whole; i++)
+		{
+			bool		isnull;
+			Datum		value = SPI_getbinval(SPI_tuptable->vals[r], SPI_tuptable->tupdesc, i + 1, &isnull);
+
+			whole = !isnull;
+			if (whole)
+				ts_pack_value(&key, source->key_atts[i]->attbyval, source->key_atts[i]->attlen, value);
+		}
+		event.key = key.data;
+		event.key_size = key.used;
+		if (whole)
+			ts_buffer_add(source->log, &event);
+	}
+	SPI_finish();
+}
+
+/* note_gone(target, keys, origin) */
+Datum
+tracksync_note_gone(PG_FUNCTION_ARGS)
+{
+	Relation	rel;
+	TsSource   *source;
+
+	ts_need_arg(fcinfo, 0, "target");
+	ts_need_arg(fcinfo, 1, "keys");
+	ts_need_arg(fcinfo, 2, "origin");
+	rel = relation_open(PG_GETARG_OID(0), RowExclusiveLock);
+	/* who may delete rows may say that they are gone */
+	if (pg_class_aclcheck(RelationGetRelid(rel), GetUserId(), ACL_DELETE) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(rel->rd_rel->relkind), RelationGetRelationName(rel));
+	source = ts_source_lookup(rel);
+	if (source != NULL && source->keys_fit)
+		note_gone(source, PG_GETARG_DATUM(1), ts_text_arg(fcinfo, 2));
+	relation_close(rel, NoLock);
+	PG_RETURN_VOID();
 }

@@ -50,6 +50,7 @@ ts_writer_begin(TsPlan *plan, TsTarget *target, bool careful, bool probing, int6
 	writer->careful = careful;
 	writer->probing = probing;
 	writer->single_from = single_from;
+	writer->back = ts_link_back(plan->link) != TS_BACK_NONE;
 	writer->tracked = ts_link_target_is_tracked(plan->link);
 	writer->context = CurrentMemoryContext;
 	writer->batch_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync batch", ALLOCSET_DEFAULT_SIZES);
@@ -108,7 +109,7 @@ ts_batch_describe(TsWriter *writer, const TsChange *row, TsChangeOp op, TsDescri
 
 	for (int i = 0; i < n; i++)
 	{
-		bool		old = op == TS_CHANGE_DELETE || what == DESCRIBE_OLD || (what == DESCRIBE_BEFORE && (row->mask[i] & TS_COLUMN_KNOWN) != 0);
+		bool		old = op == TS_CHANGE_DELETE || what == DESCRIBE_OLD || what == DESCRIBE_OLD_KEY || (what == DESCRIBE_BEFORE && (row->mask[i] & TS_COLUMN_KNOWN) != 0);
 
 		names[i] = link->columns[i].target_name;
 		types[i] = ts_value_type(link, i, op, writer->text_keys).type;

@@ -364,8 +364,8 @@ ts_policy_decide(TsWriter *writer, const TsDispute *d)
 	return source;
 }
 
-static Datum
-text_array(const List *rows)
+Datum
+ts_policy_texts(const List *rows)
 {
 	Datum	   *texts = palloc(sizeof(Datum) * (list_length(rows) + 1));
 	ListCell   *lc;
@@ -385,8 +385,8 @@ write_kept(TsWriter *writer, TsStatement *stmt, const List *rows, const List *ov
 
 	if (n == 0)
 		return;
-	arrays[0] = text_array(rows);
-	arrays[1] = text_array(over);
+	arrays[0] = ts_policy_texts(rows);
+	arrays[1] = ts_policy_texts(over);
 	if (writer->target->ops->execute(writer->target, stmt, arrays, NULL, NULL) != (uint64) n)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),

@@ -34,6 +34,8 @@ extern const char *ts_policy_row_rule(const TsLink *link, const TsDispute *dispu
 extern char *ts_policy_merge(TsWriter *writer, const TsDispute *dispute);
 /* Has JSON the same text for a value of the source and for what the target makes of it? */
 extern bool ts_policy_same_in_json(const TsColumn *col);
+/* Texts as an array. */
+extern Datum ts_policy_texts(const List *rows);
 /* Writes the rows kept. */
 extern void ts_policy_write(TsWriter *writer);
 

@@ -5,6 +5,8 @@
 
 #include "apply/policy.h"
 #include "apply/settle.h"
+#include "link/back.h"
+#include "plan/keep.h"
 
 static void
 note_found(void *arg, int ncolumns, char *const *values)
@@ -89,7 +91,20 @@ typedef struct Decision
 	int			ninsert;
 	int		   *write;			/* update, delete or overwrite the row that is there */
 	int		   *insert;			/* the row is missing */
+	List	   *gone;			/* keys, JSON, of rows that neither side has */
 } Decision;
+
+/* To a link in the other direction: the source has no such rows either. Nothing can be written that would say so. */
+static void
+tell_gone(TsWriter *writer, List *keys)
+{
+	Datum		array;
+
+	if (keys == NIL)
+		return;
+	array = ts_policy_texts(keys);
+	writer->target->ops->execute(writer->target, ts_keep_gone(writer->link, ts_link_origin(writer->link)), &array, NULL, NULL);
+}
 
 static void
 decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
@@ -102,7 +117,7 @@ decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
 		case TS_CHANGE_INSERT:
 			if (!found->there)
 				d->insert[d->ninsert++] = i;
-			else if (!agrees && conflict(writer, batch, i, TS_INSERT_EXISTS))
+			else if (agrees ? writer->back : conflict(writer, batch, i, TS_INSERT_EXISTS))
 				d->write[d->nwrite++] = i;
 			break;
 		case TS_CHANGE_UPDATE:
@@ -111,13 +126,16 @@ decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
 				if (conflict(writer, batch, i, TS_UPDATE_MISSING))
 					d->insert[d->ninsert++] = i;
 			}
-			else if (!agrees && (found->holds_old || conflict(writer, batch, i, TS_UPDATE_DIFFERS)))
+			/* if both sides did the same, what the other one does later starts from there: so its log must know */
+			else if (agrees ? writer->back : (found->holds_old || conflict(writer, batch, i, TS_UPDATE_DIFFERS)))
 				d->write[d->nwrite++] = i;
 			break;
 		case TS_CHANGE_DELETE:
 			/* gone already: what was wanted, but for those who want to know */
 			if (!found->there && writer->link->on_conflict == TS_CONFLICT_ERROR && !writer->compared)
 				(void) conflict(writer, batch, i, TS_DELETE_MISSING);
+			if (!found->there && writer->back)
+				d->gone = lappend(d->gone, ts_batch_describe(writer, &batch->rows[i], batch->op, DESCRIBE_KEY, INT_MAX));
 			if (found->there && (found->holds_old || conflict(writer, batch, i, TS_DELETE_DIFFERS)))
 				d->write[d->nwrite++] = i;
 			break;
@@ -148,9 +166,11 @@ ts_settle_moved(TsWriter *writer, const TsBatch *batch, int n, const int *lost)
 	ts_batch_execute(writer, ts_batch_statement(writer, TS_STATEMENT_LOOK, there.op, there.mask), &there, n, all, note_found, &there);
 	for (int i = 0; i < n; i++)
 	{
-		if (there.found[i].there && there.found[i].holds_new)
+		if (there.found[i].there && there.found[i].holds_new && !writer->back)
 			continue;
-		if (!conflict(writer, &there, i, TS_UPDATE_MISSING))
+		if (writer->back)
+			d.gone = lappend(d.gone, ts_batch_describe(writer, &batch->rows[lost[i]], batch->op, DESCRIBE_OLD_KEY, INT_MAX));
+		if (!(there.found[i].there && there.found[i].holds_new) && !conflict(writer, &there, i, TS_UPDATE_MISSING))
 			continue;
 		if (there.found[i].there)
 			d.write[d.nwrite++] = i;
@@ -159,6 +179,7 @@ ts_settle_moved(TsWriter *writer, const TsBatch *batch, int n, const int *lost)
 	}
 	ts_settle_anyway(writer, &there, TS_STATEMENT_OVERWRITE, TS_CHANGE_INSERT, d.nwrite, d.write);
 	ts_settle_anyway(writer, &there, TS_STATEMENT_INSERT, TS_CHANGE_INSERT, d.ninsert, d.insert);
+	tell_gone(writer, d.gone);
 }
 
 static const TsStatementKind anyway[TS_CHANGE_OPS] = {
@@ -202,5 +223,6 @@ ts_settle(TsWriter *writer, TsBatch *batch, const int *all)
 	ts_settle_anyway(writer, batch, anyway[batch->op], batch->op, d.nwrite, d.write);
 	plain.mask = palloc0(writer->link->ncolumns + 1);
 	ts_settle_anyway(writer, &plain, TS_STATEMENT_INSERT, TS_CHANGE_INSERT, d.ninsert, d.insert);
+	tell_gone(writer, d.gone);
 	ts_policy_write(writer);
 }

@@ -63,6 +63,7 @@ extern uint64 ts_batch_execute(TsWriter *writer, TsStatement *stmt, const TsBatc
 typedef enum TsDescribed
 {
 	DESCRIBE_KEY,
+	DESCRIBE_OLD_KEY,			/* of a row that gets another one */
 	DESCRIBE_ROW,				/* what is written; of a delete what is known of the old row */
 	DESCRIBE_OLD,				/* the old values that are known */
 	DESCRIBE_BEFORE,			/* what is known of the row before the change: old values, and those that it leaves alone */

@@ -305,10 +305,13 @@ ts_buffer_add(TsLog *log, const TsEvent *event)
 	if (last == NULL || last->log != log)
 		last = buffer_for(level, log);
 	append(level, last, event);
-	ts_operation_count(&last->count, event,
+	if (event->op != TS_OP_GONE)
+		ts_operation_count(&last->count, event,
 					   event->cid == TS_NO_COMMAND || event->cid != last->cid || ts_operation_is_empty(&last->count));
 	last->cid = event->cid;
-	if (event->origin != NULL)
+	if (event->op == TS_OP_GONE)
+		;						/* no change */
+	else if (event->origin != NULL)
 		last->origin = event->origin;
 	else
 		last->made_here = true;

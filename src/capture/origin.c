@@ -28,8 +28,8 @@ static int	nmarks = 0;
 static int	size = 0;
 static List *interned = NIL;	/* of the session */
 
-static const char *
-intern(const char *identity)
+const char *
+ts_origin_intern(const char *identity)
 {
 	MemoryContext old;
 	ListCell   *lc;
@@ -55,7 +55,7 @@ ts_origin_begin(const char *identity)
 		marks = marks == NULL ? MemoryContextAlloc(TopTransactionContext, sizeof(Mark) * size) : repalloc(marks, sizeof(Mark) * size);
 	}
 	marks[nmarks].cid = GetCurrentCommandId(false);
-	marks[nmarks].origin = intern(identity);
+	marks[nmarks].origin = ts_origin_intern(identity);
 	nmarks++;
 	ts_origin_marked = true;
 }
@@ -111,7 +111,7 @@ find_setting(Oid top)
 
 		if (*end != ' ' || end[1] == '\0' || strlen(ts_origin_setting) >= sizeof(text))
 			return NULL;
-		origin = intern(end + 1);
+		origin = ts_origin_intern(end + 1);
 		table = (Oid) oid;
 		strlcpy(text, ts_origin_setting, sizeof(text));
 	}

@@ -23,6 +23,9 @@
 extern void ts_origin_begin(const char *identity);
 extern void ts_origin_end(void);
 
+/* The same text at the same place, for the session: events are told apart by it. */
+extern const char *ts_origin_intern(const char *identity);
+
 /* capture's: is anything marked that way now? */
 extern bool ts_origin_marked;
 extern const char *ts_origin_find(Oid top, CommandId cid);

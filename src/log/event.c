@@ -13,7 +13,7 @@
 
 /* Positions are part of the format. */
 static const char ops[] = {TS_OP_INSERT, TS_OP_UPDATE, TS_OP_DELETE, TS_OP_TRUNCATE, TS_OP_GAP, TS_OP_OPERATION,
-TS_OP_SCHEMA};
+TS_OP_SCHEMA, TS_OP_GONE};
 
 static int
 op_number(char op)

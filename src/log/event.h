@@ -22,6 +22,7 @@
 #define TS_OP_GAP 'G'
 #define TS_OP_OPERATION 'O'
 #define TS_OP_SCHEMA 'S'		/* the columns changed; image: TsSchemaEvent */
+#define TS_OP_GONE 'N'			/* nothing happened here: the table that it came from has no row of this key, no more than this one */
 
 /* The image of a gap that hides no row that went: rows came with an attached partition. */
 #define TS_GAP_ATTACHED "A"

@@ -31,6 +31,14 @@ extern uint64 ts_own_txid(void);
 /* Would this server still have to reach the position? Then it comes from another server or another time. */
 extern bool ts_position_is_ahead(const TsPosition *pos);
 
+/* The same position, of all changes. */
+static inline TsPosition *
+ts_position_with_echoes(TsPosition *pos)
+{
+	pos->echo = NULL;
+	return pos;
+}
+
 static inline bool
 ts_position_sees(const TsPosition *pos, uint64 txid)
 {

@@ -47,7 +47,7 @@ ts_fold_reset(TsFold *fold)
 	memset(fold->known, 0, sizeof(bool) * n);
 	if (fold->settled)
 		memset(fold->echo_txid, 0, sizeof(uint64) * n);
-	fold->settled = false;
+	fold->settled = fold->gone = false;
 	fold->settled_txid = fold->counted_txid = 0;
 }
 
@@ -180,7 +180,8 @@ ts_fold_echo(TsFold *fold, char op, uint64 txid, CommandId cid, const TsImage *i
 	fold->settled_insert = op == TS_OP_INSERT ||
 		(fold->settled && fold->settled_insert && fold->settled_txid == txid && fold->settled_cid == cid);
 	fold->settled = true;
-	fold->has_row = op != TS_OP_DELETE || fold->settled_insert;
+	fold->gone = op == TS_OP_GONE;
+	fold->has_row = !fold->gone && (op != TS_OP_DELETE || fold->settled_insert);
 	fold->settled_txid = txid;
 	fold->settled_cid = cid;
 	for (int i = 0; i < fold->desc->natts; i++)
@@ -191,7 +192,7 @@ ts_fold_echo(TsFold *fold, char op, uint64 txid, CommandId cid, const TsImage *i
 bool
 ts_fold_is_settled(const TsFold *fold)
 {
-	if (!fold->settled || fold->inserts != 0 || fold->deletes != 0)
+	if (!fold->settled || fold->gone || fold->inserts != 0 || fold->deletes != 0)
 		return false;
 	for (int i = 0; i < fold->desc->natts; i++)
 		if (fold->touched[i])
@@ -204,6 +205,8 @@ ts_fold_existed(const TsFold *fold, bool live)
 {
 	int64		existed = (live ? 1 : 0) - fold->inserts + fold->deletes;
 
+	if (fold->gone)
+		return 0;
 	return fold->settled && existed != fold->has_row ? -1 : existed;
 }
 

@@ -9,7 +9,8 @@
  * An echo is a change that came from the table that the net change is for. It tells what that table holds: after an INSERT or UPDATE it
  * has the row, after a DELETE it has not, and in the columns that the echo names it has what the echo wrote. What happened before to
  * these columns is settled; other columns' changes are still pending. So it is a new beginning: what came before counts no more, what
- * comes later counts from there.
+ * comes later counts from there. That a row is gone there may be told without a DELETE, when this table had none either: whatever there is
+ * by now is new.
  */
 #ifndef TS_FOLD_H
 #define TS_FOLD_H
@@ -37,6 +38,7 @@ typedef struct TsFold
 	/* echoes */
 	bool		settled;		/* there was one: */
 	bool		has_row;		/* the other table had the row then; inserts and deletes count from there */
+	bool		gone;			/* it had no row, whatever is counted here */
 	bool		settled_insert;	/* that one's command put a row there; if it took one away, that was another one */
 	uint64		settled_txid;	/* that one's */
 	CommandId	settled_cid;

@@ -116,6 +116,9 @@ ts_log_scan_next(TsLogScan *scan)
 		logged->seq = scan->next_seq++;
 		if (scan->pos != NULL && ts_position_passed(scan->pos, logged->txid, logged->seq))
 			continue;
+		/* nobody else's business */
+		if (logged->event.op == TS_OP_GONE && !logged->echo)
+			continue;
 		return logged;
 	}
 }

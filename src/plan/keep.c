@@ -47,7 +47,7 @@ ts_keep_update(const TsLink *link)
 		appendStringInfo(&values, "%sr.%s", values.len ? ", " : "", quote_identifier(col->target_name));
 	}
 	appendStringInfo(&sql, "UPDATE %s%s AS t SET (%s) = (SELECT %s FROM pg_catalog.jsonb_populate_record("
-					 "CASE WHEN v.r OPERATOR(pg_catalog.=) '' THEN t ELSE v.r::%s END, v.j::pg_catalog.jsonb) AS r) "
+					 "CASE WHEN v.r OPERATOR(pg_catalog.=) '' THEN t.* ELSE v.r::%s END, v.j::pg_catalog.jsonb) AS r) "
 					 "FROM " ROWS_OVER ", LATERAL %s WHERE ",
 					 link->target_partitioned ? "" : "ONLY ", ts_link_target(link), names.data, values.data, ts_link_target(link),
 					 ts_statement_key(link, "v.j", false));
@@ -85,6 +85,13 @@ ts_keep_insert(const TsLink *link)
 	appendStringInfo(&sql, "INSERT INTO %s AS t (%s)%s SELECT %s FROM " ROWS ", LATERAL pg_catalog.jsonb_populate_record(NULL::%s, v.j::pg_catalog.jsonb) AS r",
 					 ts_link_target(link), names.data, overriding ? " OVERRIDING SYSTEM VALUE" : "", values.data, ts_link_target(link));
 	return statement(sql.data, 1);
+}
+
+TsStatement *
+ts_keep_gone(const TsLink *link, const char *origin)
+{
+	return statement(psprintf("SELECT tracksync.note_gone(%s::pg_catalog.regclass, $1::pg_catalog.text[], %s)", quote_literal_cstr(ts_link_target(link)),
+							  quote_literal_cstr(origin)), 1);
 }
 
 char *
