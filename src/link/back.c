@@ -1,6 +1,7 @@
 /* back.c: both directions. */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -27,9 +28,11 @@ links_from(Oid source)
 	List	   *names;
 	TsCatalog	cat;
 	uint64		n;
+	bool		alone = !get_rel_relispartition(source) && get_rel_relkind(source) != RELKIND_PARTITIONED_TABLE;
 
 	ts_catalog_enter(&cat);
-	n = ts_sql("SELECT name FROM tracksync.link WHERE coalesce(pg_partition_root(source)::oid, source::oid) = $1 AND detect = 'log' ORDER BY name",
+	n = ts_sql(alone ? "SELECT name FROM tracksync.link WHERE source OPERATOR(pg_catalog.=) $1 AND detect = 'log' ORDER BY name" :
+			   "SELECT name FROM tracksync.link WHERE coalesce(pg_partition_root(source)::oid, source::oid) = $1 AND detect = 'log' ORDER BY name",
 			   SPI_OK_SELECT, 1, types, values, NULL);
 	names = ts_sql_texts(n, context);
 	ts_catalog_leave(&cat);

@@ -3,6 +3,10 @@
  *
  * A link ships nothing of its source's log that came from its own target (TsPosition.echo). So two tables can be linked there and back;
  * of pushes in the two directions only one runs at a time, since each must see what the other one made of rows that both sides changed.
+ *
+ * Whoever writes to a link's source what the target holds, a pull, marks it (capture/origin.h) with link->position->echo, which is the
+ * identity of the target: then the link does not ship it. With a link of his own making, the other way round, that identity goes into
+ * TsLink.origin, and the statements of a local target mark themselves.
  */
 #ifndef TS_BACK_H
 #define TS_BACK_H

@@ -1,10 +1,10 @@
 # Two tables linked there and back, in one database and between two servers: random writers on both sides (both.sql) while the links are pushed
 # in random order. At rest both sides are equal, nothing is left to push, pushing leaves nothing behind, and what both sides added is there.
-#   TS_BOTH_SEED=n   that seed only        TS_BOTH_SECONDS=n   how long the writers run (default 6)
+#   TS_BOTH_SEED=n   that seed only        TS_BOTH_SECONDS=n   how long the writers run (default 3)
 use TS;
 use Time::HiRes qw(time usleep);
 
-my $seconds = $ENV{TS_BOTH_SECONDS} || 6;
+my $seconds = $ENV{TS_BOTH_SECONDS} || 3;
 my $seed = $ENV{TS_BOTH_SEED} || 1 + int(rand(1_000_000));
 my @tables = qw(counter merged decided mine);
 diag("seed $seed");
@@ -137,5 +137,64 @@ for my $i (0, 1)
 sql($remote[0], "CALL bd.link('l', 'l', 'r', 'other', true, 'copy')");
 sql($remote[1], "CALL bd.link('r', 'r', 'l', 'other', false, 'copy')");
 run('two servers', @remote);
+# single cases there and back between servers; those of one database are in pgtap/origin.sql
+sub a_ { return sql($remote[0], $_[0]) }
+sub b_ { return sql($remote[1], $_[0]) }
+sub steps { my ($side, $name) = @_; return sql($side, "SELECT coalesce(string_agg(kind || rows, ' ' ORDER BY step), '') FROM tracksync.push('$name')") }
+sub error_of { my ($side, $sql) = @_; my (undef, undef, $err) = $side->{node}->psql($side->{db}, "\\set VERBOSITY verbose\n$sql"); return $err =~ /ERROR:\s+(\w{5}):/ ? $1 : "none: $err" }
+my @side = @remote;
+a_('CREATE TABLE a (id int PRIMARY KEY, x text, y text)');
+b_('CREATE TABLE b (id int PRIMARY KEY, x text, y text); CREATE TABLE noted (id serial PRIMARY KEY, what text)');
+a_("SELECT tracksync.create_link('ab', 'a', 'public.b', server => 'other')");
+b_("SELECT tracksync.create_link('ba', 'b', 'public.a', server => 'other', initial => 'none'), tracksync.track('noted')");
+a_("INSERT INTO a SELECT i, 'x', 'y' FROM generate_series(1, 1000) i");
+is(steps($side[0], 'ab'), 'insert1000', 'a first push, by COPY');
+is(steps($side[1], 'ba'), '', 'does not come back');
+b_(<<'EOS');
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.noted (what) VALUES (NEW.x); UPDATE public.b SET y = 'stamped' WHERE id = NEW.id; RETURN NULL; END $$;
+CREATE TRIGGER a_note AFTER UPDATE OF x ON b FOR EACH ROW WHEN (OLD.x <> NEW.x) EXECUTE FUNCTION note();
+CREATE RULE also AS ON DELETE TO b DO ALSO INSERT INTO noted (what) VALUES ('gone');
+EOS
+a_("UPDATE a SET x = 'X' WHERE id <= 2; UPDATE a SET id = -3 WHERE id = 3; DELETE FROM a WHERE id = 4");
+is(steps($side[0], 'ab'), 'delete1 update1 update2', 'updates, keys and deletes');
+is(b_("SELECT string_agg(concat_ws(' ', op, key, changed::text), '; ' ORDER BY key) FROM tracksync.net_changes('ba')"), 'UPDATE {"id": 1} {y}; UPDATE {"id": 2} {y}', 'what a trigger did there is its own');
+is(b_("SELECT tracksync.has_changes('noted'), count(*) FROM noted"), 't|3', 'so is what it did to another table, and a rule');
+is(steps($side[1], 'ba'), 'update2', 'and comes back');
+is(steps($side[0], 'ab') . steps($side[1], 'ba'), '', 'both rest');
+b_('DROP TRIGGER a_note ON b; DROP RULE also ON b');
+# the setting ends with its transaction, and goes back with a savepoint
+a_("ALTER TABLE a ADD CHECK (x <> 'bad')");
+b_("UPDATE b SET x = 'later' WHERE id = 5; UPDATE b SET x = 'bad' WHERE id = 6");
+is(error_of($side[1], "SELECT tracksync.push('ba')"), '23514', 'a push that fails');
+b_("UPDATE b SET x = 'good' WHERE id = 6");
+is(steps($side[1], 'ba'), 'update2', 'leaves nothing behind');
+is(a_("SELECT pending FROM tracksync.status WHERE name = 'ab'"), '0', 'what came is no change here');
+# both deleted; one has it again
+a_('DELETE FROM a WHERE id IN (7, 8)');
+b_('DELETE FROM b WHERE id IN (7, 8)');
+a_("SELECT tracksync.alter_link('ab', on_conflict => 'source_wins')");
+b_("SELECT tracksync.alter_link('ba', on_conflict => 'source_wins')");
+steps($side[0], 'ab');
+a_("INSERT INTO a VALUES (7, 'x', 'y')");
+is(steps($side[1], 'ba') . steps($side[0], 'ab'), 'insert1', 'a row that both deleted, made anew, stays');
+is(b_('SELECT count(*) FROM b WHERE id IN (7, 8)'), '1', 'and goes there');
+# a comparison does not undo what is pending there
+a_('VACUUM FULL a; TRUNCATE a; INSERT INTO a VALUES (1, 2, 3)');
+b_("UPDATE b SET y = 'own' WHERE id = 9");
+is(error_of($side[0], "SELECT tracksync.push('ab')"), '55000', 'a comparison waits for the other direction');
+is(steps($side[1], 'ba'), 'update1', 'which brings a row back');
+is(steps($side[0], 'ab'), 'delete996 update1', 'then it compares');
+is(a_('SELECT string_agg(a::text, $$ $$ ORDER BY id) FROM a'), b_('SELECT string_agg(b::text, $$ $$ ORDER BY id) FROM b'), 'and both are equal');
+is(steps($side[1], 'ba') . steps($side[0], 'ab'), '', 'and rest');
+# transactions
+a_("UPDATE a SET x = 'more'");
+is(error_of($side[0], "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM tracksync.push('ab')"), '0A000', 'not with a snapshot of before');
+is(error_of($side[0], "BEGIN; UPDATE a SET y = 'mine'; SELECT count(*) FROM tracksync.push('ab')"), '25001', 'nor own changes');
+is(steps($side[0], 'ab'), 'update2', 'but so');
+# whoever may write there only, may push there
+b_("CREATE ROLE writer LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON b TO writer; GRANT USAGE ON SCHEMA tracksync_target TO writer; GRANT ALL ON tracksync_target.position TO writer");
+a_("ALTER USER MAPPING FOR CURRENT_USER SERVER other OPTIONS (SET user 'writer')");
+a_("UPDATE a SET y = 'writer' WHERE id = 1");
+is(steps($side[0], 'ab') . ' ' . steps($side[1], 'ba'), 'update1 ', 'a role with no more than DML there');
 $_->stop('immediate') for $one, $two;
 done_testing();
