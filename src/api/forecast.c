@@ -252,6 +252,7 @@ ts_forecast(TsExplained *e)
 
 	f.writer.link = e->link;
 	f.writer.text_keys = e->text_keys;
+	f.writer.back = ts_link_back(e->link) != TS_BACK_NONE;
 	f.writer.tracked = ts_link_target_is_tracked(e->link);
 	f.writer.context = CurrentMemoryContext;
 	if (is_disputed(&f))

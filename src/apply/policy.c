@@ -152,8 +152,8 @@ ts_policy_counts(TsWriter *writer, TsChangeOp op, const TsChange *row)
 {
 	const int	both = TS_COLUMN_CHANGED | TS_COLUMN_KNOWN;
 
-	/* a row that was inserted on both sides counts where the target's log tells that this is done */
-	if (writer->link->on_conflict != TS_CONFLICT_MERGE || row->moved || (op == TS_CHANGE_INSERT && !writer->tracked))
+	/* of a target that is a copy, whoever made it equal by hand has mended it */
+	if (writer->link->on_conflict != TS_CONFLICT_MERGE || row->moved || !writer->back)
 		return false;
 	for (int i = 0; i < writer->link->ncolumns; i++)
 		if ((op == TS_CHANGE_INSERT || (row->mask[i] & both) == both) && adds(writer, i))
@@ -203,7 +203,7 @@ merge_query(TsWriter *writer)
 		appendStringInfo(&sql, "%sSELECT c.name, CASE WHEN c.s IS NULL%s THEN c.t "
 						 "WHEN %s THEN NULL WHEN pg_catalog.jsonb_eq(c.o, c.t) THEN %s WHEN pg_catalog.jsonb_eq(c.o, c.s) THEN c.t ELSE %s END FROM (SELECT %s, pg_catalog.jsonb_object_field(x.o, %s), "
 						 "pg_catalog.jsonb_object_field(x.s, %s), pg_catalog.jsonb_object_field(x.t, %s)) c(name, o, s, t)",
-						 i ? " UNION ALL " : "", adds(writer, i) ? "" : " OR pg_catalog.jsonb_eq(c.s, c.t)",
+						 i ? " UNION ALL " : "", adds(writer, i) && writer->back ? "" : " OR pg_catalog.jsonb_eq(c.s, c.t)",
 						 adds(writer, i) ? "c.o IS NULL AND x.kind OPERATOR(pg_catalog.<>) 'insert_exists'" : "false", source_field(&link->columns[i], key), clash(link, &link->columns[i], key), key, key, key, key);
 	}
 	appendStringInfoString(&sql, ") m(name, value)");

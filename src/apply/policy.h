@@ -25,7 +25,7 @@ typedef struct TsDispute
  */
 extern bool ts_policy_decide(TsWriter *writer, const TsDispute *dispute);
 /*
- * Does the policy count what both sides did to a column, so that it is no agreement if both did the same? That is what the rule 'add' does.
+ * Does the policy count what both sides did to a column, so that it is no agreement if both did the same? That is what the rule 'add' does for links there and back.
  */
 extern bool ts_policy_counts(TsWriter *writer, TsChangeOp op, const TsChange *row);
 /* What 'merge' does with a row that one side deleted and the other one changed: 'keep' or 'delete'; NULL: nothing is said. */
