@@ -46,7 +46,7 @@ conflict(TsWriter *writer, const TsBatch *batch, int i, TsConflictKind kind)
 	if (batch->op != TS_CHANGE_DELETE)
 		dispute.source = ts_batch_describe(writer, row, batch->op, DESCRIBE_ROW, INT_MAX);
 	dispute.written = dispute.source;
-	if (batch->op == TS_CHANGE_UPDATE && (writer->link->on_conflict == TS_CONFLICT_FUNCTION || dispute.target == NULL))
+	if (batch->op == TS_CHANGE_UPDATE && writer->link->on_conflict == TS_CONFLICT_FUNCTION)
 		dispute.source = ts_batch_describe(writer, row, batch->op, DESCRIBE_WHOLE, INT_MAX);
 	if (batch->op != TS_CHANGE_INSERT)
 		dispute.old = ts_batch_describe(writer, row, batch->op, DESCRIBE_OLD, INT_MAX);
