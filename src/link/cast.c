@@ -15,6 +15,7 @@
 #include "link/cast.h"
 #include "link/fetch.h"
 #include "link/remote.h"
+#include "link/rows.h"
 
 #define FETCH_ROWS 1000
 
@@ -202,15 +203,14 @@ ts_cast_rows_besides(const TsLink *link, const TsColumn *lossy, bool harmed)
 	bool		isnull;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT pg_catalog.count(*) FROM %s%s AS t WHERE NOT EXISTS (SELECT FROM %s%s AS s WHERE ",
-					 only(fetched || link->target_partitioned), fetched ? fetched : ts_quote_relation(link->target), only(link->source_partitioned),
-					 ts_quote_relation(link->source));
+	appendStringInfo(&sql, "SELECT pg_catalog.count(*) FROM %s%s AS t WHERE NOT EXISTS (SELECT FROM %s AS s WHERE ",
+					 only(fetched || link->target_partitioned), fetched ? fetched : ts_quote_relation(link->target), ts_source_rows(link));
 	for (int k = 0; k < link->nkeys; k++)
 	{
 		const TsColumn *col = &link->columns[link->keys[k]];
 
 		appendStringInfo(&sql, "%st.%s::%s %s s.%s::%s", k ? " AND " : "", quote_identifier(col->now_name ? col->now_name : col->target_name),
-						 ts_quote_type(col->target_base, -1), ts_quote_operator(col->key_eq_op), quote_identifier(col->source_name),
+						 ts_quote_type(col->target_base, -1), ts_quote_operator(col->key_eq_op), quote_identifier(col->target_name),
 						 ts_quote_type(col->target_base, -1));
 	}
 	appendStringInfoChar(&sql, ')');
