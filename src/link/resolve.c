@@ -265,7 +265,8 @@ resolve_target_condition(TsLink *link, Relation source, Relation target)
 		derive_condition(link, source, target);
 
 	link->target_condition = condition != NULL ? ts_expression_sql(condition, RelationGetRelid(target), "t") : NULL;
-	if (link->condition != NULL && condition == NULL && ts_cast_is_shared(link))
+	link->shared = link->condition != NULL || link->target_filter != NULL ? ts_cast_sharing(link) : TS_SHARED_NOT;
+	if (link->shared != TS_SHARED_NOT && condition == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("it is not known which rows of target %s are those of link \"%s\"", ts_link_target(link), link->name),
