@@ -136,7 +136,8 @@ decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
 			break;
 		case TS_CHANGE_DELETE:
 			/* gone already: what was wanted, but for those who want to know */
-			if (!found->there && writer->link->on_conflict == TS_CONFLICT_ERROR && !writer->compared && !batch->rows[i].maybe)
+			if (!found->there && writer->link->on_conflict == TS_CONFLICT_ERROR && !writer->compared && !batch->rows[i].maybe &&
+				writer->link->shared == TS_SHARED_NOT)
 				(void) conflict(writer, batch, i, TS_DELETE_MISSING);
 			if (found->there && !found->foreign && (found->holds_old || conflict(writer, batch, i, TS_DELETE_DIFFERS)))
 				d->write[d->nwrite++] = i;

@@ -38,7 +38,7 @@ ts_source_rows(const TsLink *link)
 }
 
 TsLink *
-ts_source_of(const char *name)
+ts_source_of(const char *name, const TsLink *mine)
 {
 	TsLink	   *link = ts_link_load_any(name);
 	Relation	source = link != NULL && get_rel_name(link->source) != NULL ? try_relation_open(link->source, AccessShareLock) : NULL;
@@ -47,6 +47,15 @@ ts_source_of(const char *name)
 	if (source == NULL)
 		return NULL;
 	whole = ts_link_resolve_source(link, source);
+	if (whole)
+	{
+		Relation	target = relation_open(mine->target, NoLock);
+		Node	   *condition = ts_link_derive_condition(link, source, target);
+
+		link->target_condition = condition ? ts_expression_sql(condition, mine->target, "t") : NULL;
+		link->target_reads = ts_expression_reads(condition, NULL);
+		relation_close(target, NoLock);
+	}
 	relation_close(source, NoLock);
 	return whole ? link : NULL;
 }

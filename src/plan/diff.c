@@ -106,11 +106,14 @@ ts_diff_target(const TsLink *link)
 	return sql.data;
 }
 
-/* AND NOT EXISTS (SELECT FROM the other link's rows AS o WHERE o has the key of t), by the other link's own mapping. */
+/*
+ * AND NOT (t may be a row of the other link, AND EXISTS (SELECT FROM the other link's rows AS o WHERE o has the key of t)), by the other
+ * link's own mapping.
+ */
 static void
 append_other_source(StringInfo sql, const TsLink *link, const char *name)
 {
-	TsLink	   *other = ts_source_of(name);
+	TsLink	   *other = ts_source_of(name, link);
 	StringInfoData match;
 
 	initStringInfo(&match);
@@ -133,7 +136,8 @@ append_other_source(StringInfo sql, const TsLink *link, const char *name)
 							 key_value(col, "o", its->target_name));
 		}
 	if (match.len > 0)
-		appendStringInfo(sql, " AND NOT EXISTS (SELECT FROM %s AS o WHERE %s)", ts_source_rows(other), match.data);
+		appendStringInfo(sql, " AND NOT (%s EXISTS (SELECT FROM %s AS o WHERE %s))",
+						 other->target_condition && !link->foreseen && ts_fetch_has(link, other->target_reads) ? psprintf("(%s) AND", other->target_condition) : "", ts_source_rows(other), match.data);
 }
 
 /* Rows that another link puts into the same target are not ours to delete. */
