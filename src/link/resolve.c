@@ -25,6 +25,7 @@
 #include "link/link.h"
 #include "link/remote.h"
 #include "link/retype.h"
+#include "link/rows.h"
 
 /* Can values of this type not be the elements of an array parameter? */
 static bool
@@ -268,6 +269,27 @@ ts_link_derive_condition(const TsLink *link, Relation source, Relation target)
 	return follow_filter(link, source, target);
 }
 
+/* CASE WHEN it is ours THEN 'o' WHEN it is a sibling's THEN 's' WHEN … THEN 'f' ELSE 'o' END */
+static void
+resolve_whose(TsLink *link)
+{
+	StringInfoData sql;
+	ListCell   *lc;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CASE WHEN (%s) IS TRUE THEN '%c'", link->target_condition, TS_WHOSE_OWN);
+	foreach(lc, ts_links_beside(link))
+	{
+		TsLink	   *other = ts_source_of(lfirst(lc), link);
+
+		if (other != NULL && other->target_condition != NULL)
+			appendStringInfo(&sql, " WHEN (%s) IS TRUE THEN '%c'", other->target_condition,
+							 other->source == link->source ? TS_WHOSE_SIBLING : TS_WHOSE_STRANGER);
+	}
+	appendStringInfo(&sql, " ELSE '%c' END", TS_WHOSE_OWN);
+	link->whose = sql.data;
+}
+
 /* Which rows of the target are the link's? */
 static void
 resolve_target_condition(TsLink *link, Relation source, Relation target)
@@ -283,6 +305,9 @@ resolve_target_condition(TsLink *link, Relation source, Relation target)
 				 errmsg("it is not known which rows of target %s are those of link \"%s\"", ts_link_target(link), link->name),
 				 errdetail("Other links write to the target, and its columns do not tell whether a row passes the filter."),
 				 errhint("Say it over the target's columns with the argument \"target_filter\".")));
+	link->whose = NULL;
+	if (link->shared != TS_SHARED_NOT)
+		resolve_whose(link);
 	/* rows that were the link's are its own until they are deleted */
 	if (link->target_condition == NULL || link->former == NULL)
 		return;

@@ -2,10 +2,12 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "base/catalog.h"
 #include "base/expression.h"
 #include "base/quote.h"
 #include "link/rows.h"
@@ -35,6 +37,25 @@ ts_source_rows(const TsLink *link)
 		appendStringInfo(&sql, " WHERE (%s)", ts_expression_sql(link->condition, link->source, "s"));
 	appendStringInfoChar(&sql, ')');
 	return sql.data;
+}
+
+List *
+ts_links_beside(const TsLink *link)
+{
+	static const Oid types[] = {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->target), CStringGetTextDatum(link->server ? link->server : ""),
+	CStringGetTextDatum(link->target_schema), CStringGetTextDatum(link->target_name)};
+	MemoryContext context = CurrentMemoryContext;
+	List	   *names;
+	TsCatalog	cat;
+	uint64		n;
+
+	ts_catalog_enter(&cat);
+	n = ts_sql_reading("SELECT name FROM tracksync.link WHERE name <> $1 AND (target::oid = $2 OR (server = $3 AND target_schema = $4 AND target_name = $5)) "
+					   "ORDER BY name", 5, types, values, NULL);
+	names = ts_sql_texts(n, context);
+	ts_catalog_leave(&cat);
+	return names;
 }
 
 TsLink *

@@ -15,6 +15,8 @@ extern char *ts_source_value(const TsLink *link, const TsColumn *col, const char
  * link's columns are resolved.
  */
 extern char *ts_source_rows(const TsLink *link);
+/* The names of the other links that write to the link's target. */
+extern List *ts_links_beside(const TsLink *link);
 /*
  * Another link of the same target, its source locked, the columns that it reads and target_condition resolved; NULL if it has lost its
  * source, or columns of it.

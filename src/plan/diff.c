@@ -137,28 +137,16 @@ append_other_source(StringInfo sql, const TsLink *link, const char *name)
 		}
 	if (match.len > 0)
 		appendStringInfo(sql, " AND NOT (%s EXISTS (SELECT FROM %s AS o WHERE %s))",
-						 other->target_condition && !link->foreseen && ts_fetch_has(link, other->target_reads) ? psprintf("(%s) AND", other->target_condition) : "", ts_source_rows(other), match.data);
+						 other->target_condition && !link->foreseen && ts_fetch_has(link, other->target_reads) ? psprintf("(%s) IS TRUE AND", other->target_condition) : "", ts_source_rows(other), match.data);
 }
 
 /* Rows that another link puts into the same target are not ours to delete. */
 static void
 append_other_sources(StringInfo sql, const TsLink *link)
 {
-	static const Oid types[] = {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->target), CStringGetTextDatum(link->server ? link->server : ""),
-	CStringGetTextDatum(link->target_schema), CStringGetTextDatum(link->target_name)};
-	MemoryContext context = CurrentMemoryContext;
-	List	   *sources;
 	ListCell   *lc;
-	TsCatalog	cat;
-	uint64		n;
 
-	ts_catalog_enter(&cat);
-	n = ts_sql_reading("SELECT name FROM tracksync.link WHERE name <> $1 AND (target::oid = $2 OR (server = $3 AND target_schema = $4 AND target_name = $5)) "
-					   "ORDER BY name", 5, types, values, NULL);
-	sources = ts_sql_texts(n, context);
-	ts_catalog_leave(&cat);
-	foreach(lc, sources)
+	foreach(lc, ts_links_beside(link))
 		append_other_source(sql, link, lfirst(lc));
 }
 

@@ -124,9 +124,7 @@ map_column(LogSource *source, const TsNetChange *net, TupleTableSlot *old, TsCha
 		case TS_CHANGE_DELETE:
 			return true;
 		case TS_CHANGE_INSERT:
-			/* a row that enters the filter may be there already, if another link put it there as it was */
-			if (source->base.link->shared == TS_SHARED_NOT)
-				change->mask[i] = 0;
+			change->mask[i] = 0;
 			return true;
 		case TS_CHANGE_UPDATE:
 			break;
