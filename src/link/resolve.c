@@ -100,6 +100,19 @@ lost_column(const TsLink *link, Relation source)
 	return NULL;
 }
 
+/* A change of what a filter reads must be a change of the row. */
+static void
+check_not_ignored(const TsLink *link)
+{
+	for (int i = 0; link->tracked != NULL && i < link->tracked->nignored; i++)
+		if (bms_is_member(link->tracked->ignored[i], link->condition_reads))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("the filter of link \"%s\" depends on column \"%s\", which is ignored", link->name,
+							get_attname(link->source, link->tracked->ignored[i], false)),
+					 errhint("Track the table without ignoring the column.")));
+}
+
 bool
 ts_link_resolve_source(TsLink *link, Relation source)
 {
@@ -115,6 +128,7 @@ ts_link_resolve_source(TsLink *link, Relation source)
 	{
 		link->condition = ts_expression_read(link->filter, source, link->names, BOOLOID, psprintf("the filter of link \"%s\"", link->name));
 		link->condition_reads = ts_expression_reads(link->condition, NULL);
+		check_not_ignored(link);
 	}
 	return true;
 }
