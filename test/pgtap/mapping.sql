@@ -66,7 +66,7 @@ SELECT is(done('n'), 'delete3 update2', 'what was there before is not known');
 SELECT is(rows_of('SELECT * FROM tn'), '(1,new,7) (4,w,4) (6,v6,6)', 'the same rows');
 SELECT is(done('n'), '', 'in step');
 
-INSERT INTO tn VALUES (2, 'own', 0); INSERT INTO sn VALUES (2, 'x', 1); SELECT done('n'); UPDATE sn SET v = 'y' WHERE id = 2;
+INSERT INTO tn VALUES (2, 'own', 0); INSERT INTO sn VALUES (2, 'x', 1); SELECT done('n'); UPDATE sn SET n = 2 WHERE id = 2;
 SELECT is(done('n'), 'delete1', 'a row that never passed: what is there is not the link''s');
 SELECT is(rows_of('SELECT * FROM tn WHERE id = 2'), '(2,own,0)', 'and stays');
 
