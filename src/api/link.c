@@ -122,10 +122,11 @@ link_options(FunctionCallInfo fcinfo, int first)
 	o.schema_policy = ts_text_arg(fcinfo, first + 7);
 	o.detect = ts_text_arg(fcinfo, first + 8);
 	o.create_target = !PG_ARGISNULL(first + 9) && PG_GETARG_BOOL(first + 9);
+	o.target_filter = ts_text_arg(fcinfo, first + 10);
 	return o;
 }
 
-/* create_link(name, source, target, server, columns, filter, key, initial, on_conflict, on_error, schema_policy, detect, create_target) */
+/* create_link(name, source, target, server, columns, filter, key, initial, on_conflict, on_error, schema_policy, detect, create_target, target_filter) */
 Datum
 tracksync_create_link(PG_FUNCTION_ARGS)
 {

@@ -15,12 +15,13 @@ note_found(void *arg, int ncolumns, char *const *values)
 	int64		i = strtoll(values[0], NULL, 10);
 	TsFound    *found = &batch->found[i];
 
-	/* values: number, holds new, holds old, row twice */
+	/* values: number, holds new, holds old, row, whose, row as text */
 	found->there = true;
 	found->holds_new = values[1] && values[1][0] == 't';
 	found->holds_old = values[2] && values[2][0] == 't';
 	found->row = values[3] ? pstrdup(values[3]) : NULL;
-	found->text = values[4] ? pstrdup(values[4]) : NULL;
+	found->whose = values[4] ? (TsWhose) values[4][0] : TS_WHOSE_OWN;
+	found->text = values[5] ? pstrdup(values[5]) : NULL;
 }
 
 /*
@@ -106,6 +107,13 @@ tell_gone(TsWriter *writer, List *keys)
 	writer->target->ops->execute(writer->target, ts_keep_gone(writer->link, ts_link_origin(writer->link)), &array, NULL, NULL);
 }
 
+/* Not what is another link's by now; nor what is not the link's, if the row may not have been its either. */
+static bool
+may_delete(const TsFound *found, bool maybe)
+{
+	return found->whose == TS_WHOSE_OWN || (found->whose == TS_WHOSE_NOBODY && !maybe);
+}
+
 static void
 decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
 {
@@ -117,26 +125,28 @@ decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
 		case TS_CHANGE_INSERT:
 			if (!found->there)
 				d->insert[d->ninsert++] = i;
-			else if (agrees ? writer->back : conflict(writer, batch, i, TS_INSERT_EXISTS))
+			/* another link of the same source put it there when the key was that one's, and has not followed the source since */
+			else if (agrees ? writer->back : (found->whose == TS_WHOSE_SIBLING || conflict(writer, batch, i, TS_INSERT_EXISTS)))
 				d->write[d->nwrite++] = i;
 			break;
 		case TS_CHANGE_UPDATE:
 			if (!found->there)
 			{
-				if (conflict(writer, batch, i, TS_UPDATE_MISSING))
+				if (batch->rows[i].maybe || conflict(writer, batch, i, TS_UPDATE_MISSING))
 					d->insert[d->ninsert++] = i;
 			}
 			/* if both sides did the same, what the other one does later starts from there: so its log must know */
-			else if (agrees ? writer->back : (found->holds_old || conflict(writer, batch, i, TS_UPDATE_DIFFERS)))
+			else if (agrees ? writer->back : ((found->holds_old && found->whose != TS_WHOSE_STRANGER) || conflict(writer, batch, i, TS_UPDATE_DIFFERS)))
 				d->write[d->nwrite++] = i;
 			break;
 		case TS_CHANGE_DELETE:
 			/* gone already: what was wanted, but for those who want to know */
-			if (!found->there && writer->link->on_conflict == TS_CONFLICT_ERROR && !writer->compared)
+			if (!found->there && writer->link->on_conflict == TS_CONFLICT_ERROR && !writer->compared && !batch->rows[i].maybe &&
+				writer->link->shared == TS_SHARED_NOT)
 				(void) conflict(writer, batch, i, TS_DELETE_MISSING);
 			if (!found->there && writer->back)
 				d->gone = lappend(d->gone, ts_batch_describe(writer, &batch->rows[i], batch->op, DESCRIBE_KEY, INT_MAX));
-			if (found->there && (found->holds_old || conflict(writer, batch, i, TS_DELETE_DIFFERS)))
+			if (found->there && may_delete(found, batch->rows[i].maybe) && (found->holds_old || conflict(writer, batch, i, TS_DELETE_DIFFERS)))
 				d->write[d->nwrite++] = i;
 			break;
 	}
@@ -170,7 +180,7 @@ ts_settle_moved(TsWriter *writer, const TsBatch *batch, int n, const int *lost)
 			continue;
 		if (writer->back)
 			d.gone = lappend(d.gone, ts_batch_describe(writer, &batch->rows[lost[i]], batch->op, DESCRIBE_OLD_KEY, INT_MAX));
-		if (!(there.found[i].there && there.found[i].holds_new) && !conflict(writer, &there, i, TS_UPDATE_MISSING))
+		if (!(there.found[i].there && there.found[i].holds_new) && !there.rows[i].maybe && !conflict(writer, &there, i, TS_UPDATE_MISSING))
 			continue;
 		if (there.found[i].there)
 			d.write[d.nwrite++] = i;
