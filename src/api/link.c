@@ -122,14 +122,15 @@ link_options(FunctionCallInfo fcinfo, int first)
 	o.schema_policy = ts_text_arg(fcinfo, first + 7);
 	o.detect = ts_text_arg(fcinfo, first + 8);
 	o.create_target = !PG_ARGISNULL(first + 9) && PG_GETARG_BOOL(first + 9);
+	o.on_cast = ts_text_arg(fcinfo, first + 10);
 	return o;
 }
 
-/* create_link(name, source, target, server, columns, filter, key, initial, on_conflict, on_error, schema_policy, detect, create_target) */
+/* create_link(name, source, target, server, columns, filter, key, initial, on_conflict, on_error, schema_policy, detect, create_target, on_cast) */
 Datum
 tracksync_create_link(PG_FUNCTION_ARGS)
 {
-	static const char *const options[] = {"initial", "on_conflict", "on_error", "schema_policy", "detect", "create_target"};
+	static const char *const options[] = {"initial", "on_conflict", "on_error", "schema_policy", "detect", "create_target", "on_cast"};
 	TsLinkOptions o;
 	Oid			source;
 

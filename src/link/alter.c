@@ -126,6 +126,7 @@ ts_link_alter(const char *name, TsLinkOptions *options)
 		update_columns(link, options);
 	}
 	update_options(name, options);
+	ts_link_set_on_cast(name, options->on_cast);
 }
 
 void

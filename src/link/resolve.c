@@ -7,7 +7,6 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "parser/parse_coerce.h"
 #include "rewrite/prs2lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -17,15 +16,17 @@
 
 #include "base/compat.h"
 #include "base/quote.h"
+#include "link/fit.h"
 #include "link/link.h"
 #include "link/remote.h"
 #include "link/retype.h"
 
-/* Can values of this type not be the elements of an array parameter? */
-static bool
-needs_text(Oid base)
+/* a type that is not the server's own may have another number there, or be another one: it goes by its text */
+bool
+ts_link_as_text(const TsLink *link, Oid base)
 {
-	return !OidIsValid(get_array_type(base)) || OidIsValid(get_base_element_type(base)) || type_is_rowtype(base);
+	return !OidIsValid(get_array_type(base)) || OidIsValid(get_base_element_type(base)) || type_is_rowtype(base) ||
+		(link->server != NULL && base >= FirstNormalObjectId);
 }
 
 static void
@@ -45,8 +46,8 @@ resolve_source_column(TsLink *link, TsColumn *col, Relation source)
 	col->source_declared = att->atttypid;
 	col->source_collation = att->attcollation;
 	col->source_type = getBaseTypeAndTypmod(att->atttypid, &col->source_typmod);
-	/* a type that is not the server's own may have another number there, or be another one: it goes by its text */
-	col->as_text = needs_text(col->source_type) || (link->server != NULL && col->source_type >= FirstNormalObjectId);
+	col->as_text = ts_link_as_text(link, col->source_type);
+	col->bridge = TS_BRIDGE_NONE;
 	col->opaque = NULL;
 	col->domain_there = false;
 	get_typlenbyvalalign(col->source_type, &col->len, &col->byval, &col->align);
@@ -72,6 +73,13 @@ owned_sequence(Oid relid, AttrNumber attnum)
 	return InvalidOid;
 }
 
+/* Have equal values of the type, and no others, the same text, which JSON writes in the same way? */
+static bool
+reads_alike(Oid type)
+{
+	return type == UUIDOID || type == DATEOID || type == MACADDROID || type == MACADDR8OID || type_is_enum(type);
+}
+
 /*
  * Are two keys of the source equal if and only if they are on the target? Rounding, cutting and other equalities would merge rows
  * or split them.
@@ -94,6 +102,8 @@ key_fits(const TsColumn *col, Oid target_collation)
 
 	for (int i = 0; i < lengthof(exact); i++)
 		fits |= exact[i].from == col->source_type && exact[i].to == col->target_base;
+	fits |= reads_alike(col->source_type) && (col->target_base == TEXTOID || col->target_base == VARCHAROID) &&
+		(!OidIsValid(target_collation) || get_collation_isdeterministic(target_collation));
 	/* a string that is too long is refused when it is written; a number would be rounded */
 	if (!string && col->target_typmod != -1 && (col->source_type != col->target_base || col->target_typmod != col->source_typmod))
 		fits = false;
@@ -147,14 +157,7 @@ resolve_target_column(TsLink *link, TsColumn *col, Relation target)
 		foresee_column(col);
 	col->identity_always = att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
 	col->sequence = owned_sequence(RelationGetRelid(target), col->target_attnum);
-	if (col->source_type != col->target_base &&
-		!can_coerce_type(1, &col->source_type, &col->target_base, COERCION_ASSIGNMENT))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of target table %s is of type %s, its source of type %s", col->target_name,
-						ts_link_target(link), format_type_be(col->target_type), format_type_be(col->source_type)),
-				 errdetail("There is no assignment cast from the one to the other."),
-				 errhint("Change the type of one of the columns, or leave the column out of the link.")));
+	col->bridge = ts_fit_bridge(col->source_type, col->source_typmod, col->target_base, col->target_typmod);
 	if (col->is_key && !key_fits(col, att->attcollation))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
