@@ -13,8 +13,9 @@
 #include "base/quote.h"
 #include "base/srf.h"
 
-/* What is shown of a value. */
+/* What is shown of a value, and of what a cast says of it. */
 #define SHOWN_BYTES 100
+#define SHOWN_MESSAGE 200
 
 /* Values being fitted; at: the one at hand. */
 typedef struct Fitting
@@ -59,20 +60,22 @@ show_key(const TsLink *link, const TsChange *row)
 	return ts_to_json_text(link->nkeys, names, types, values, nulls, NULL, INT_MAX);
 }
 
-static char *
+static const char *
+shorten(const char *text, int limit)
+{
+	int			len = (int) strlen(text);
+
+	return len <= limit ? text : psprintf("%.*s…", pg_mbcliplen(text, len, limit), text);
+}
+
+static const char *
 show_value(Oid type, Datum value)
 {
 	Oid			output;
 	bool		varlena;
-	char	   *text;
-	int			len;
 
 	getTypeOutputInfo(type, &output, &varlena);
-	text = OidOutputFunctionCall(output, value);
-	len = (int) strlen(text);
-	if (len <= SHOWN_BYTES)
-		return text;
-	return psprintf("%.*s…", pg_mbcliplen(text, len, SHOWN_BYTES), text);
+	return shorten(OidOutputFunctionCall(output, value), SHOWN_BYTES);
 }
 
 /* The declared type, a domain say, as people know it. */
@@ -90,16 +93,22 @@ show_types(const TsColumn *col)
 					show_type(col->target_type, col->target_base, col->target_typmod));
 }
 
+/* again: what came back; NULL: nothing did. */
 pg_noreturn static void
-refuse_inexact(const Fitting *f, int i, Datum held)
+refuse_inexact(const Fitting *f, int i, Datum held, const char *again)
 {
 	const TsChange *row = &f->rows[f->chosen[i]];
 	const TsColumn *col = &f->link->columns[f->column];
+	const char *source = show_value(col->source_type, row->new_values[f->column]);
+	const char *target = show_value(col->target_base, held);
 
+	/* float8 0.1 and float4 0.1 */
+	if (again != NULL && strcmp(source, target) == 0)
+		target = psprintf("%s\", which is \"%s", target, shorten(again, SHOWN_BYTES));
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_EXCEPTION),
 			 errmsg("column \"%s\" of link \"%s\" cannot hold the value \"%s\" of row %s: %s makes it \"%s\"", col->target_name, f->link->name,
-					show_value(col->source_type, row->new_values[f->column]), show_key(f->link, row), show_types(col), show_value(col->target_base, held)),
+					source, show_key(f->link, row), show_types(col), target),
 			 col->is_key ? errhint("Change the value, or give the key's column of the target a type that holds it.") :
 			 errhint("Change the value, give the target's column a type that holds it, or have such values rounded and cut: tracksync.alter_link(%s, on_cast => 'lossy').",
 					 quote_literal_cstr(f->link->name))));
@@ -118,8 +127,8 @@ refuse(const Fitting *f, int i, const ErrorData *error)
 	ereport(ERROR,
 			(errcode(foreign ? ERRCODE_INVALID_CHARACTER_VALUE_FOR_CAST : error->sqlerrcode),
 			 errmsg("column \"%s\" of link \"%s\" cannot hold the value \"%s\" of row %s: %s: %s", col->target_name, f->link->name,
-					show_value(col->source_type, row->new_values[f->column]), show_key(f->link, row), show_types(col), error->message),
-			 error->detail ? errdetail_internal("%s", error->detail) : 0,
+					show_value(col->source_type, row->new_values[f->column]), show_key(f->link, row), show_types(col), shorten(error->message ? error->message : "", SHOWN_MESSAGE)),
+			 error->detail ? errdetail_internal("%s", shorten(error->detail, SHOWN_MESSAGE)) : 0,
 			 errhint("Change the value, or give the target's column a type that takes it.")));
 }
 
@@ -158,7 +167,7 @@ fit_new(Fitting *f)
 		FlushErrorState();
 		/* it does not come back */
 		if (done)
-			refuse_inexact(f, i, f->values[i]);
+			refuse_inexact(f, i, f->values[i], NULL);
 		refuse(f, i, error);
 	}
 	PG_END_TRY();
@@ -170,7 +179,7 @@ fit_new(Fitting *f)
 						show_key(f->link, &f->rows[f->chosen[i]]), show_types(&f->link->columns[f->column])),
 				 errhint("Change the value, or give the target's column a type that holds it.")));
 	if (i < f->to)
-		refuse_inexact(f, i, f->values[i]);
+		refuse_inexact(f, i, f->values[i], ts_fit_again(f->fit, f->values[i]));
 }
 
 /* Old ones; the target's keys are exact. */

@@ -302,6 +302,21 @@ ts_fit_is_exact(TsFit *fit, Datum value, Datum held)
 	return exact;
 }
 
+char *
+ts_fit_again(TsFit *fit, Datum held)
+{
+	Oid			output;
+	bool		varlena,
+				isnull;
+	Datum		again;
+
+	if (fit->proof != PROOF_BACK)
+		return NULL;
+	again = run(fit->back, held, &isnull);
+	getTypeOutputInfo(fit->source, &output, &varlena);
+	return isnull ? NULL : OidOutputFunctionCall(output, again);
+}
+
 bool
 ts_fit_is_about_value(int sqlstate)
 {

@@ -22,6 +22,8 @@ extern TsFit *ts_fit_create(Oid source, Oid target, int32 target_typmod);
 extern Datum ts_fit_cast(TsFit *fit, Datum value, bool *isnull);
 /* Is that the same value? May throw, too, which is a no. */
 extern bool ts_fit_is_exact(TsFit *fit, Datum value, Datum held);
+/* What comes back of it, as text; NULL: nothing that would be compared. May throw. */
+extern char *ts_fit_again(TsFit *fit, Datum held);
 /* An error that says something about a value: not a cancel, a full disk, a bug. */
 extern bool ts_fit_is_about_value(int sqlstate);
 
