@@ -282,6 +282,35 @@ SELECT is(said('SELECT tracksync.holds(1, NULL::text), tracksync.holds(NULL::int
 SELECT is(array[tracksync.holds(1, '1'::text), tracksync.holds(1, 'x'::text), tracksync.holds(2, 1.5), tracksync.holds(2, 1.5, -1, false), tracksync.holds(NULL::int, NULL::text), tracksync.holds(NULL::int, 'x'::text),
   tracksync.holds(1, NULL::text), tracksync.holds('abc'::varchar, 'abcd'::text, 7)], '{t,f,f,t,t,f,f,f}', 'holds');
 
+-- many rows to another server: by COPY, in flights, and row by row in quarantine
+CREATE TABLE rs (id int PRIMARY KEY, v text, n numeric, m mood);
+SELECT there('CREATE TABLE rt (n numeric(10,2), m text, v int, id bigint PRIMARY KEY)');
+SELECT tracksync.create_link('r', 'rs', 'public.rt', server => 'hq');
+INSERT INTO rs SELECT i, i, i, 'ok' FROM generate_series(1, 5000) i; UPDATE rs SET v = 'x' WHERE id = 4321;
+SELECT alike(said('SELECT done(''r'')'), '22P02 column "v" of link "r" cannot hold the value "x" of row {"id": 4321}%', 'in a stream');
+SELECT is(rows('SELECT count(*) FROM rt', true), '(0)', 'nothing was written');
+UPDATE rs SET v = 7 WHERE id = 4321;
+SELECT is(done('r'), 'insert5000', 'a stream');
+SELECT ok(rows('SELECT id, v::int, n::numeric(10,2), m FROM rs') = rows('SELECT id, v, n, m FROM rt', true), 'the same rows'); SELECT is(in_step('r'), '', 'in step');
+UPDATE rs SET v = id + 1, n = n + 0.25; UPDATE rs SET n = 1.001 WHERE id = 4999;
+SELECT alike(said('SELECT done(''r'')'), '22000 column "n" of link "r" cannot hold the value "1.001" of row {"id": 4999}%', 'in a flight');
+SELECT tracksync.alter_link('r', on_error => 'quarantine'); UPDATE rs SET v = 'y' WHERE id IN (17, 2500);
+SELECT is(done('r'), 'update4997', 'the others'); SELECT is(bad('r'), 'UPDATE {"id": 17} 22P02, UPDATE {"id": 2500} 22P02, UPDATE {"id": 4999} 22000', 'these not');
+SELECT tracksync.discard('r', '{"id": 17}'), tracksync.discard('r', '{"id": 2500}'), tracksync.alter_link('r', on_conflict => 'source_wins', on_error => 'abort');
+UPDATE rs SET v = id, n = id; SELECT is(done('r'), 'update4999', 'old values that were never there');
+SELECT ok(rows('SELECT id, v::int, n::numeric(10,2), m FROM rs') = rows('SELECT id, v, n, m FROM rt', true), 'the same rows'); SELECT is(in_step('r') || bad('r'), '', 'in step');
+DROP TABLE rs; SELECT tracksync.drop_link('r');
+
+-- with columns that get other names and types on the way, and others that were dropped
+CREATE TABLE es (id int PRIMARY KEY, x int, a text, b numeric, c int); CREATE TABLE et (z int, id int PRIMARY KEY, a int, y int, b int, c int); ALTER TABLE et DROP z, DROP y;
+INSERT INTO es VALUES (1, 1, '1', 1, 1); SELECT tracksync.create_link('e', 'es', 'public.et'), done('e');
+ALTER TABLE es DROP x; ALTER TABLE es RENAME a TO aa; ALTER TABLE es ALTER c TYPE bigint; UPDATE es SET aa = '2', b = 2.0; INSERT INTO es VALUES (2, '7', 8, 9);
+UPDATE tracksync.link SET state = 'resync' WHERE name = 'e';
+SELECT is(done('e'), 'rename_column0 alter_column0 update1 insert1', 'schema steps'); SELECT is(rows('SELECT id, aa, b, c FROM et'), '(1,2,2,1) (2,7,8,9)', 'and values'); SELECT is(in_step('e'), '', 'in step');
+UPDATE es SET aa = 'x' WHERE id = 1; ALTER TABLE es ADD d int DEFAULT 5;
+SELECT alike(said('SELECT done(''e'')'), '22P02 column "aa" of link "e" cannot hold%', 'with a step'); SELECT is(rows('SELECT * FROM et'), '(1,2,2,1) (2,7,8,9)', 'all or nothing');
+DROP TABLE es, et; SELECT tracksync.drop_link('e');
+
 -- casts of somebody else's: with the owner's rights, and only if he may call them
 CREATE TYPE pair_type AS (a int, b int);
 CREATE TABLE cs (id int PRIMARY KEY, v pair_type); CREATE TABLE ct (id int PRIMARY KEY, v jsonb);
@@ -294,6 +323,14 @@ SELECT tracksync.alter_link('c', on_cast => 'error'); UPDATE cs SET v = '(3,4)' 
 SELECT alike(said('SELECT done(''c'')'), '22000 column "v" of link "c" cannot hold the value "(3,4)" of row {"id": 1}: %pair_type to jsonb makes it "[3, 4]"', 'no way back');
 UPDATE cs SET v = '(7,4)' WHERE id = 1;
 SELECT alike(said('SELECT done(''c'')'), '22000 % makes it NULL', 'nothing is not the same');
+-- a link of a role that is no superuser, pushed by another one
+SELECT current_database() || '_o' AS o \gset
+CREATE ROLE :"o"; CREATE SCHEMA mine AUTHORIZATION :"o"; SET ROLE :"o";
+CREATE TABLE mine.s (id int PRIMARY KEY, v text, n numeric); CREATE TABLE mine.t (id int PRIMARY KEY, v int, n int); INSERT INTO mine.s VALUES (1, '5', 5);
+SELECT tracksync.create_link('m', 'mine.s', 'mine.t'); RESET ROLE;
+SELECT is(done('m'), 'insert1', 'as its owner'); SELECT is(in_step('m'), '', 'in step'); UPDATE mine.s SET n = 5.5;
+SELECT alike(said('SELECT done(''m'')'), '22000 column "n"%', 'refused');
+DROP SCHEMA mine CASCADE; SELECT tracksync.drop_link('m'); DROP ROLE :"o";
 SELECT * FROM finish();
 SELECT dblink_disconnect(c) FROM unnest(dblink_get_connections()) c;
 SELECT tracksync.disconnect() AS n \gset
