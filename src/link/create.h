@@ -11,7 +11,8 @@ typedef struct TsLinkOptions
 	char	   *target;
 	char	   *server;
 	Jsonb	   *columns;
-	char	   *filter;
+	char	   *filter;			/* "": none */
+	char	   *target_filter;	/* "": what follows from the filter */
 	bool		has_key;
 	List	   *key;
 	char	   *initial;

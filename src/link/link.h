@@ -7,6 +7,7 @@
 #include "log/position.h"
 #include "log/tracked.h"
 #include "link/priority.h"
+#include "nodes/bitmapset.h"
 #include "utils/relcache.h"
 
 typedef enum TsInitial
@@ -48,6 +49,14 @@ typedef enum TsBridge
 	TS_BRIDGE_TEXT				/* its text: there is no such cast */
 } TsBridge;
 
+/* Who else writes to a target. */
+typedef enum TsSharing
+{
+	TS_SHARED_NOT,
+	TS_SHARED_WITH_SIBLINGS,	/* links of the same source: a row of theirs is one of that source */
+	TS_SHARED
+} TsSharing;
+
 /* What is to be done to the target before its rows are written. */
 typedef struct TsSchemaStep
 {
@@ -64,8 +73,11 @@ typedef struct TsSchemaStep
 /* One mapped column. */
 typedef struct TsColumn
 {
-	AttrNumber	attnum;			/* in the source */
-	char	   *source_name;
+	AttrNumber	attnum;			/* in the source; 0 of an expression */
+	char	   *expression;		/* as it is kept (base/expression.h); NULL: a column of the source, as it is */
+	Node	   *value;			/* the same, parsed, once it is resolved */
+	Bitmapset  *reads;			/* the source's columns that its value depends on, once it is resolved */
+	char	   *source_name;	/* of an expression: the target's */
 	Oid			source_type;	/* base type; what array parameters are made of */
 	int32		source_typmod;
 	Oid			source_declared;	/* with its domain */
@@ -128,12 +140,22 @@ typedef struct TsLink
 	int			ncolumns;
 	TsColumn   *columns;
 	int			nkeys;
-	int		   *keys;			/* indexes into columns, in the log's key order */
+	int		   *keys;			/* indexes into columns, in the log's key order; of expressions in any */
+	bool		order_apart;	/* the log's order is not that of the link's keys */
 	bool		arbiter;		/* the target's unique index can infer ON CONFLICT */
 	bool		target_partitioned;	/* or has no children: no need to say ONLY */
 	bool		source_partitioned;
 	char	   *storage;		/* the source's storage at the last push; NULL before the first one */
 	TsTracked  *tracked;
+	bool		by_diff;		/* detect => 'diff': no log, each plan compares */
+	char	   *filter;			/* as it is kept; NULL: all rows */
+	Node	   *condition;		/* the same, parsed, once it is resolved */
+	Bitmapset  *condition_reads;
+	char	   *target_filter;	/* as it was given; NULL: it follows from the filter, if it does */
+	char	   *target_condition;	/* SQL over the target's row t, once it is resolved: the rows that are this link's; NULL: any */
+	TsSharing	shared;			/* of a filtered link */
+	char	   *former;			/* the target's rows that were this link's before it was altered, since the last push; NULL: the same */
+	struct TsNames *names;		/* what the source's columns are called in the filter and the expressions */
 	bool		by_name;		/* all columns that both sides share, also those to come */
 	TsSchemaPolicy policy;
 	int32		shape;			/* the source's at the last push, */
@@ -165,6 +187,9 @@ extern void ts_link_resolve(TsLink *link, Relation source, Relation target);
 
 /* Must values of this base type travel as text? They cannot be the elements of an array, or their type may be another one on the server. */
 extern bool ts_link_as_text(const TsLink *link, Oid base);
+
+/* Only what depends on the source; false if columns of it are gone. */
+extern bool ts_link_resolve_source(TsLink *link, Relation source);
 
 /* The target's name as it is now; or it is gone. */
 extern void ts_link_follow_target(TsLink *link);

@@ -83,8 +83,6 @@ ts_link_check_options(TsLinkOptions *o)
 	check_conflict_policy(o);
 	if (o->detect && strcmp(o->detect, "diff") == 0)
 		ts_not_yet("detect => 'diff' is", "Use 'log'.");
-	if (o->filter)
-		ts_not_yet("a row filter is", "Leave \"filter\" out.");
 }
 
 void

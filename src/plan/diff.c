@@ -13,7 +13,6 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -23,6 +22,7 @@
 #include "base/quote.h"
 #include "link/fetch.h"
 #include "link/remote.h"
+#include "link/rows.h"
 #include "plan/change.h"
 #include "plan/keep.h"
 #include "plan/statement.h"
@@ -40,6 +40,7 @@ typedef struct DiffSource
 	SPITupleTable *rows;
 	uint64		nrows;
 	uint64		row;
+	Datum	   *order;			/* the key of the source's row at hand, in the log's order */
 } DiffSource;
 
 /* The target's column, and the source's value as the target would hold it, both without domains. */
@@ -57,9 +58,9 @@ ts_diff_target_value(const TsColumn *col)
 }
 
 static char *
-source_value(const TsColumn *col, const char *alias, const char *name)
+source_value(const TsColumn *col, const char *alias)
 {
-	return ts_as_target(col, psprintf("%s.%s", alias, quote_identifier(name)));
+	return ts_as_target(col, psprintf("%s.%s", alias, quote_identifier(col->target_name)));
 }
 
 /* A key is compared whole: a type modifier would cut or round it to that of another row. */
@@ -81,7 +82,7 @@ append_key_match(StringInfo sql, const TsLink *link, const char *alias)
 		const TsColumn *col = &link->columns[link->keys[i]];
 
 		appendStringInfo(sql, "%s%s %s %s", i ? " AND " : "", ts_diff_target_value(col), ts_quote_operator(col->key_eq_op),
-						 key_value(col, alias, col->source_name));
+						 key_value(col, alias, col->target_name));
 	}
 }
 
@@ -106,6 +107,36 @@ ts_diff_target(const TsLink *link)
 	return sql.data;
 }
 
+/* AND NOT EXISTS (SELECT FROM the other link's rows AS o WHERE o has the key of t), by the other link's own mapping. */
+static void
+append_other_source(StringInfo sql, const TsLink *link, const char *name)
+{
+	TsLink	   *other = ts_source_of(name);
+	StringInfoData match;
+
+	initStringInfo(&match);
+	for (int i = 0; other != NULL && i < link->nkeys; i++)
+		for (int j = 0; j < other->ncolumns; j++)
+		{
+			const TsColumn *col = &link->columns[link->keys[i]];
+			const TsColumn *its = &other->columns[j];
+
+			if (strcmp(its->target_name, col->now_name ? col->now_name : col->target_name) != 0)
+				continue;
+			/* a cast could run somebody else's code with our rights */
+			if (its->source_type != col->target_base)
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("link \"%s\" cannot compare: another link writes to its target", link->name),
+						 errdetail("The key of the source of link \"%s\" is of another type than that of the target.", name),
+						 errhint("Give both the same type, or each link a target of its own.")));
+			appendStringInfo(&match, "%s%s %s %s", match.len ? " AND " : "", ts_diff_target_value(col), ts_quote_operator(col->key_eq_op),
+							 key_value(col, "o", its->target_name));
+		}
+	if (match.len > 0)
+		appendStringInfo(sql, " AND NOT EXISTS (SELECT FROM %s AS o WHERE %s)", ts_source_rows(other), match.data);
+}
+
 /* Rows that another link puts into the same target are not ours to delete. */
 static void
 append_other_sources(StringInfo sql, const TsLink *link)
@@ -125,48 +156,7 @@ append_other_sources(StringInfo sql, const TsLink *link)
 	sources = ts_sql_texts(n, context);
 	ts_catalog_leave(&cat);
 	foreach(lc, sources)
-	{
-		/* columns by the other link's own mapping: target column name → its source column */
-		static const Oid	one[] = {TEXTOID};
-		Datum		name[] = {CStringGetTextDatum(lfirst(lc))};
-		StringInfoData match;
-		Oid			source;
-		bool		isnull;
-		char		kind;
-
-		initStringInfo(&match);
-		ts_catalog_enter(&cat);
-		n = ts_sql_reading("SELECT l.source::oid, m.t, a.attname::text, a.atttypid FROM tracksync.link l, "
-						   "unnest(l.source_attnums, l.target_columns) m(a, t), pg_attribute a "
-						   "WHERE l.name = $1 AND a.attrelid = l.source AND a.attnum = m.a AND NOT a.attisdropped", 1, one, name, NULL);
-		source = n ? DatumGetObjectId(ts_sql_value(0, 1, &isnull)) : InvalidOid;
-		if (n > 0)
-			LockRelationOid(source, AccessShareLock);
-		for (int i = 0; i < link->nkeys; i++)
-			for (uint64 j = 0; j < n; j++)
-			{
-				const TsColumn *col = &link->columns[link->keys[i]];
-
-				if (strcmp(ts_sql_text(j, 2), col->now_name ? col->now_name : col->target_name) != 0)
-					continue;
-				/* a cast could run somebody else's code with our rights */
-				if (getBaseType(DatumGetObjectId(ts_sql_value(j, 4, &isnull))) != col->target_base)
-					ereport(ERROR,
-							(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-							 errmsg("link \"%s\" cannot compare: another link writes to its target", link->name),
-							 errdetail("The key of the source of link \"%s\" is of another type than that of the target.", (char *) lfirst(lc)),
-							 errhint("Give both the same type, or each link a target of its own.")));
-				MemoryContextSwitchTo(context);
-				appendStringInfo(&match, "%s%s %s %s", match.len ? " AND " : "", ts_diff_target_value(col),
-								 ts_quote_operator(col->key_eq_op), key_value(col, "o", ts_sql_text(j, 3)));
-			}
-		ts_catalog_leave(&cat);
-		if (match.len == 0)
-			continue;
-		kind = get_rel_relkind(source);
-		appendStringInfo(sql, " AND NOT EXISTS (SELECT FROM %s%s AS o WHERE %s)", only(kind == RELKIND_PARTITIONED_TABLE),
-						 ts_quote_relation(source), match.data);
-	}
+		append_other_source(sql, link, lfirst(lc));
 }
 
 /* The keys, as a table q. */
@@ -215,7 +205,7 @@ append_keys(StringInfo sql, const TsLink *link, const char *alias, List *keys)
 		const TsColumn *col = &link->columns[link->keys[i]];
 
 		appendStringInfo(sql, "%sq.%s::%s %s %s", i ? " AND " : "", quote_identifier(col->target_name), ts_quote_type(col->target_base, -1),
-						 ts_quote_operator(col->key_eq_op), strcmp(alias, "t") == 0 ? ts_diff_target_value(col) : key_value(col, alias, col->source_name));
+						 ts_quote_operator(col->key_eq_op), strcmp(alias, "t") == 0 ? ts_diff_target_value(col) : key_value(col, alias, col->target_name));
 	}
 	appendStringInfoChar(sql, ')');
 }
@@ -239,9 +229,9 @@ delete_query(const TsLink *link, const char *fetched, List *keys)
 	appendStringInfo(&sql, " FROM %s AS t WHERE ", target_rows(link, fetched));
 	for (int i = 0; i < link->nkeys; i++)
 		appendStringInfo(&sql, "%s IS NOT NULL AND ", ts_diff_target_value(&link->columns[link->keys[i]]));
-	appendStringInfo(&sql, "NOT EXISTS (SELECT FROM %s%s AS s WHERE ", only(link->source_partitioned), ts_quote_relation(link->source));
+	appendStringInfo(&sql, "NOT EXISTS (SELECT FROM %s AS s WHERE ", ts_source_rows(link));
 	append_key_match(&sql, link, "s");
-	appendStringInfoChar(&sql, ')');
+	appendStringInfo(&sql, ")%s", ts_target_rows_condition(link));
 	append_other_sources(&sql, link);
 	append_keys(&sql, link, "t", keys);
 	appendStringInfoString(&sql, " ORDER BY ");
@@ -257,7 +247,7 @@ delete_query(const TsLink *link, const char *fetched, List *keys)
 static char *
 holds(const TsLink *link, const TsColumn *col)
 {
-	return psprintf("tracksync.holds(%s, s.%s, %d, %s)", ts_diff_target_value(col), quote_identifier(col->source_name), col->target_typmod,
+	return psprintf("tracksync.holds(%s, s.%s, %d, %s)", ts_diff_target_value(col), quote_identifier(col->target_name), col->target_typmod,
 					link->lossy ? "false" : "true");
 }
 
@@ -278,7 +268,7 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 	for (int i = 0; i < link->ncolumns; i++)
 	{
 		const TsColumn *col = &link->columns[i];
-		char	   *mine = source_value(col, "s", col->source_name);
+		char	   *mine = source_value(col, "s");
 		char	   *theirs = ts_diff_target_value(col);
 
 		if (target_exists && col->bridge != TS_BRIDGE_NONE && !col->is_key && !col->ignored)
@@ -296,8 +286,10 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 			appendStringInfoString(&sql, ", false");
 	}
 	for (int i = 0; i < link->ncolumns; i++)
-		appendStringInfo(&sql, ", s.%s", quote_identifier(link->columns[i].source_name));
-	appendStringInfo(&sql, " FROM %s%s AS s", only(link->source_partitioned), ts_quote_relation(link->source));
+		appendStringInfo(&sql, ", s.%s", quote_identifier(link->columns[i].target_name));
+	for (int i = 0; link->order_apart && i < link->tracked->nkeys; i++)
+		appendStringInfo(&sql, ", s.\"" TS_SOURCE_KEY "\"", i + 1);
+	appendStringInfo(&sql, " FROM %s AS s", ts_source_rows(link));
 	if (target_exists)
 	{
 		appendStringInfo(&sql, " LEFT JOIN %s AS t ON ", target_rows(link, fetched));
@@ -308,8 +300,10 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 		appendStringInfoString(&sql, " WHERE true");
 	append_keys(&sql, link, "s", keys);
 	appendStringInfoString(&sql, " ORDER BY ");
-	for (int i = 0; i < link->nkeys; i++)
-		appendStringInfo(&sql, "%ss.%s", i ? ", " : "", quote_identifier(link->columns[link->keys[i]].source_name));
+	for (int i = 0; link->order_apart && i < link->tracked->nkeys; i++)
+		appendStringInfo(&sql, "%ss.\"" TS_SOURCE_KEY "\"", i ? ", " : "", i + 1);
+	for (int i = 0; !link->order_apart && i < link->nkeys; i++)
+		appendStringInfo(&sql, "%ss.%s", i ? ", " : "", quote_identifier(link->columns[link->keys[i]].target_name));
 	return sql.data;
 }
 
@@ -367,6 +361,8 @@ diff_next(TsChangeSource *base, TsChange *change)
 	tuple = source->rows->vals[source->row++];
 	desc = source->rows->tupdesc;
 	memset(change->mask, 0, link->ncolumns);
+	change->maybe = false;
+	change->order = NULL;
 	if (source->at == 0)
 	{
 		change->op = TS_CHANGE_DELETE;
@@ -393,6 +389,9 @@ diff_next(TsChangeSource *base, TsChange *change)
 							link->columns[i].source_name),
 					 errhint("Set the key's columns NOT NULL.")));
 	}
+	for (int i = 0; link->tracked != NULL && i < link->tracked->nkeys; i++)
+		source->order[i] = link->order_apart ? SPI_getbinval(tuple, desc, 2 * link->ncolumns + 2 + i, &isnull) : change->new_values[link->keys[i]];
+	change->order = source->order;
 	return true;
 }
 
@@ -416,6 +415,7 @@ diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys)
 
 	source->base.link = link;
 	source->base.text_keys = true;
+	source->order = palloc(sizeof(Datum) * ((link->tracked ? link->tracked->nkeys : 0) + 1));
 	source->base.next = diff_next;
 	source->base.end = diff_end;
 	if (link->server != NULL && target_exists)
