@@ -4,6 +4,7 @@
 #include <limits.h>
 
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -146,6 +147,7 @@ fit_new(Fitting *f)
 		{
 			const TsChange *row = &f->rows[f->chosen[i]];
 
+			CHECK_FOR_INTERRUPTS();
 			done = false;
 			f->nulls[i] = row->new_nulls[f->column];
 			if (f->nulls[i])
@@ -192,6 +194,7 @@ fit_old(void *arg)
 	{
 		Datum		value = f->rows[f->chosen[i]].old_values[f->column];
 
+		CHECK_FOR_INTERRUPTS();
 		f->nulls[i] = f->rows[f->chosen[i]].old_nulls[f->column];
 		if (f->nulls[i])
 			continue;
@@ -235,6 +238,19 @@ ts_fitting_column(const TsLink *link, TsFit *fit, int column, bool old, const Ts
 		fit_all_old(&f, n);
 	else
 		fit_new(&f);
+}
+
+Datum
+ts_fitting_value(const TsLink *link, int column, Datum value, bool *isnull)
+{
+	static const int one[] = {0};
+	TsChange	row;
+	Datum		held = (Datum) 0;
+
+	ts_change_init(&row, link->ncolumns);
+	row.old_values[column] = value;
+	ts_fitting_column(link, ts_fitting_create(link, column), column, true, &row, 1, one, &held, isnull);
+	return held;
 }
 
 void

@@ -13,6 +13,8 @@ extern TsFit *ts_fitting_create(const TsLink *link, int column);
  */
 extern void ts_fitting_column(const TsLink *link, TsFit *fit, int column, bool old, const TsChange *rows, int n, const int *chosen,
 							  Datum *values, bool *nulls);
+/* A value that the target may hold; NULL if it cannot. */
+extern Datum ts_fitting_value(const TsLink *link, int column, Datum value, bool *isnull);
 /* Checks the new values of a row that is not to go through a statement; mask: those that are changed; NULL: all. */
 extern void ts_fitting_check(const TsLink *link, const TsChange *row, const unsigned char *mask);
 
