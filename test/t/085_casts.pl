@@ -2,4 +2,4 @@
 use TS;
 use Oracle;
 
-oracle('ca', 't/casts.sql', seeds => 4, rounds => 40, sabotage_rounds => 12);
+oracle('ca', 't/casts.sql', seeds => 3, remote_seeds => 2, rounds => 25, sabotage_rounds => 8);
