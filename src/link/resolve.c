@@ -101,6 +101,19 @@ lost_column(const TsLink *link, Relation source)
 	return NULL;
 }
 
+/* A change of what a filter reads must be a change of the row. */
+static void
+check_not_ignored(const TsLink *link)
+{
+	for (int i = 0; link->tracked != NULL && i < link->tracked->nignored; i++)
+		if (bms_is_member(link->tracked->ignored[i], link->condition_reads))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("the filter of link \"%s\" depends on column \"%s\", which is ignored", link->name,
+							get_attname(link->source, link->tracked->ignored[i], false)),
+					 errhint("Track the table without ignoring the column.")));
+}
+
 bool
 ts_link_resolve_source(TsLink *link, Relation source)
 {
@@ -116,6 +129,7 @@ ts_link_resolve_source(TsLink *link, Relation source)
 	{
 		link->condition = ts_expression_read(link->filter, source, link->names, BOOLOID, psprintf("the filter of link \"%s\"", link->name));
 		link->condition_reads = ts_expression_reads(link->condition, NULL);
+		check_not_ignored(link);
 	}
 	return true;
 }
@@ -263,7 +277,7 @@ ts_link_derive_condition(const TsLink *link, Relation source, Relation target)
 	return follow_filter(link, source, target);
 }
 
-/* CASE WHEN it is ours THEN 'o' WHEN it is a sibling's THEN 's' WHEN … THEN 'f' ELSE 'o' END */
+/* CASE WHEN it is ours THEN 'o' WHEN it is a sibling's THEN 's' WHEN … THEN 'f' ELSE 'n' END */
 static void
 resolve_whose(TsLink *link)
 {
@@ -272,7 +286,7 @@ resolve_whose(TsLink *link)
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "CASE WHEN (%s) IS TRUE THEN '%c'", link->target_condition, TS_WHOSE_OWN);
-	foreach(lc, ts_links_beside(link))
+	foreach(lc, link->shared != TS_SHARED_NOT ? ts_links_beside(link) : NIL)
 	{
 		TsLink	   *other = ts_source_of(lfirst(lc), link);
 
@@ -280,7 +294,7 @@ resolve_whose(TsLink *link)
 			appendStringInfo(&sql, " WHEN (%s) IS TRUE THEN '%c'", other->target_condition,
 							 other->source == link->source ? TS_WHOSE_SIBLING : TS_WHOSE_STRANGER);
 	}
-	appendStringInfo(&sql, " ELSE '%c' END", TS_WHOSE_OWN);
+	appendStringInfo(&sql, " ELSE '%c' END", TS_WHOSE_NOBODY);
 	link->whose = sql.data;
 }
 
@@ -300,7 +314,7 @@ resolve_target_condition(TsLink *link, Relation source, Relation target)
 				 errdetail("Other links write to the target, and its columns do not tell whether a row passes the filter."),
 				 errhint("Say it over the target's columns with the argument \"target_filter\".")));
 	link->whose = NULL;
-	if (link->shared != TS_SHARED_NOT)
+	if (link->target_condition != NULL)
 		resolve_whose(link);
 	/* rows that were the link's are its own until they are deleted */
 	if (link->target_condition == NULL || link->former == NULL)
