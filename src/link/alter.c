@@ -9,11 +9,13 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "base/catalog.h"
 #include "base/expression.h"
 #include "capture/buffer.h"
 #include "capture/track.h"
+#include "link/compared.h"
 #include "link/create.h"
 #include "link/ledger.h"
 #include "link/mapping.h"
@@ -26,12 +28,12 @@ static void
 update_columns(const TsLink *link, const TsLinkOptions *o)
 {
 	static const Oid types[] = {TEXTOID, INT2ARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, OIDOID, INT4OID, INT2ARRAYOID, TEXTOID, INT8OID,
-	TEXTARRAYOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2ARRAYOID, TEXTOID};
+	TEXTARRAYOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2ARRAYOID, TEXTOID, INT2ARRAYOID};
 	TsStoredColumns columns = ts_link_stored_columns(link);
 	const char *texts[] = {link->server, link->filter, link->target_filter, link->former};
 	const int	places[] = {9, 12, 13, 16};
-	Datum		values[17];
-	char		nulls[18] = "                 ";
+	Datum		values[18];
+	char		nulls[19] = "                  ";
 	TsCatalog	cat;
 
 	values[0] = CStringGetTextDatum(link->name);
@@ -49,6 +51,8 @@ update_columns(const TsLink *link, const TsLinkOptions *o)
 	values[11] = columns.expressions;
 	values[14] = columns.read_names;
 	values[15] = columns.read_attnums;
+	values[17] = columns.keys;
+	nulls[17] = link->by_diff ? ' ' : 'n';
 	for (int i = 0; i < lengthof(texts); i++)
 	{
 		values[places[i]] = texts[i] ? CStringGetTextDatum(texts[i]) : (Datum) 0;
@@ -58,9 +62,9 @@ update_columns(const TsLink *link, const TsLinkOptions *o)
 	/* other columns or rows, or another table: what the log says since the last push is not enough */
 	ts_sql("UPDATE tracksync.link SET source_attnums = $2, target_columns = $3, columns = coalesce($4, columns), target_schema = $5, "
 		   "target_name = $6, target = $7, shape = $8, followed = $8, target_attnums = $9, server = $10, generation = $11, expressions = $12, "
-		   "filter = $13, target_filter = $14, read_names = $15, read_attnums = $16, former_filter = $17, "
+		   "filter = $13, target_filter = $14, read_names = $15, read_attnums = $16, former_filter = $17, keys = $18, "
 		   "state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1",
-		   SPI_OK_UPDATE, 17, types, values, nulls);
+		   SPI_OK_UPDATE, 18, types, values, nulls);
 	ts_catalog_leave(&cat);
 }
 
@@ -157,20 +161,84 @@ rows_so_far(const TsLink *now)
 	return link->target_condition ? link->target_condition : "true";
 }
 
+/* A source that is tracked for its links only is untracked with the last of those that read its log. */
+static void
+untrack_if_idle(Oid source)
+{
+	TsTracked  *tracked = ts_tracked_load(source);
+
+	if (tracked != NULL && !tracked->explicitly && ts_links_of(source) == NIL)
+		ts_untrack(source);
+}
+
+/* The link compares from now on, by the key that it is tracked by. */
+static TsTracked *
+leave_log(TsLink *link)
+{
+	const TsTracked *tracked = ts_tracked_need(link->source);
+
+	LockRelationOid(link->source, ShareUpdateExclusiveLock);
+	ts_buffer_flush();
+	link->by_diff = true;
+	return ts_compared_tracked(link->source, tracked->nkeys, tracked->keys);
+}
+
+/* The link reads the log from now on: what happens is noted, what happened until now is found by comparing. */
+static TsTracked *
+read_log(TsLink *link)
+{
+	static const Oid types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(link->name), 0};
+	TsLinkOptions options = {.has_key = true};
+	TsTracked  *tracked = ts_tracked_load(link->source);
+	TsCatalog	cat;
+
+	ts_check_trackable(link->source);
+	for (int i = 0; i < link->tracked->nkeys; i++)
+		options.key = lappend(options.key, get_attname(link->source, link->tracked->keys[i], false));
+	options.has_key = tracked == NULL;
+	LockRelationOid(link->source, ShareUpdateExclusiveLock);
+	ts_buffer_flush();
+	ts_link_track(link->source, &options);
+	link->by_diff = false;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	values[1] = CStringGetTextDatum(ts_position_of_snapshot());
+	PopActiveSnapshot();
+	ts_catalog_enter(&cat);
+	ts_sql("UPDATE tracksync.link SET position = $2::pg_snapshot, own_txid = NULL, own_seq = 0, state = CASE state WHEN 'initial' THEN state "
+		   "ELSE 'resync' END WHERE name = $1", SPI_OK_UPDATE, 2, types, values, NULL);
+	ts_catalog_leave(&cat);
+	return ts_tracked_need(link->source);
+}
+
+static const char *
+policy_of(const TsLink *link)
+{
+	static const char *const names[] = {"error", "source_wins", "target_wins", "merge", "a function"};
+
+	return names[link->on_conflict];
+}
+
 void
 ts_link_alter(const char *name, TsLinkOptions *options)
 {
 	TsLink	   *link = ts_link_load(name, true);
+	TsTracked  *switched = NULL;
 
 	ts_link_check_options(options);
 	if (options->has_key)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the key of link \"%s\" cannot be changed", name),
+				 link->by_diff ? errhint("Drop the link, and make it anew with the other key.") :
 				 errhint("Drop the link, untrack the table and make both anew with the other key.")));
 	if (options->server && !options->target)
 		options->target = ts_link_target(link);
-	if (options->target || options->columns || options->filter || options->target_filter)
+	if (options->detect && (strcmp(options->detect, "diff") == 0) != link->by_diff)
+		switched = link->tracked = link->by_diff ? read_log(link) : leave_log(link);
+	if (link->by_diff)
+		ts_compared_check_policy(name, options->on_conflict ? options->on_conflict : policy_of(link));
+	if (switched || options->target || options->columns || options->filter || options->target_filter)
 	{
 		TsLinkOptions kept = *options;
 
@@ -178,7 +246,8 @@ ts_link_alter(const char *name, TsLinkOptions *options)
 			link->server = options->server[0] ? options->server : NULL;
 		if (link->server != NULL && !options->target)
 			ts_remote_table_open(link);
-		link->former = NULL;
+		if (options->target)
+			link->former = NULL;
 		if (options->target)
 			ts_link_resolve_target_name(options->target, link);
 		else if (options->filter || options->target_filter)
@@ -187,13 +256,16 @@ ts_link_alter(const char *name, TsLinkOptions *options)
 		link->create_target |= options->create_target;
 		link->ncolumns = 0;
 		ts_link_check_cycle(link);
-		ts_link_map(link, &kept, link->by_diff ? NULL : ts_tracked_need(link->source));
+		ts_compared_check_cycle(link);
+		ts_link_map(link, &kept, link->by_diff ? link->tracked : ts_tracked_need(link->source));
 		/* where it comes to it may have been before */
 		if (options->server && link->server != NULL)
 			link->generation = ts_ledger_generation(link);
 		update_columns(link, options);
 	}
 	update_options(name, options);
+	if (switched && link->by_diff)
+		untrack_if_idle(link->source);
 }
 
 void
@@ -263,7 +335,7 @@ ts_links_of(Oid source)
 	uint64		n;
 
 	ts_catalog_enter(&cat);
-	n = ts_sql("SELECT name FROM tracksync.link WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY name", SPI_OK_SELECT, 1, types, values,
+	n = ts_sql("SELECT name FROM tracksync.link WHERE source OPERATOR(pg_catalog.=) $1 AND detect = 'log' ORDER BY name", SPI_OK_SELECT, 1, types, values,
 			   NULL);
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -304,7 +376,6 @@ ts_link_drop(const char *name)
 	Datum		values[] = {CStringGetTextDatum(name)};
 	Oid			source = source_of(name);
 	bool		orphan = OidIsValid(source);
-	TsTracked  *tracked;
 	TsCatalog	cat;
 
 	if (!orphan)
@@ -327,7 +398,6 @@ ts_link_drop(const char *name)
 		ts_sql("DELETE FROM tracksync.tracked_table t WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.source)",
 			   SPI_OK_DELETE, 0, NULL, NULL, NULL);
 	ts_catalog_leave(&cat);
-	tracked = orphan ? NULL : ts_tracked_load(source);
-	if (tracked != NULL && !tracked->explicitly && ts_links_of(source) == NIL)
-		ts_untrack(source);
+	if (!orphan)
+		untrack_if_idle(source);
 }

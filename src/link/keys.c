@@ -180,7 +180,8 @@ refuse_keys(const TsLink *link, Relation source)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 					 errmsg("a key column of the source of link \"%s\" was dropped", link->name),
-					 errdetail("Table \"%s\" is tracked by a key that it does not have any more.", get_rel_name(link->source)),
+					 link->by_diff ? 0 : errdetail("Table \"%s\" is tracked by a key that it does not have any more.", get_rel_name(link->source)),
+					 link->by_diff ? errhint("Drop the link, and make it anew with another key.") :
 					 errhint("Untrack the table with cascade => true, then make its links anew.")));
 		if (plain_column(link, i) < 0)
 			ereport(ERROR,
@@ -195,6 +196,12 @@ void
 ts_keys_resolve(TsLink *link, Relation source, Relation target)
 {
 	link->order_apart = false;
+	for (int i = 0; i < link->tracked->nkeys; i++)
+		if (link->tracked->keys[i] <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("the key of the source of link \"%s\" was not found after a restore", link->name),
+					 errhint("Drop the link, and make it anew.")));
 	if (!resolve_plainly(link, target))
 	{
 		if (has_expressions(link) && (target != NULL ? resolve_by_index(link, target) : resolve_by_expressions(link)))
@@ -255,7 +262,7 @@ ts_keys_order(const TsLink *link, Relation source)
 	TsKeyOrder *order = palloc0(sizeof(TsKeyOrder) * (link->nkeys + 1));
 	TsKeyIndex *index = ts_key_index_find(source, link->tracked->nkeys, link->tracked->keys);
 
-	if (index == NULL)
+	if (index == NULL && !link->by_diff)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 				 errmsg("the key of tracked table \"%s\" has no unique index any more", RelationGetRelationName(source)),
@@ -264,7 +271,7 @@ ts_keys_order(const TsLink *link, Relation source)
 	{
 		const TsColumn *col = &link->columns[link->keys[i]];
 
-		for (int j = 0; j < index->nkeys; j++)
+		for (int j = 0; index != NULL && j < index->nkeys; j++)
 			if (col->value == NULL && index->columns[j].attnum == col->attnum)
 			{
 				const TsKeyColumn *key = &index->columns[j];

@@ -252,5 +252,14 @@ ts_link_stored_columns(const TsLink *link)
 	}
 	stored.read_names = text_array(link->names->n, texts, NULL);
 	stored.read_attnums = PointerGetDatum(construct_array(numbers, link->names->n, INT2OID, 2, true, TYPALIGN_SHORT));
+	stored.keys = (Datum) 0;
+	if (link->by_diff)
+	{
+		Datum	   *keys = palloc(sizeof(Datum) * (link->tracked->nkeys + 1));
+
+		for (int i = 0; i < link->tracked->nkeys; i++)
+			keys[i] = Int16GetDatum(link->tracked->keys[i]);
+		stored.keys = PointerGetDatum(construct_array(keys, link->tracked->nkeys, INT2OID, 2, true, TYPALIGN_SHORT));
+	}
 	return stored;
 }

@@ -78,6 +78,4 @@ ts_link_check_options(TsLinkOptions *o)
 	check_choice("schema_policy", o->schema_policy, policies, "Use 'apply', 'additive', 'ignore' or 'error'.");
 	check_choice("detect", o->detect, detects, "Use 'log' or 'diff'.");
 	check_conflict_policy(o);
-	if (o->detect && strcmp(o->detect, "diff") == 0)
-		ts_not_yet("detect => 'diff' is", "Use 'log'.");
 }

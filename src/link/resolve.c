@@ -102,7 +102,7 @@ lost_column(const TsLink *link, Relation source)
 bool
 ts_link_resolve_source(TsLink *link, Relation source)
 {
-	link->source_partitioned = source->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
+	link->source_partitioned = source->rd_rel->relkind != RELKIND_RELATION;
 	if (link->tracked == NULL && !link->by_diff)
 		link->tracked = ts_tracked_need(link->source);
 	if (lost_column(link, source) != NULL)
@@ -236,7 +236,7 @@ foresee_target(TsLink *link, Relation source)
 		for (int j = 0; index != NULL && j < index->nkeys; j++)
 			if (index->columns[j].attnum == col->attnum)
 				col->key_eq_op = index->columns[j].eq_op;
-		if (col->value != NULL && col->is_key)
+		if (col->is_key && !OidIsValid(col->key_eq_op))
 			col->key_eq_op = lookup_type_cache(col->source_type, TYPECACHE_EQ_OPR)->eq_opr;
 	}
 	link->arbiter = true;
