@@ -171,8 +171,25 @@ untrack_if_idle(Oid source)
 		ts_untrack(source);
 }
 
-/* The link compares from now on, by the key that it is tracked by. */
-static TsTracked *
+static void
+write_detection(const TsLink *link)
+{
+	static const Oid types[] = {TEXTOID, INT2ARRAYOID, TEXTOID};
+	TsStoredColumns columns = ts_link_stored_columns(link);
+	Datum		values[3] = {CStringGetTextDatum(link->name), columns.keys};
+	TsCatalog	cat;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	values[2] = CStringGetTextDatum(ts_position_of_snapshot());
+	PopActiveSnapshot();
+	ts_catalog_enter(&cat);
+	ts_sql("UPDATE tracksync.link SET keys = $2, position = $3::pg_snapshot, own_txid = NULL, own_seq = 0, state = CASE state "
+		   "WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1", SPI_OK_UPDATE, 3, types, values, link->by_diff ? NULL : " n ");
+	ts_catalog_leave(&cat);
+}
+
+/* The link compares from now on, by the key that its source is tracked by. */
+static void
 leave_log(TsLink *link)
 {
 	const TsTracked *tracked = ts_tracked_need(link->source);
@@ -180,35 +197,54 @@ leave_log(TsLink *link)
 	LockRelationOid(link->source, ShareUpdateExclusiveLock);
 	ts_buffer_flush();
 	link->by_diff = true;
-	return ts_compared_tracked(link->source, tracked->nkeys, tracked->keys);
+	link->tracked = ts_compared_tracked(link->source, tracked->nkeys, tracked->keys);
+	ts_compared_check_cycle(link);
+	write_detection(link);
 }
 
 /* The link reads the log from now on: what happens is noted, what happened until now is found by comparing. */
-static TsTracked *
+static void
 read_log(TsLink *link)
 {
-	static const Oid types[] = {TEXTOID, TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(link->name), 0};
-	TsLinkOptions options = {.has_key = true};
-	TsTracked  *tracked = ts_tracked_load(link->source);
-	TsCatalog	cat;
+	TsLinkOptions options = {0};
+	const TsTracked *tracked;
 
 	ts_check_trackable(link->source);
+	tracked = ts_tracked_load(link->source);
+	options.has_key = tracked == NULL;
 	for (int i = 0; i < link->tracked->nkeys; i++)
 		options.key = lappend(options.key, get_attname(link->source, link->tracked->keys[i], false));
-	options.has_key = tracked == NULL;
 	LockRelationOid(link->source, ShareUpdateExclusiveLock);
 	ts_buffer_flush();
 	ts_link_track(link->source, &options);
+	tracked = ts_tracked_need(link->source);
+	for (int i = 0; i < Max(tracked->nkeys, link->tracked->nkeys); i++)
+		if (tracked->nkeys != link->tracked->nkeys || tracked->keys[i] != link->tracked->keys[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("table \"%s\" is tracked with another key than that of link \"%s\"", get_rel_name(link->source), link->name),
+					 errhint("Drop the link, and make it anew.")));
 	link->by_diff = false;
-	PushActiveSnapshot(GetTransactionSnapshot());
-	values[1] = CStringGetTextDatum(ts_position_of_snapshot());
-	PopActiveSnapshot();
-	ts_catalog_enter(&cat);
-	ts_sql("UPDATE tracksync.link SET position = $2::pg_snapshot, own_txid = NULL, own_seq = 0, state = CASE state WHEN 'initial' THEN state "
-		   "ELSE 'resync' END WHERE name = $1", SPI_OK_UPDATE, 2, types, values, NULL);
-	ts_catalog_leave(&cat);
-	return ts_tracked_need(link->source);
+	link->tracked = ts_tracked_need(link->source);
+	write_detection(link);
+}
+
+/* detect => 'log' or 'diff', where it is the other one; true if it is. */
+static bool
+switch_detection(TsLink *link, const TsLinkOptions *options)
+{
+	TsLinkOptions none = {0};
+
+	if (options->detect == NULL || (strcmp(options->detect, "diff") == 0) == link->by_diff)
+		return false;
+	if (link->by_diff)
+		read_log(link);
+	else
+		leave_log(link);
+	/* a filter that is no filter of events */
+	if (link->filter != NULL && options->filter == NULL)
+		ts_link_map_filters(link, &none);
+	return true;
 }
 
 static const char *
@@ -219,11 +255,75 @@ policy_of(const TsLink *link)
 	return names[link->on_conflict];
 }
 
+/* Other columns, or another target. */
+static void
+map_anew(TsLink *link, const TsLinkOptions *options)
+{
+	TsLinkOptions kept = *options;
+
+	if (options->server)
+		link->server = options->server[0] ? options->server : NULL;
+	if (link->server != NULL && !options->target)
+		ts_remote_table_open(link);
+	if (options->target)
+	{
+		link->former = NULL;
+		ts_link_resolve_target_name(options->target, link);
+	}
+	else if (options->filter || options->target_filter)
+		link->former = rows_so_far(link);
+	keep_mapping(link, &kept);
+	link->create_target |= options->create_target;
+	link->ncolumns = 0;
+	ts_link_check_cycle(link);
+	ts_compared_check_cycle(link);
+	ts_link_map(link, &kept, link->by_diff ? link->tracked : ts_tracked_need(link->source));
+	/* where it comes to it may have been before */
+	if (options->server && link->server != NULL)
+		link->generation = ts_ledger_generation(link);
+	update_columns(link, options);
+}
+
+/* Other rows: the columns stay as they are, whatever schema changes of the source are still to be followed. */
+static void
+filter_anew(TsLink *link, const TsLinkOptions *options)
+{
+	static const Oid types[] = {TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2ARRAYOID, TEXTOID};
+	const char *texts[3];
+	const int	places[] = {2, 3, 6};
+	TsStoredColumns columns;
+	Datum		values[7];
+	char		nulls[8] = "       ";
+	TsCatalog	cat;
+
+	if (link->server != NULL)
+		ts_remote_table_open(link);
+	link->former = rows_so_far(link);
+	ts_link_map_filters(link, options);
+	columns = ts_link_stored_columns(link);
+	values[0] = CStringGetTextDatum(link->name);
+	values[1] = columns.expressions;
+	values[4] = columns.read_names;
+	values[5] = columns.read_attnums;
+	texts[0] = link->filter;
+	texts[1] = link->target_filter;
+	texts[2] = link->former;
+	for (int i = 0; i < lengthof(texts); i++)
+	{
+		values[places[i]] = texts[i] ? CStringGetTextDatum(texts[i]) : (Datum) 0;
+		nulls[places[i]] = texts[i] ? ' ' : 'n';
+	}
+	ts_catalog_enter(&cat);
+	ts_sql("UPDATE tracksync.link SET expressions = $2, filter = $3, target_filter = $4, read_names = $5, read_attnums = $6, former_filter = $7, "
+		   "state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1", SPI_OK_UPDATE, 7, types, values, nulls);
+	ts_catalog_leave(&cat);
+}
+
 void
 ts_link_alter(const char *name, TsLinkOptions *options)
 {
 	TsLink	   *link = ts_link_load(name, true);
-	TsTracked  *switched = NULL;
+	bool		switched;
 
 	ts_link_check_options(options);
 	if (options->has_key)
@@ -234,35 +334,13 @@ ts_link_alter(const char *name, TsLinkOptions *options)
 				 errhint("Drop the link, untrack the table and make both anew with the other key.")));
 	if (options->server && !options->target)
 		options->target = ts_link_target(link);
-	if (options->detect && (strcmp(options->detect, "diff") == 0) != link->by_diff)
-		switched = link->tracked = link->by_diff ? read_log(link) : leave_log(link);
+	switched = switch_detection(link, options);
 	if (link->by_diff)
 		ts_compared_check_policy(name, options->on_conflict ? options->on_conflict : policy_of(link));
-	if (switched || options->target || options->columns || options->filter || options->target_filter)
-	{
-		TsLinkOptions kept = *options;
-
-		if (options->server)
-			link->server = options->server[0] ? options->server : NULL;
-		if (link->server != NULL && !options->target)
-			ts_remote_table_open(link);
-		if (options->target)
-			link->former = NULL;
-		if (options->target)
-			ts_link_resolve_target_name(options->target, link);
-		else if (options->filter || options->target_filter)
-			link->former = rows_so_far(link);
-		keep_mapping(link, &kept);
-		link->create_target |= options->create_target;
-		link->ncolumns = 0;
-		ts_link_check_cycle(link);
-		ts_compared_check_cycle(link);
-		ts_link_map(link, &kept, link->by_diff ? link->tracked : ts_tracked_need(link->source));
-		/* where it comes to it may have been before */
-		if (options->server && link->server != NULL)
-			link->generation = ts_ledger_generation(link);
-		update_columns(link, options);
-	}
+	if (options->target || options->columns)
+		map_anew(link, options);
+	else if (options->filter || options->target_filter)
+		filter_anew(link, options);
 	update_options(name, options);
 	if (switched && link->by_diff)
 		untrack_if_idle(link->source);
@@ -272,10 +350,10 @@ void
 ts_link_set_merge_rule(const char *name, const char *column, const char *rule)
 {
 	static const char *const rules[] = {"source", "target", "greatest", "least", "add"};
-	static const Oid types[] = {TEXTOID, INT2OID, TEXTOID};
+	static const Oid types[] = {TEXTOID, INT2OID, TEXTOID, TEXTOID};
 	TsLink	   *link = ts_link_load(name, true);
-	Datum		values[3];
-	AttrNumber	attnum = InvalidAttrNumber;
+	const TsColumn *col = NULL;
+	Datum		values[4];
 	bool		known = false;
 	TsCatalog	cat;
 
@@ -288,18 +366,19 @@ ts_link_set_merge_rule(const char *name, const char *column, const char *rule)
 				 errhint("Use 'source', 'target', 'greatest', 'least' or 'add'.")));
 	for (int i = 0; i < link->ncolumns; i++)
 		if (strcmp(link->columns[i].target_name, column) == 0)
-			attnum = link->columns[i].attnum;
-	if (attnum == InvalidAttrNumber)
+			col = &link->columns[i];
+	if (col == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("link \"%s\" has no column \"%s\"", name, column),
 				 errhint("Name a column of the target that the link writes.")));
 	values[0] = CStringGetTextDatum(name);
-	values[1] = Int16GetDatum(attnum);
+	values[1] = Int16GetDatum(col->attnum);
 	values[2] = CStringGetTextDatum(rule);
+	values[3] = CStringGetTextDatum(col->expression ? col->target_name : "");
 	ts_catalog_enter(&cat);
-	ts_sql("INSERT INTO tracksync.merge_rule (link, attnum, rule) VALUES ($1, $2, $3) ON CONFLICT (link, attnum) DO UPDATE SET rule = excluded.rule",
-		   SPI_OK_INSERT, 3, types, values, NULL);
+	ts_sql("INSERT INTO tracksync.merge_rule (link, attnum, column_name, rule) VALUES ($1, $2, $4, $3) ON CONFLICT (link, attnum, column_name) DO UPDATE SET rule = excluded.rule",
+		   SPI_OK_INSERT, 4, types, values, NULL);
 	ts_catalog_leave(&cat);
 }
 

@@ -41,6 +41,14 @@ typedef enum TsSchemaPolicy
 	TS_SCHEMA_ERROR
 } TsSchemaPolicy;
 
+/* Who else writes to a target. */
+typedef enum TsSharing
+{
+	TS_SHARED_NOT,
+	TS_SHARED_WITH_SIBLINGS,	/* links of the same source: a row of theirs is one of that source */
+	TS_SHARED
+} TsSharing;
+
 /* What is to be done to the target before its rows are written. */
 typedef struct TsSchemaStep
 {
@@ -135,6 +143,7 @@ typedef struct TsLink
 	Bitmapset  *condition_reads;
 	char	   *target_filter;	/* as it was given; NULL: it follows from the filter, if it does */
 	char	   *target_condition;	/* SQL over the target's row t, once it is resolved: the rows that are this link's; NULL: any */
+	TsSharing	shared;			/* of a filtered link */
 	char	   *former;			/* the target's rows that were this link's before it was altered, since the last push; NULL: the same */
 	struct TsNames *names;		/* what the source's columns are called in the filter and the expressions */
 	bool		by_name;		/* all columns that both sides share, also those to come */

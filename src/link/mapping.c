@@ -204,6 +204,37 @@ ts_link_map(TsLink *link, const TsLinkOptions *options, TsTracked *tracked)
 	relation_close(source, NoLock);
 }
 
+void
+ts_link_map_filters(TsLink *link, const TsLinkOptions *options)
+{
+	Relation	source = relation_open(link->source, AccessShareLock);
+	Relation	target = OidIsValid(link->target) ? relation_open(link->target, AccessShareLock) : NULL;
+	TsLinkOptions kept = *options;
+	Bitmapset  *reads = NULL;
+
+	if (!link->by_diff)
+		link->tracked = ts_tracked_need(link->source);
+	if (kept.filter == NULL && link->filter != NULL)
+		kept.filter = ts_link_read_text(link, source, link->filter);
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		TsColumn   *col = &link->columns[i];
+		Node	   *value;
+
+		if (col->expression == NULL)
+			continue;
+		value = ts_expression_read(col->expression, source, link->names, InvalidOid, psprintf("the expression for column \"%s\" of link \"%s\"", col->target_name, link->name));
+		col->expression = ts_expression_sql(value, RelationGetRelid(source), NULL);
+		reads = ts_expression_reads(value, reads);
+	}
+	map_filter(link, &kept, source, &reads);
+	map_target_filter(link, options, target);
+	link->names = ts_names_of(source, reads);
+	if (target)
+		relation_close(target, NoLock);
+	relation_close(source, NoLock);
+}
+
 char *
 ts_link_read_text(const TsLink *link, Relation source, const char *kept)
 {

@@ -248,7 +248,8 @@ derive_condition(const TsLink *link, Relation source, Relation target)
 {
 	AttrNumber *there = palloc0(sizeof(AttrNumber) * (RelationGetNumberOfAttributes(source) + 1));
 
-	if (link->condition == NULL)
+	/* what passed a filter at one time may be its own row at another */
+	if (link->condition == NULL || (link->by_diff && !ts_expression_is_immutable(link->condition)))
 		return NULL;
 	for (int i = 0; i < link->ncolumns; i++)
 		if (link->columns[i].attnum > 0 && !link->columns[i].ignored)
@@ -265,7 +266,8 @@ resolve_target_condition(TsLink *link, Relation source, Relation target)
 		derive_condition(link, source, target);
 
 	link->target_condition = condition != NULL ? ts_expression_sql(condition, RelationGetRelid(target), "t") : NULL;
-	if (link->condition != NULL && condition == NULL && ts_cast_is_shared(link))
+	link->shared = link->condition != NULL || link->target_filter != NULL ? ts_cast_sharing(link) : TS_SHARED_NOT;
+	if (link->shared != TS_SHARED_NOT && condition == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("it is not known which rows of target %s are those of link \"%s\"", ts_link_target(link), link->name),

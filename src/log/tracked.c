@@ -103,7 +103,7 @@ ts_tracked_adopt_links(Oid source)
 		   "keys = CASE WHEN l.keys IS NOT NULL THEN " MOVED("l.keys") " END, source_attnums = " MOVED("l.source_attnums") ", "
 		   "read_attnums = " MOVED("l.read_attnums") " WHERE l.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, types, values, NULL);
 	ts_sql(MOVED_COLUMNS
-		   "UPDATE tracksync.merge_rule r SET attnum = m.is FROM m, tracksync.link l WHERE m.was = r.attnum AND m.was <> m.is AND l.name = r.link "
+		   "UPDATE tracksync.merge_rule r SET attnum = m.is FROM m, tracksync.link l WHERE m.was = r.attnum AND r.attnum > 0 AND m.was <> m.is AND l.name = r.link "
 		   "AND l.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 1, types, values, NULL);
 	/* where the newest shape is still the one of now, as in a copy, numbers mean what they did: what is pending stays so */
 	ts_sql("SELECT max(shape) FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_SELECT, 1, types, values, NULL);

@@ -41,6 +41,7 @@ typedef struct DiffSource
 	SPITupleTable *rows;
 	uint64		nrows;
 	uint64		row;
+	Datum	   *order;			/* the key of the source's row at hand, in the log's order */
 } DiffSource;
 
 /* The target's column, and the source's value as the target would hold it, both without domains. */
@@ -233,7 +234,7 @@ delete_query(const TsLink *link, const char *fetched, List *keys)
 		appendStringInfo(&sql, "%s IS NOT NULL AND ", ts_diff_target_value(&link->columns[link->keys[i]]));
 	appendStringInfo(&sql, "NOT EXISTS (SELECT FROM %s AS s WHERE ", ts_source_rows(link));
 	append_key_match(&sql, link, "s");
-	appendStringInfoChar(&sql, ')');
+	appendStringInfo(&sql, ")%s", ts_target_rows_condition(link));
 	append_other_sources(&sql, link);
 	append_keys(&sql, link, "t", keys);
 	appendStringInfoString(&sql, " ORDER BY ");
@@ -287,6 +288,8 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 	}
 	for (int i = 0; i < link->ncolumns; i++)
 		appendStringInfo(&sql, ", s.%s", quote_identifier(link->columns[i].target_name));
+	for (int i = 0; link->order_apart && i < link->tracked->nkeys; i++)
+		appendStringInfo(&sql, ", s.\"" TS_SOURCE_KEY "\"", i + 1);
 	appendStringInfo(&sql, ", %s FROM %s AS s", repeats ? "s." TS_REPEATED : "false", repeats ? ts_repeats_rows(link) : ts_source_rows(link));
 	if (target_exists)
 	{
@@ -298,7 +301,9 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 		appendStringInfoString(&sql, " WHERE true");
 	append_keys(&sql, link, "s", keys);
 	appendStringInfoString(&sql, " ORDER BY ");
-	for (int i = 0; i < link->nkeys; i++)
+	for (int i = 0; link->order_apart && i < link->tracked->nkeys; i++)
+		appendStringInfo(&sql, "%ss.\"" TS_SOURCE_KEY "\"", i ? ", " : "", i + 1);
+	for (int i = 0; !link->order_apart && i < link->nkeys; i++)
 		appendStringInfo(&sql, "%ss.%s", i ? ", " : "", quote_identifier(link->columns[link->keys[i]].target_name));
 	return sql.data;
 }
@@ -357,6 +362,8 @@ diff_next(TsChangeSource *base, TsChange *change)
 	tuple = source->rows->vals[source->row++];
 	desc = source->rows->tupdesc;
 	memset(change->mask, 0, link->ncolumns);
+	change->maybe = false;
+	change->order = NULL;
 	if (source->at == 0)
 	{
 		change->op = TS_CHANGE_DELETE;
@@ -383,8 +390,11 @@ diff_next(TsChangeSource *base, TsChange *change)
 							link->columns[i].source_name),
 					 errhint(link->by_diff ? "Leave such rows out, or make the link with another key." : "Set the key's columns NOT NULL.")));
 	}
-	if (DatumGetBool(SPI_getbinval(tuple, desc, 2 * link->ncolumns + 2, &isnull)))
+	if (DatumGetBool(SPI_getbinval(tuple, desc, desc->natts, &isnull)))
 		ts_repeats_refuse(link, tuple, desc);
+	for (int i = 0; link->tracked != NULL && i < link->tracked->nkeys; i++)
+		source->order[i] = link->order_apart ? SPI_getbinval(tuple, desc, 2 * link->ncolumns + 2 + i, &isnull) : change->new_values[link->keys[i]];
+	change->order = source->order;
 	return true;
 }
 
@@ -408,6 +418,7 @@ diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys, boo
 
 	source->base.link = link;
 	source->base.text_keys = true;
+	source->order = palloc(sizeof(Datum) * ((link->tracked ? link->tracked->nkeys : 0) + 1));
 	source->base.next = diff_next;
 	source->base.end = diff_end;
 	if (link->server != NULL && target_exists)

@@ -14,7 +14,7 @@
 extern bool ts_keys_may_repeat(const TsLink *link);
 /* SQL: what stands in FROM for the source (link/rows.h), with that column; true for all rows of a key but one. */
 extern char *ts_repeats_rows(const TsLink *link);
-/* 21000: names the key of a comparison's row, whose columns are: one, one for each of the link's, and these, in its order. */
+/* 21000: names the key of a comparison's row, whose columns are: one, one for each of the link's columns, and the values of these. */
 extern void ts_repeats_refuse(const TsLink *link, HeapTuple tuple, TupleDesc desc);
 
 #endif

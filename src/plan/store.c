@@ -1,7 +1,7 @@
 /*
  * store.c: the changes of one step.
  *
- * A delete or insert is stored as (mask bytea, ordinal bigint, the old or new value of each column); an update as (mask,
+ * A delete or insert is stored as (mask bytea, ordinal bigint, the old or new value of each column, or both); an update as (mask,
  * ordinal, payload bytea), where the payload is the server's own serialization of the datums that the mask calls for: few, of
  * both sides. Toast pointers stay pointers: the snapshot they are read under outlives the store.
  */
@@ -27,6 +27,9 @@
 
 #define FIXED 2					/* columns before the values */
 
+#define ROW_IN_CIRCLE 0x01
+#define ROW_MAYBE 0x02
+
 struct TsStore
 {
 	const TsLink *link;
@@ -38,6 +41,7 @@ struct TsStore
 	Tuplesortstate *sort;		/* updates */
 	bool		sorted;
 	bool		whole_rows;
+	bool		both;			/* inserts that may be there already: with what else may be known of them */
 	int64		n;
 	StringInfoData payload;
 	Datum	   *values;			/* of a stored row */
@@ -57,7 +61,8 @@ ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys, bool compared,
 	store->types = palloc(sizeof(TsValueType) * (link->ncolumns + 1));
 	for (int i = 0; i < link->ncolumns; i++)
 		store->types[i] = ts_value_type(link, i, op, text_keys);
-	store->desc = CreateTemplateTupleDesc(FIXED + (op == TS_CHANGE_UPDATE ? 1 : link->ncolumns));
+	store->both = op == TS_CHANGE_INSERT && link->shared != TS_SHARED_NOT;
+	store->desc = CreateTemplateTupleDesc(FIXED + (op == TS_CHANGE_UPDATE ? 1 : store->both ? 2 * link->ncolumns : link->ncolumns));
 	TupleDescInitEntry(store->desc, 1, "mask", BYTEAOID, -1, 0);
 	TupleDescInitEntry(store->desc, 2, "ordinal", INT8OID, -1, 0);
 	if (op == TS_CHANGE_UPDATE)
@@ -65,6 +70,8 @@ ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys, bool compared,
 	else
 		for (int i = 0; i < link->ncolumns; i++)
 			TupleDescInitEntry(store->desc, FIXED + 1 + i, "value", store->types[i].type, -1, 0);
+	for (int i = 0; store->both && i < link->ncolumns; i++)
+		TupleDescInitEntry(store->desc, FIXED + link->ncolumns + 1 + i, "old", store->types[i].type, -1, 0);
 	store->values = palloc(sizeof(Datum) * store->desc->natts);
 	store->nulls = palloc0(sizeof(bool) * store->desc->natts);
 	store->slot = MakeSingleTupleTableSlot(store->desc, &TTSOpsMinimalTuple);
@@ -86,9 +93,9 @@ ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys, bool compared,
 
 /* Is the new value of an UPDATE kept? What is written, and the key; the whole row where a missing row would be inserted, or an image made. */
 static bool
-keeps_new(const TsStore *store, int column, unsigned char mask)
+keeps_new(const TsStore *store, const TsChange *change, int column)
 {
-	return (mask & TS_COLUMN_CHANGED) || store->link->columns[column].is_key || store->whole_rows;
+	return (change->mask[column] & TS_COLUMN_CHANGED) || change->maybe || store->link->columns[column].is_key || store->whole_rows;
 }
 
 static void
@@ -111,7 +118,7 @@ put_update(TsStore *store, const TsChange *change)
 	appendStringInfoSpaces(&store->payload, VARHDRSZ);
 	for (int i = 0; i < store->link->ncolumns; i++)
 	{
-		if (keeps_new(store, i, change->mask[i]))
+		if (keeps_new(store, change, i))
 			put_datum(store, i, change->new_values[i], change->new_nulls[i]);
 		if (change->mask[i] & TS_COLUMN_KNOWN)
 			put_datum(store, i, change->old_values[i], change->old_nulls[i]);
@@ -136,6 +143,11 @@ put_row(TsStore *store, const TsChange *change)
 		store->values[FIXED + i] = old ? change->old_values[i] : change->new_values[i];
 		store->nulls[FIXED + i] = old ? (change->mask[i] & TS_COLUMN_KNOWN) == 0 || change->old_nulls[i] : change->new_nulls[i];
 	}
+	for (int i = 0, n = store->link->ncolumns; store->both && i < n; i++)
+	{
+		store->values[FIXED + n + i] = change->old_values[i];
+		store->nulls[FIXED + n + i] = (change->mask[i] & TS_COLUMN_KNOWN) == 0 || change->old_nulls[i];
+	}
 	tuplestore_putvalues(store->store, store->desc, store->values, store->nulls);
 }
 
@@ -145,10 +157,10 @@ ts_store_put(TsStore *store, const TsChange *change)
 	int			n = store->link->ncolumns;
 	bytea	   *mask = palloc(VARHDRSZ + n + 1);
 
-	/* the byte after the mask says whether the row is in a circle */
+	/* the byte after the mask says what else is said of the row */
 	SET_VARSIZE(mask, VARHDRSZ + n + 1);
 	memcpy(VARDATA(mask), change->mask, n);
-	VARDATA(mask)[n] = (char) change->in_circle;
+	VARDATA(mask)[n] = (char) ((change->in_circle ? ROW_IN_CIRCLE : 0) | (change->maybe ? ROW_MAYBE : 0));
 	store->values[0] = PointerGetDatum(mask);
 	store->values[1] = Int64GetDatum(store->n++);
 	if (store->op == TS_CHANGE_UPDATE)
@@ -192,7 +204,7 @@ read_update(TsStore *store, TsChange *change, Datum stored, Size *bytes)
 	for (int i = 0; i < store->link->ncolumns; i++)
 	{
 		change->new_nulls[i] = true;
-		if (keeps_new(store, i, change->mask[i]))
+		if (keeps_new(store, change, i))
 			change->new_values[i] = datumRestore(&at, &change->new_nulls[i]);
 		if (change->mask[i] & TS_COLUMN_KNOWN)
 			change->old_values[i] = datumRestore(&at, &change->old_nulls[i]);
@@ -214,6 +226,11 @@ read_row(TsStore *store, TsChange *change, Size *bytes)
 	*bytes = copy->t_len;
 	memcpy(old ? change->old_values : change->new_values, store->values + FIXED, sizeof(Datum) * store->link->ncolumns);
 	memcpy(old ? change->old_nulls : change->new_nulls, store->nulls + FIXED, sizeof(bool) * store->link->ncolumns);
+	if (store->both)
+	{
+		memcpy(change->old_values, store->values + FIXED + store->link->ncolumns, sizeof(Datum) * store->link->ncolumns);
+		memcpy(change->old_nulls, store->nulls + FIXED + store->link->ncolumns, sizeof(bool) * store->link->ncolumns);
+	}
 	for (int i = 0; i < store->link->ncolumns; i++)
 		*bytes += sent_size(&store->types[i], store->values[FIXED + i], store->nulls[FIXED + i]);
 }
@@ -234,7 +251,8 @@ ts_store_next(TsStore *store, TsChange *change, Size *bytes)
 	ts_change_init(change, store->link->ncolumns);
 	change->op = store->op;
 	memcpy(change->mask, VARDATA_ANY(mask), store->link->ncolumns);
-	change->in_circle = VARDATA_ANY(mask)[store->link->ncolumns];
+	change->in_circle = (VARDATA_ANY(mask)[store->link->ncolumns] & ROW_IN_CIRCLE) != 0;
+	change->maybe = (VARDATA_ANY(mask)[store->link->ncolumns] & ROW_MAYBE) != 0;
 	change->moved = ts_change_moves(store->link, change->mask);
 	if (store->op == TS_CHANGE_UPDATE)
 		read_update(store, change, slot_getattr(store->slot, FIXED + 1, &isnull), bytes);
