@@ -9,7 +9,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 
 #include "base/catalog.h"
 #include "base/expression.h"
@@ -17,6 +16,7 @@
 #include "capture/track.h"
 #include "link/compared.h"
 #include "link/create.h"
+#include "link/detect.h"
 #include "link/ledger.h"
 #include "link/mapping.h"
 #include "link/options.h"
@@ -161,100 +161,6 @@ rows_so_far(const TsLink *now)
 	return link->target_condition ? link->target_condition : "true";
 }
 
-/* A source that is tracked for its links only is untracked with the last of those that read its log. */
-static void
-untrack_if_idle(Oid source)
-{
-	TsTracked  *tracked = ts_tracked_load(source);
-
-	if (tracked != NULL && !tracked->explicitly && ts_links_of(source) == NIL)
-		ts_untrack(source);
-}
-
-static void
-write_detection(const TsLink *link)
-{
-	static const Oid types[] = {TEXTOID, INT2ARRAYOID, TEXTOID};
-	TsStoredColumns columns = ts_link_stored_columns(link);
-	Datum		values[3] = {CStringGetTextDatum(link->name), columns.keys};
-	TsCatalog	cat;
-
-	PushActiveSnapshot(GetTransactionSnapshot());
-	values[2] = CStringGetTextDatum(ts_position_of_snapshot());
-	PopActiveSnapshot();
-	ts_catalog_enter(&cat);
-	ts_sql("UPDATE tracksync.link SET keys = $2, position = $3::pg_snapshot, own_txid = NULL, own_seq = 0, state = CASE state "
-		   "WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1", SPI_OK_UPDATE, 3, types, values, link->by_diff ? NULL : " n ");
-	ts_catalog_leave(&cat);
-}
-
-/* The link compares from now on, by the key that its source is tracked by. */
-static void
-leave_log(TsLink *link)
-{
-	const TsTracked *tracked = ts_tracked_need(link->source);
-
-	LockRelationOid(link->source, ShareUpdateExclusiveLock);
-	ts_buffer_flush();
-	link->by_diff = true;
-	link->tracked = ts_compared_tracked(link->source, tracked->nkeys, tracked->keys);
-	ts_compared_check_cycle(link);
-	write_detection(link);
-}
-
-/* The link reads the log from now on: what happens is noted, what happened until now is found by comparing. */
-static void
-read_log(TsLink *link)
-{
-	TsLinkOptions options = {0};
-	const TsTracked *tracked;
-
-	ts_check_trackable(link->source);
-	tracked = ts_tracked_load(link->source);
-	options.has_key = tracked == NULL;
-	for (int i = 0; i < link->tracked->nkeys; i++)
-		options.key = lappend(options.key, get_attname(link->source, link->tracked->keys[i], false));
-	LockRelationOid(link->source, ShareUpdateExclusiveLock);
-	ts_buffer_flush();
-	ts_link_track(link->source, &options);
-	tracked = ts_tracked_need(link->source);
-	for (int i = 0; i < Max(tracked->nkeys, link->tracked->nkeys); i++)
-		if (tracked->nkeys != link->tracked->nkeys || tracked->keys[i] != link->tracked->keys[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("table \"%s\" is tracked with another key than that of link \"%s\"", get_rel_name(link->source), link->name),
-					 errhint("Drop the link, and make it anew.")));
-	link->by_diff = false;
-	link->tracked = ts_tracked_need(link->source);
-	write_detection(link);
-}
-
-/* detect => 'log' or 'diff', where it is the other one; true if it is. */
-static bool
-switch_detection(TsLink *link, const TsLinkOptions *options)
-{
-	TsLinkOptions none = {0};
-
-	if (options->detect == NULL || (strcmp(options->detect, "diff") == 0) == link->by_diff)
-		return false;
-	if (link->by_diff)
-		read_log(link);
-	else
-		leave_log(link);
-	/* a filter that is no filter of events */
-	if (link->filter != NULL && options->filter == NULL)
-		ts_link_map_filters(link, &none);
-	return true;
-}
-
-static const char *
-policy_of(const TsLink *link)
-{
-	static const char *const names[] = {"error", "source_wins", "target_wins", "merge", "a function"};
-
-	return names[link->on_conflict];
-}
-
 /* Other columns, or another target. */
 static void
 map_anew(TsLink *link, const TsLinkOptions *options)
@@ -334,16 +240,14 @@ ts_link_alter(const char *name, TsLinkOptions *options)
 				 errhint("Drop the link, untrack the table and make both anew with the other key.")));
 	if (options->server && !options->target)
 		options->target = ts_link_target(link);
-	switched = switch_detection(link, options);
-	if (link->by_diff)
-		ts_compared_check_policy(name, options->on_conflict ? options->on_conflict : policy_of(link));
+	switched = ts_link_switch_detection(link, options);
 	if (options->target || options->columns)
 		map_anew(link, options);
 	else if (options->filter || options->target_filter)
 		filter_anew(link, options);
 	update_options(name, options);
 	if (switched && link->by_diff)
-		untrack_if_idle(link->source);
+		ts_link_let_go(link->source);
 }
 
 void
@@ -478,5 +382,5 @@ ts_link_drop(const char *name)
 			   SPI_OK_DELETE, 0, NULL, NULL, NULL);
 	ts_catalog_leave(&cat);
 	if (!orphan)
-		untrack_if_idle(source);
+		ts_link_let_go(source);
 }
