@@ -246,7 +246,13 @@ ts_keys_resolve_target(TsLink *link, Relation source, Relation target)
 				link->columns[link->keys[i]].key_eq_op = index->columns[j].eq_op;
 				link->columns[link->keys[i]].key_collation = index->columns[j].collation;
 			}
-	/* a key that will have another type will be compared as the source's is */
+	/* a key that will have another type will be compared as the source's is; where that has no index, as its type is */
+	for (int i = 0; own == NULL && i < link->nkeys; i++)
+		if (link->columns[link->keys[i]].retyped)
+		{
+			link->columns[link->keys[i]].key_eq_op = lookup_type_cache(link->columns[link->keys[i]].source_type, TYPECACHE_EQ_OPR)->eq_opr;
+			link->columns[link->keys[i]].key_collation = link->columns[link->keys[i]].source_collation;
+		}
 	for (int i = 0; own != NULL && i < own->nkeys; i++)
 		for (int j = 0; j < link->nkeys; j++)
 			if (link->columns[link->keys[j]].retyped && link->columns[link->keys[j]].attnum == own->columns[i].attnum)

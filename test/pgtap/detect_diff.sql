@@ -133,6 +133,8 @@ SELECT tracksync.track('src'); SELECT tracksync.untrack('src'); SELECT is((SELEC
 ALTER TABLE src ADD COLUMN c int DEFAULT 5; ALTER TABLE src RENAME COLUMN v TO w; ALTER TABLE src ALTER COLUMN id TYPE bigint; INSERT INTO src VALUES (100, 'new', NULL, 6);
 SELECT is(done('diff'), 'rename_column0 add_column0 alter_column0 insert1', 'a table''s columns are followed'); SELECT is(all_of('by_diff'), all_of('src'), 'with their values');
 ALTER TABLE src DROP COLUMN big; SELECT is((SELECT kind || destructive FROM tracksync.plan('diff')), 'drop_columntrue', 'one that is dropped'); SELECT done('diff'); SELECT is(all_of('by_diff'), all_of('src'), 'is dropped');
+CREATE TABLE loose (a int, b text); INSERT INTO loose VALUES (1, 'x'); SELECT tracksync.create_link('loose', 'loose', 'loose_copy', detect => 'diff', key => '{a}', create_target => true); SELECT done('loose');
+ALTER TABLE loose ALTER COLUMN a TYPE bigint; INSERT INTO loose VALUES (5000000000, 'big'); SELECT is(done('loose'), 'alter_column0 insert1', 'a key without an index that gets another type');
 CREATE VIEW plain AS SELECT id, w FROM src; SELECT tracksync.create_link('plain', 'plain', 'plain_copy', detect => 'diff', key => '{id}', create_target => true); SELECT done('plain');
 CREATE OR REPLACE VIEW plain AS SELECT id, w, c * 2 AS twice FROM src; ALTER VIEW plain RENAME COLUMN w TO "W w"; ALTER VIEW plain RENAME TO "plain view";
 SELECT is(done('plain'), 'rename_column0 add_column0 update51', 'and a view''s'); SELECT is(all_of('plain_copy'), all_of('"plain view"'), 'with their values');
