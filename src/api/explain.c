@@ -230,8 +230,6 @@ map_key(TsExplained *e, TupleTableSlot *event, Datum *keys, bool *isnull)
 	TupleTableSlot *row;
 	bool	   *known;
 
-	if (e->mapper == NULL)
-		e->mapper = ts_mapper_create(e->link, e->opened->source);
 	ts_mapper_reset(e->mapper);
 	row = ts_mapper_old(e->mapper, &known);
 	for (int i = 0; !*isnull && i < tracked->nkeys; i++)
@@ -283,6 +281,7 @@ tell_events(TsExplained *e)
 		TupleDescInitEntry(events.desc, i + 1, names[i], types[i], -1, 0);
 	events.store = tuplestore_begin_heap(false, false, work_mem);
 	slot = MakeSingleTupleTableSlot(events.desc, &TTSOpsMinimalTuple);
+	e->mapper = ts_mapper_create(e->link, e->opened->source);
 	ts_changes_read(&events, e->link->source, e->snapshot, NULL, event_wanted, e);
 	while (tuplestore_gettupleslot(events.store, true, false, slot))
 	{
@@ -299,9 +298,7 @@ tell_events(TsExplained *e)
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	tuplestore_end(events.store);
-	if (e->mapper != NULL)
-		ts_mapper_end(e->mapper);
-	e->mapper = NULL;
+	ts_mapper_end(e->mapper);
 }
 
 /* The key by the target's names as they will be, if it is one of the link's: these, or those of now, none of them null. */

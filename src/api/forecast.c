@@ -62,7 +62,7 @@ look(Forecast *f, TsChangeOp op, const unsigned char *mask)
 	found.holds_new = row[1] && row[1][0] == 't';
 	found.holds_old = row[2] && row[2][0] == 't';
 	found.row = row[3];
-	found.foreign = row[4] && row[4][0] == 'f';
+	found.whose = row[4] ? (TsWhose) row[4][0] : TS_WHOSE_OWN;
 	return found;
 }
 
@@ -169,7 +169,7 @@ decide(Forecast *f)
 				return pstrdup("insert");
 			if (found->holds_new)
 				return pstrdup("nothing: the target has the row already");
-			return found->holds_old || (found->foreign && f->e->link->shared == TS_SHARED_WITH_SIBLINGS) || conflict(f, TS_INSERT_EXISTS, NULL) ? pstrdup("overwrite of the target's row") : NULL;
+			return found->whose == TS_WHOSE_SIBLING || conflict(f, TS_INSERT_EXISTS, NULL) ? pstrdup("overwrite of the target's row") : NULL;
 		case TS_CHANGE_UPDATE:
 			if (!found->there && change->moved)
 			{
@@ -191,7 +191,7 @@ decide(Forecast *f)
 				return NULL;
 			if (!found->there)
 				return pstrdup("nothing: the target does not have the row any more");
-			if (found->foreign)
+			if (found->whose != TS_WHOSE_OWN)
 				return pstrdup("nothing: the target's row is another link's by now");
 			return found->holds_old || conflict(f, TS_DELETE_DIFFERS, NULL) ? pstrdup("delete") : NULL;
 	}

@@ -112,7 +112,8 @@ source_field(const TsColumn *col, const char *key)
 static char *
 clash(const TsLink *link, const TsColumn *col, const char *key)
 {
-	const char *rule = rule_of(link, col);
+	/* an ignored column goes along, and never makes a conflict */
+	const char *rule = col->ignored ? "source" : rule_of(link, col);
 	char	   *o = typed("x.o", col),
 			   *s = typed("x.s", col),
 			   *t = typed("x.t", col);

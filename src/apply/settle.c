@@ -13,12 +13,12 @@ note_found(void *arg, int ncolumns, char *const *values)
 	int64		i = strtoll(values[0], NULL, 10);
 	TsFound    *found = &batch->found[i];
 
-	/* values: number, holds new, holds old, row, is the link's */
+	/* values: number, holds new, holds old, row, whose */
 	found->there = true;
 	found->holds_new = values[1] && values[1][0] == 't';
 	found->holds_old = values[2] && values[2][0] == 't';
 	found->row = values[3] ? pstrdup(values[3]) : NULL;
-	found->foreign = values[4] && values[4][0] == 'f';
+	found->whose = values[4] ? (TsWhose) values[4][0] : TS_WHOSE_OWN;
 }
 
 /*
@@ -90,28 +90,6 @@ typedef struct Decision
 	int		   *insert;			/* the row is missing */
 } Decision;
 
-/*
- * A row that entered the filter of the link: another link of the same source put it there when it was that one's, and has not followed the
- * source since.
- */
-static bool
-is_taken_over(const TsWriter *writer, const TsBatch *batch, int i)
-{
-	if (writer->link->shared != TS_SHARED_WITH_SIBLINGS || !batch->found[i].foreign)
-		return false;
-	for (int k = 0; k < writer->link->ncolumns; k++)
-		if (batch->mask[k] & TS_COLUMN_KNOWN)
-			return true;
-	return false;
-}
-
-/* Whose row is it, where links of other sources write, too? */
-static bool
-may_update(const TsWriter *writer, const TsFound *found)
-{
-	return writer->link->shared != TS_SHARED || !found->foreign;
-}
-
 static void
 decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
 {
@@ -122,7 +100,8 @@ decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
 		case TS_CHANGE_INSERT:
 			if (!found->there)
 				d->insert[d->ninsert++] = i;
-			else if (!found->holds_new && (found->holds_old || is_taken_over(writer, batch, i) || conflict(writer, batch, i, TS_INSERT_EXISTS)))
+			/* another link of the same source put it there when the key was that one's, and has not followed the source since */
+			else if (!found->holds_new && (found->whose == TS_WHOSE_SIBLING || conflict(writer, batch, i, TS_INSERT_EXISTS)))
 				d->write[d->nwrite++] = i;
 			break;
 		case TS_CHANGE_UPDATE:
@@ -131,14 +110,15 @@ decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
 				if (batch->rows[i].maybe || conflict(writer, batch, i, TS_UPDATE_MISSING))
 					d->insert[d->ninsert++] = i;
 			}
-			else if (!found->holds_new && ((found->holds_old && may_update(writer, found)) || conflict(writer, batch, i, TS_UPDATE_DIFFERS)))
+			else if (!found->holds_new && ((found->holds_old && found->whose != TS_WHOSE_STRANGER) || conflict(writer, batch, i, TS_UPDATE_DIFFERS)))
 				d->write[d->nwrite++] = i;
 			break;
 		case TS_CHANGE_DELETE:
 			/* gone already: what was wanted, but for those who want to know */
-			if (!found->there && writer->link->on_conflict == TS_CONFLICT_ERROR && !writer->compared && !batch->rows[i].maybe)
+			if (!found->there && writer->link->on_conflict == TS_CONFLICT_ERROR && !writer->compared && !batch->rows[i].maybe &&
+				writer->link->shared == TS_SHARED_NOT)
 				(void) conflict(writer, batch, i, TS_DELETE_MISSING);
-			if (found->there && !found->foreign && (found->holds_old || conflict(writer, batch, i, TS_DELETE_DIFFERS)))
+			if (found->there && found->whose == TS_WHOSE_OWN && (found->holds_old || conflict(writer, batch, i, TS_DELETE_DIFFERS)))
 				d->write[d->nwrite++] = i;
 			break;
 	}

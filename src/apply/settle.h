@@ -16,7 +16,7 @@ typedef struct TsFound
 	bool		done;			/* written at the first attempt */
 	bool		holds_new;
 	bool		holds_old;
-	bool		foreign;		/* the row is another link's: the filter of this one does not map to it */
+	TsWhose		whose;			/* of a target that several links share */
 	char	   *row;			/* jsonb text */
 } TsFound;
 

@@ -144,10 +144,13 @@ rows_so_far(const TsLink *now)
 	TsLink	   *link = ts_link_load(now->name, false);
 	Relation	source,
 				target;
+	Node	   *condition = NULL;
+	char	   *text = "true";
 
 	if (link->state == TS_STATE_INITIAL)
 		return NULL;
-	if (link->filter == NULL && link->target_filter == NULL)
+	/* no filter so far; or one that was altered twice, which nobody need know in detail: the next push compares */
+	if ((link->filter == NULL && link->target_filter == NULL) || link->former != NULL)
 		return "true";
 	link->target = now->target;
 	link->remote = now->remote;
@@ -155,10 +158,13 @@ rows_so_far(const TsLink *now)
 		return NULL;
 	source = relation_open(link->source, AccessShareLock);
 	target = relation_open(link->target, AccessShareLock);
-	ts_link_resolve(link, source, target);
+	if (ts_link_resolve_source(link, source))
+		condition = ts_link_derive_condition(link, source, target);
+	if (condition != NULL)
+		text = ts_expression_sql(condition, link->target, NULL);
 	relation_close(target, NoLock);
 	relation_close(source, NoLock);
-	return link->target_condition ? link->target_condition : "true";
+	return text;
 }
 
 /* Other columns, or another target. */

@@ -38,7 +38,7 @@ typedef struct TsChange
 	unsigned char *mask;
 	Datum	   *new_values;		/* all columns; not for DELETE */
 	bool	   *new_nulls;
-	Datum	   *old_values;		/* where known; of a DELETE at least the key; of an INSERT what another link may have put there */
+	Datum	   *old_values;		/* where known; of a DELETE at least the key */
 	bool	   *old_nulls;
 } TsChange;
 

@@ -108,11 +108,14 @@ ts_diff_target(const TsLink *link)
 	return sql.data;
 }
 
-/* AND NOT EXISTS (SELECT FROM the other link's rows AS o WHERE o has the key of t), by the other link's own mapping. */
+/*
+ * AND NOT (t may be a row of the other link, AND EXISTS (SELECT FROM the other link's rows AS o WHERE o has the key of t)), by the other
+ * link's own mapping.
+ */
 static void
 append_other_source(StringInfo sql, const TsLink *link, const char *name)
 {
-	TsLink	   *other = ts_source_of(name);
+	TsLink	   *other = ts_source_of(name, link);
 	StringInfoData match;
 
 	initStringInfo(&match);
@@ -137,28 +140,17 @@ append_other_source(StringInfo sql, const TsLink *link, const char *name)
 							 ts_diff_key_value(col, "o", its->target_name));
 		}
 	if (match.len > 0)
-		appendStringInfo(sql, " AND NOT EXISTS (SELECT FROM %s AS o WHERE %s)", ts_source_rows(other), match.data);
+		appendStringInfo(sql, " AND NOT (%s EXISTS (SELECT FROM %s AS o WHERE %s))",
+						 other->target_condition && !link->foreseen && ts_fetch_has(link, other->target_reads) ? psprintf("(%s) IS TRUE AND", other->target_condition) : "", ts_source_rows(other), match.data);
 }
 
 /* Rows that another link puts into the same target are not ours to delete. */
 static void
 append_other_sources(StringInfo sql, const TsLink *link)
 {
-	static const Oid types[] = {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->target), CStringGetTextDatum(link->server ? link->server : ""),
-	CStringGetTextDatum(link->target_schema), CStringGetTextDatum(link->target_name)};
-	MemoryContext context = CurrentMemoryContext;
-	List	   *sources;
 	ListCell   *lc;
-	TsCatalog	cat;
-	uint64		n;
 
-	ts_catalog_enter(&cat);
-	n = ts_sql_reading("SELECT name FROM tracksync.link WHERE name <> $1 AND (target::oid = $2 OR (server = $3 AND target_schema = $4 AND target_name = $5)) "
-					   "ORDER BY name", 5, types, values, NULL);
-	sources = ts_sql_texts(n, context);
-	ts_catalog_leave(&cat);
-	foreach(lc, sources)
+	foreach(lc, ts_links_beside(link))
 		append_other_source(sql, link, lfirst(lc));
 }
 

@@ -46,6 +46,21 @@ read_old(LogSource *source, const TsNetChange *net)
 	return old;
 }
 
+/* Might the row have been another link's for a while, which took it over, and then deleted it? */
+static bool
+may_have_left(const LogSource *source, const TsNetChange *net)
+{
+	const TsLink *link = source->base.link;
+	int			attnum = -1;
+
+	if (link->shared == TS_SHARED_NOT || net->op != TS_NET_UPDATE)
+		return false;
+	while ((attnum = bms_next_member(link->condition_reads, attnum)) >= 0)
+		if (net->touched[attnum - 1])
+			return true;
+	return net->moved;
+}
+
 /* What is the change for the link, whose rows are those that pass the filter? False: none. */
 static bool
 filter(LogSource *source, const TsNetChange *net, TupleTableSlot *old, TsChange *change)
@@ -53,7 +68,7 @@ filter(LogSource *source, const TsNetChange *net, TupleTableSlot *old, TsChange 
 	TsPasses	before = old == NULL ? TS_PASSES_NOT : ts_mapper_passes(source->mapper, old);
 	TsPasses	now = net->live == NULL ? TS_PASSES_NOT : ts_mapper_passes(source->mapper, net->live);
 
-	change->maybe = before == TS_PASSES_UNKNOWN;
+	change->maybe = before == TS_PASSES_UNKNOWN || may_have_left(source, net);
 	if (before == TS_PASSES_NOT && now == TS_PASSES_NOT)
 		return false;
 	change->op = before == TS_PASSES_NOT ? TS_CHANGE_INSERT : now == TS_PASSES_NOT ? TS_CHANGE_DELETE : TS_CHANGE_UPDATE;
@@ -109,9 +124,7 @@ map_column(LogSource *source, const TsNetChange *net, TupleTableSlot *old, TsCha
 		case TS_CHANGE_DELETE:
 			return true;
 		case TS_CHANGE_INSERT:
-			/* a row that enters the filter may be there already, if another link put it there as it was */
-			if (source->base.link->shared == TS_SHARED_NOT)
-				change->mask[i] = 0;
+			change->mask[i] = 0;
 			return true;
 		case TS_CHANGE_UPDATE:
 			break;
@@ -221,7 +234,7 @@ ts_log_source(const TsLink *link, Relation source, Snapshot snapshot, bool follo
 	result->base.link = link;
 	result->base.next = log_next;
 	result->base.end = log_end;
-	result->stream = ts_net_begin(source, link->tracked, snapshot, link->position, follow_keys, pending);
+	result->stream = ts_net_begin(source, link->tracked, snapshot, link->position, follow_keys, link->shared != TS_SHARED_NOT ? link->condition_reads : NULL, pending);
 	if (!pending->wholesale)
 	{
 		result->mapper = ts_mapper_create(link, source);

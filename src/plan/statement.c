@@ -7,7 +7,7 @@
  *    WHERE t.k OPERATOR(pg_catalog.=) v.p1 AND record_image_eq(ROW(t.a), ROW(v.p3))
  *   INSERT INTO s.t AS t (k, a) OVERRIDING SYSTEM VALUE SELECT v.p1, v.p2 FROM ROWS FROM (…) AS v(p1, p2)
  *    ON CONFLICT (k) DO NOTHING
- *   SELECT v.p9, record_image_eq(<new>), <old by default equality>, to_jsonb(t), <is the link's> FROM ROWS FROM (…) AS v(…)
+ *   SELECT v.p9, record_image_eq(<new>), <old by default equality>, to_jsonb(t), <whose it is> FROM ROWS FROM (…) AS v(…)
  *     JOIN ONLY s.t AS t ON … FOR UPDATE OF t
  *
  * Where three or more columns of one side are needed and source and target agree in their types, they travel as one array of
@@ -122,15 +122,6 @@ build_insert(TsBuilder *b)
 	}
 }
 
-static bool
-knows_any(const TsBuilder *b)
-{
-	for (int i = 0; i < b->link->ncolumns; i++)
-		if (b->mask[i] & TS_COLUMN_KNOWN)
-			return true;
-	return false;
-}
-
 static void
 build_look(TsBuilder *b)
 {
@@ -140,15 +131,14 @@ build_look(TsBuilder *b)
 	if (op == TS_CHANGE_DELETE || !ts_build_image_eq(b, "", TS_COLUMN_CHANGED, false, op == TS_CHANGE_INSERT))
 		appendStringInfoString(&b->sql, "false");
 	appendStringInfoString(&b->sql, ", ");
-	if (op == TS_CHANGE_INSERT && !knows_any(b))
+	if (op == TS_CHANGE_INSERT)
 		appendStringInfoString(&b->sql, "false");
 	else if (b->text_keys)
 		appendStringInfoString(&b->sql, "true");
 	else
 		ts_build_old_holds(b, op == TS_CHANGE_UPDATE ? TS_COLUMN_CHANGED | TS_COLUMN_KNOWN : TS_COLUMN_KNOWN);
 	/* alone on its target, a link's rows are those that it put there, whatever they hold now */
-	appendStringInfo(&b->sql, ", pg_catalog.to_jsonb(t.*), %s\n  FROM ", b->link->shared != TS_SHARED_NOT && b->link->target_condition && !b->link->foreseen ?
-					 psprintf("(%s) IS TRUE", b->link->target_condition) : "true");
+	appendStringInfo(&b->sql, ", pg_catalog.to_jsonb(t.*), %s\n  FROM ", b->link->whose && !b->link->foreseen ? b->link->whose : "'o'");
 	ts_build_rows(b);
 	appendStringInfo(&b->sql, "\n  JOIN %s AS t ON ", b->stmt->kind == TS_STATEMENT_PEEK ? ts_diff_target(b->link) :
 					 psprintf("%s%s", ts_build_only(b->link), ts_link_target(b->link)));

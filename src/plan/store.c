@@ -1,7 +1,7 @@
 /*
  * store.c: the changes of one step.
  *
- * A delete or insert is stored as (mask bytea, ordinal bigint, the old or new value of each column, or both); an update as (mask,
+ * A delete or insert is stored as (mask bytea, ordinal bigint, the old or new value of each column); an update as (mask,
  * ordinal, payload bytea), where the payload is the server's own serialization of the datums that the mask calls for: few, of
  * both sides. Toast pointers stay pointers: the snapshot they are read under outlives the store.
  */
@@ -41,7 +41,6 @@ struct TsStore
 	Tuplesortstate *sort;		/* updates */
 	bool		sorted;
 	bool		whole_rows;
-	bool		both;			/* inserts that may be there already: with what else may be known of them */
 	int64		n;
 	StringInfoData payload;
 	Datum	   *values;			/* of a stored row */
@@ -61,8 +60,7 @@ ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys, bool compared,
 	store->types = palloc(sizeof(TsValueType) * (link->ncolumns + 1));
 	for (int i = 0; i < link->ncolumns; i++)
 		store->types[i] = ts_value_type(link, i, op, text_keys);
-	store->both = op == TS_CHANGE_INSERT && link->shared != TS_SHARED_NOT;
-	store->desc = CreateTemplateTupleDesc(FIXED + (op == TS_CHANGE_UPDATE ? 1 : store->both ? 2 * link->ncolumns : link->ncolumns));
+	store->desc = CreateTemplateTupleDesc(FIXED + (op == TS_CHANGE_UPDATE ? 1 : link->ncolumns));
 	TupleDescInitEntry(store->desc, 1, "mask", BYTEAOID, -1, 0);
 	TupleDescInitEntry(store->desc, 2, "ordinal", INT8OID, -1, 0);
 	if (op == TS_CHANGE_UPDATE)
@@ -70,8 +68,6 @@ ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys, bool compared,
 	else
 		for (int i = 0; i < link->ncolumns; i++)
 			TupleDescInitEntry(store->desc, FIXED + 1 + i, "value", store->types[i].type, -1, 0);
-	for (int i = 0; store->both && i < link->ncolumns; i++)
-		TupleDescInitEntry(store->desc, FIXED + link->ncolumns + 1 + i, "old", store->types[i].type, -1, 0);
 	store->values = palloc(sizeof(Datum) * store->desc->natts);
 	store->nulls = palloc0(sizeof(bool) * store->desc->natts);
 	store->slot = MakeSingleTupleTableSlot(store->desc, &TTSOpsMinimalTuple);
@@ -142,11 +138,6 @@ put_row(TsStore *store, const TsChange *change)
 	{
 		store->values[FIXED + i] = old ? change->old_values[i] : change->new_values[i];
 		store->nulls[FIXED + i] = old ? (change->mask[i] & TS_COLUMN_KNOWN) == 0 || change->old_nulls[i] : change->new_nulls[i];
-	}
-	for (int i = 0, n = store->link->ncolumns; store->both && i < n; i++)
-	{
-		store->values[FIXED + n + i] = change->old_values[i];
-		store->nulls[FIXED + n + i] = (change->mask[i] & TS_COLUMN_KNOWN) == 0 || change->old_nulls[i];
 	}
 	tuplestore_putvalues(store->store, store->desc, store->values, store->nulls);
 }
@@ -226,11 +217,6 @@ read_row(TsStore *store, TsChange *change, Size *bytes)
 	*bytes = copy->t_len;
 	memcpy(old ? change->old_values : change->new_values, store->values + FIXED, sizeof(Datum) * store->link->ncolumns);
 	memcpy(old ? change->old_nulls : change->new_nulls, store->nulls + FIXED, sizeof(bool) * store->link->ncolumns);
-	if (store->both)
-	{
-		memcpy(change->old_values, store->values + FIXED + store->link->ncolumns, sizeof(Datum) * store->link->ncolumns);
-		memcpy(change->old_nulls, store->nulls + FIXED + store->link->ncolumns, sizeof(bool) * store->link->ncolumns);
-	}
 	for (int i = 0; i < store->link->ncolumns; i++)
 		*bytes += sent_size(&store->types[i], store->values[FIXED + i], store->nulls[FIXED + i]);
 }
