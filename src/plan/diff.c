@@ -22,11 +22,11 @@
 #include "link/fetch.h"
 #include "link/remote.h"
 #include "link/rows.h"
+#include "link/trust.h"
 #include "plan/change.h"
 #include "plan/keep.h"
 #include "plan/repeats.h"
 #include "plan/statement.h"
-#include "plan/trust.h"
 
 #define FETCH_ROWS 1000
 

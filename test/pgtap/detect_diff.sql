@@ -191,7 +191,10 @@ SET ROLE :"bob"; CREATE FUNCTION evil() RETURNS int LANGUAGE plpgsql AS 'BEGIN I
 CREATE VIEW trap AS SELECT evil() AS id; GRANT SELECT ON trap TO PUBLIC; RESET ROLE; SET my.bob = :'bob'; SET ROLE :"alice"; CREATE TABLE shared (id int PRIMARY KEY); GRANT ALL ON shared TO :"bob"; CREATE TABLE alices (id int PRIMARY KEY); RESET ROLE;
 SET ROLE :"bob"; SELECT tracksync.create_link('trap', 'trap', 'shared', detect => 'diff'); SELECT is(done('trap'), 'insert1', 'bob''s own link'); RESET ROLE;
 SET ROLE :"alice"; SELECT tracksync.create_link('alices', 'alices', 'shared', detect => 'diff', initial => 'mirror');
-SELECT alike(said($$SELECT tracksync.push('alices')$$), '55000 | link "alices" cannot compare: another link writes to its target | To know which rows%', 'does not run bob''s functions'); RESET ROLE;
+SELECT alike(said($$SELECT tracksync.push('alices')$$), '55000 | link "alices" cannot be told from another link that writes to its target | To know which rows%', 'does not run bob''s functions'); RESET ROLE;
+SET ROLE :"bob"; CREATE FUNCTION sly(int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN IF current_user <> current_setting(''my.bob'') THEN RAISE EXCEPTION ''I am %'', current_user; END IF; RETURN true; END';
+CREATE TABLE bobs (id int PRIMARY KEY); SELECT tracksync.drop_link('trap'), tracksync.create_link('sly', 'bobs', 'shared', detect => 'diff', target_filter => 'sly(id)'); RESET ROLE; GRANT SELECT ON bobs TO :"alice";
+SET ROLE :"alice"; SELECT tracksync.drop_link('alices'); SELECT alike(said($$SELECT tracksync.create_link('alices', 'alices', 'shared', filter => 'id > 0')$$), '55000 | link "alices" cannot be told from another link%', 'nor those of a target_filter'); RESET ROLE;
 -- row-level security of what the view reads
 CREATE TABLE hidden (id int PRIMARY KEY, v text); INSERT INTO hidden VALUES (1, 'a'), (2, 'b'); ALTER TABLE hidden ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON hidden USING (id = 1); GRANT SELECT ON hidden TO :"alice";
 SET ROLE :"alice"; CREATE VIEW seen AS SELECT * FROM hidden; SELECT tracksync.create_link('rls', 'seen', 'seen_copy', detect => 'diff', key => '{id}', create_target => true);

@@ -10,7 +10,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "plan/trust.h"
+#include "link/trust.h"
 
 static bool
 is_users_function(Oid function, void *arg)
@@ -44,16 +44,34 @@ runs_code(const TsLink *link)
 	return has_users_code(link->condition, NULL);
 }
 
-void
-ts_trust_source(const TsLink *link, const TsLink *other)
+static void
+refuse(const TsLink *link, const TsLink *other)
 {
-	/* who may do all that the link's owner may has nothing to gain */
-	if (has_privs_of_role(other->owner, link->owner) || !runs_code(other))
-		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("link \"%s\" cannot compare: another link writes to its target", link->name),
+			 errmsg("link \"%s\" cannot be told from another link that writes to its target", link->name),
 			 errdetail("To know which rows are those of link \"%s\", functions that its owner chose would run with the rights of role \"%s\".",
 					   other->name, GetUserNameFromId(link->owner, false)),
 			 errhint("Let both links belong to one role, or give each link a target of its own.")));
+}
+
+/* Who may do all that the link's owner may has nothing to gain. */
+static bool
+is_trusted(const TsLink *link, const TsLink *other)
+{
+	return has_privs_of_role(other->owner, link->owner);
+}
+
+void
+ts_trust_source(const TsLink *link, const TsLink *other)
+{
+	if (!is_trusted(link, other) && runs_code(other))
+		refuse(link, other);
+}
+
+void
+ts_trust_condition(const TsLink *link, const TsLink *other, Node *condition)
+{
+	if (!is_trusted(link, other) && has_users_code(condition, NULL))
+		refuse(link, other);
 }

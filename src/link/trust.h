@@ -9,5 +9,7 @@
  * then: functions of a view, or of a filter or an expression. The other link's columns are resolved.
  */
 extern void ts_trust_source(const TsLink *link, const TsLink *other);
+/* The same for what tells which rows of the target are the other link's; may be NULL. */
+extern void ts_trust_condition(const TsLink *link, const TsLink *other, Node *condition);
 
 #endif
