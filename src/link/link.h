@@ -52,7 +52,8 @@ typedef enum TsSharing
 /* Whose row of the target is it, by the filters? */
 typedef enum TsWhose
 {
-	TS_WHOSE_OWN = 'o',			/* or nobody's */
+	TS_WHOSE_OWN = 'o',
+	TS_WHOSE_NOBODY = 'n',		/* no filter maps to it */
 	TS_WHOSE_SIBLING = 's',		/* another link's of the same source */
 	TS_WHOSE_STRANGER = 'f'		/* of another source */
 } TsWhose;
@@ -153,7 +154,7 @@ typedef struct TsLink
 	Bitmapset  *target_reads;	/* the target's columns that the next reads */
 	char	   *target_condition;	/* SQL over the target's row t, once it is resolved: the rows that are this link's; NULL: any */
 	TsSharing	shared;			/* of a filtered link */
-	char	   *whose;			/* then SQL over t: whose row it is, a TsWhose as text; NULL: always this link's */
+	char	   *whose;			/* SQL over t: whose row it is, a TsWhose as text; NULL: always this link's */
 	Node	   *former_condition;	/* the next, parsed, over the target's row */
 	char	   *former;			/* the target's rows that were this link's before it was altered, since the last push; NULL: the same */
 	struct TsNames *names;		/* what the source's columns are called in the filter and the expressions */

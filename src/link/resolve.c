@@ -284,7 +284,7 @@ ts_link_derive_condition(const TsLink *link, Relation source, Relation target)
 	return follow_filter(link, source, target);
 }
 
-/* CASE WHEN it is ours THEN 'o' WHEN it is a sibling's THEN 's' WHEN … THEN 'f' ELSE 'o' END */
+/* CASE WHEN it is ours THEN 'o' WHEN it is a sibling's THEN 's' WHEN … THEN 'f' ELSE 'n' END */
 static void
 resolve_whose(TsLink *link)
 {
@@ -293,7 +293,7 @@ resolve_whose(TsLink *link)
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "CASE WHEN (%s) IS TRUE THEN '%c'", link->target_condition, TS_WHOSE_OWN);
-	foreach(lc, ts_links_beside(link))
+	foreach(lc, link->shared != TS_SHARED_NOT ? ts_links_beside(link) : NIL)
 	{
 		TsLink	   *other = ts_source_of(lfirst(lc), link);
 
@@ -301,7 +301,7 @@ resolve_whose(TsLink *link)
 			appendStringInfo(&sql, " WHEN (%s) IS TRUE THEN '%c'", other->target_condition,
 							 other->source == link->source ? TS_WHOSE_SIBLING : TS_WHOSE_STRANGER);
 	}
-	appendStringInfo(&sql, " ELSE '%c' END", TS_WHOSE_OWN);
+	appendStringInfo(&sql, " ELSE '%c' END", TS_WHOSE_NOBODY);
 	link->whose = sql.data;
 }
 
@@ -321,7 +321,7 @@ resolve_target_condition(TsLink *link, Relation source, Relation target)
 				 errdetail("Other links write to the target, and its columns do not tell whether a row passes the filter."),
 				 errhint("Say it over the target's columns with the argument \"target_filter\".")));
 	link->whose = NULL;
-	if (link->shared != TS_SHARED_NOT)
+	if (link->target_condition != NULL)
 		resolve_whose(link);
 	/* rows that were the link's are its own until they are deleted */
 	if (link->target_condition == NULL || link->former == NULL)

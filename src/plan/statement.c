@@ -137,7 +137,6 @@ build_look(TsBuilder *b)
 		appendStringInfoString(&b->sql, "true");
 	else
 		ts_build_old_holds(b, op == TS_CHANGE_UPDATE ? TS_COLUMN_CHANGED | TS_COLUMN_KNOWN : TS_COLUMN_KNOWN);
-	/* alone on its target, a link's rows are those that it put there, whatever they hold now */
 	appendStringInfo(&b->sql, ", pg_catalog.to_jsonb(t.*), %s\n  FROM ", b->link->whose && !b->link->foreseen ? b->link->whose : "'o'");
 	ts_build_rows(b);
 	appendStringInfo(&b->sql, "\n  JOIN %s AS t ON ", b->stmt->kind == TS_STATEMENT_PEEK ? ts_diff_target(b->link) :
