@@ -2,4 +2,4 @@
 use TS;
 use Oracle;
 
-oracle('co', 't/compare_oracle.sql', seeds => 5, remote_seeds => 2, rounds => 60, sabotage_rounds => 20);
+oracle('co', 't/compare_oracle.sql', seeds => 4, remote_seeds => 2, rounds => 50, sabotage_rounds => 20);
