@@ -278,4 +278,5 @@ ts_link_create(const char *name, Oid source, TsLinkOptions *options)
 	if (!link->by_diff)
 		ts_link_track(source, options);
 	insert_link(link, options);
+	ts_link_set_on_cast(name, options->on_cast);
 }
