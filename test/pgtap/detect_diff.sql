@@ -163,6 +163,10 @@ SELECT is(done('q'), 'insert3', 'a row that the target does not take is left out
 UPDATE cust SET name = 'c' WHERE id = 4; SELECT is(done('q'), 'update1 insert0', 'tried again'); SELECT is((SELECT attempts FROM tracksync.quarantine), 2, 'and counted');
 UPDATE cust SET name = 'good' WHERE id = 3; SELECT is(done('q'), 'insert1', 'until it fits'); SELECT is((SELECT count(*) FROM tracksync.quarantine), 0::bigint, 'then it is off the list');
 
+CREATE VIEW q2 AS SELECT id, name AS n FROM cust; CREATE TABLE q2_copy (id int PRIMARY KEY, n int); UPDATE cust SET name = id; UPDATE cust SET name = 'no number' WHERE id = 4;
+SELECT tracksync.create_link('q2', 'q2', 'q2_copy', detect => 'diff', on_error => 'quarantine'); SELECT is(done('q2'), 'insert3', 'a value that cannot be cast stops no other row');
+UPDATE cust SET name = '44' WHERE id = 4; SELECT is(done('q2'), 'insert1', 'until it can'); SELECT is(all_of('q2_copy'), '(2,2) (3,3) (4,44) (5,5)', 'all of them');
+
 -- kinds and places
 CREATE SEQUENCE seq; CREATE TYPE pair AS (a int); CREATE TEMP TABLE tmp (a int PRIMARY KEY); CREATE TEMP VIEW tmpv AS SELECT 1 AS a;
 SELECT alike(said(format($$SELECT tracksync.create_link('x', %L, 'x', detect => 'diff', key => '{a}', create_target => true)$$, s)), '42809 | ' || m, s) FROM
