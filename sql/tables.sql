@@ -49,6 +49,7 @@ CREATE TABLE tracksync.link (
   target           regclass,                  -- NULL until it exists, or if it is on a server
   target_identity  text,                      -- of one on a server: which table it is; what came from it is not sent back
   create_target    boolean NOT NULL,
+  keys             smallint[],                -- detect => 'diff': attribute numbers of the source's key; NULL: it is tracked by one
   source_attnums   smallint[] NOT NULL,       -- the mapping: attribute number of the source …
   target_columns   text[] NOT NULL,           -- … to column of the target
   target_attnums   smallint[] NOT NULL,       -- … and to its attribute number; 0: found by its name

@@ -87,7 +87,7 @@ ts_pair_lock(const TsOpening *opening)
 				   *both;
 		bool		here;
 
-		if (link->server == NULL || !link->remote->tracked)
+		if (link->server == NULL || !link->remote->tracked || link->by_diff)
 			continue;
 		refuse_own_changes(link);
 		a = ts_link_origin(link);

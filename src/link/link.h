@@ -154,9 +154,9 @@ typedef struct TsLink
 	bool		order_apart;	/* the log's order is not that of the link's keys */
 	bool		arbiter;		/* the target's unique index can infer ON CONFLICT */
 	bool		target_partitioned;	/* or has no children: no need to say ONLY */
-	bool		source_partitioned;
+	bool		source_partitioned; /* or a view or the like: not to say ONLY */
 	char	   *storage;		/* the source's storage at the last push; NULL before the first one */
-	TsTracked  *tracked;
+	TsTracked  *tracked;		/* by_diff: the key only, no log */
 	bool		by_diff;		/* detect => 'diff': no log, each plan compares */
 	char	   *filter;			/* as it is kept; NULL: all rows */
 	Node	   *condition;		/* the same, parsed, once it is resolved */
