@@ -15,6 +15,7 @@ ts_change_init(TsChange *change, int ncolumns)
 	change->backfill = false;
 	change->moved = false;
 	change->in_circle = false;
+	change->violations = NIL;
 	change->mask = palloc0(n);
 	change->new_values = palloc0(sizeof(Datum) * n);
 	change->new_nulls = palloc0(sizeof(bool) * n);
