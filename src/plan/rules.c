@@ -219,6 +219,7 @@ keep_change(RulesSource *source, const TsChange *from, TsChange *to)
 	to->backfill = from->backfill;
 	to->moved = from->moved;
 	to->in_circle = from->in_circle;
+	to->maybe = from->maybe;
 	memcpy(to->mask, from->mask, link->ncolumns);
 	for (int i = 0; i < link->ncolumns; i++)
 	{
