@@ -6,6 +6,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "api/args.h"
 #include "api/rule.h"
@@ -37,9 +38,12 @@ tracksync_add_rule(PG_FUNCTION_ARGS)
 				 errhint("Give the rule a name, or that of a ready-made one: required, range, length, pattern, one_of, unique.")));
 	/* not a group's; and rules come one after the other */
 	(void) ts_link_load(name, true);
+	/* the link may have been made by the same statement */
+	PushActiveSnapshot(GetTransactionSnapshot());
 	ts_open(&opening, name, TS_OPEN_READ);
 	link = opening.links[0].link;
 	ts_close(&opening);
+	PopActiveSnapshot();
 	/* names in the expression are looked up as the caller means them */
 	ts_rule_add(link, ts_rule_parse(link, ts_text_arg(fcinfo, 1), ts_text_arg(fcinfo, 2), ts_text_arg(fcinfo, 3)));
 	PG_RETURN_VOID();

@@ -385,10 +385,13 @@ ts_rules_follow(const TsLink *link)
 char *
 ts_rule_message(const TsLink *link, const TsRule *rule)
 {
+	bool		as_given = rule->args != NIL;
+
 	if (rule->message != NULL)
 		return rule->message;
 	if (rule->kind != TS_RULE_EXPRESSION)
 		return ts_ready_message(link, rule);
-	/* as it was given, unless columns were renamed since */
-	return psprintf("does not hold: %s", rule->args != NIL ? (char *) linitial(rule->args) : ts_expression_show_row(rule->condition, ts_rule_row(link)));
+	for (int i = 0; i < rule->ncolumns; i++)
+		as_given &= strcmp(rule->columns[i], link->columns[rule->at[i]].target_name) == 0;
+	return psprintf("does not hold: %s", as_given ? (char *) linitial(rule->args) : ts_expression_show_row(rule->condition, ts_rule_row(link)));
 }

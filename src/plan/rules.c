@@ -260,6 +260,7 @@ fill(RulesSource *source)
 	source->before = MemoryContextAlloc(source->context, sizeof(int) * BATCH_ROWS);
 	while (!source->ended && source->n < BATCH_ROWS && size < BATCH_BYTES)
 	{
+		source->fetched.violations = NIL;
 		if (!source->changes->next(source->changes, &source->fetched))
 		{
 			source->ended = true;
@@ -298,6 +299,7 @@ rules_next(TsChangeSource *base, TsChange *change)
 		return true;
 	}
 	MemoryContextReset(source->context);
+	change->violations = NIL;
 	if (!source->changes->next(source->changes, change))
 	{
 		base->broken = source->changes->broken;
