@@ -242,7 +242,7 @@ keep_change(RulesSource *source, const TsChange *from, TsChange *to)
 	{
 		const TsViolation *v = lfirst(lc);
 
-		to->violations = lappend(to->violations, ts_violation_make(link, v->rule, to, v->message));
+		to->violations = lappend(to->violations, ts_violation_make(link, v->rule, to, pstrdup(v->message)));
 	}
 	return size;
 }
