@@ -1,9 +1,9 @@
 /*
  * sole_query.c: the query about values that only one row may have.
  *
- *   SELECT r.n, 0 FROM p AS r WHERE r.writes AND r.c3 IS NOT NULL
+ *   SELECT r.n, 0 FROM p AS r WHERE r.writes AND r.c3 IS DISTINCT FROM NULL
  *      AND EXISTS (SELECT FROM p AS o WHERE o.writes AND o.n <> r.n AND o.c3 = r.c3)
- *   UNION SELECT r.n, 0 FROM p AS r JOIN (SELECT DISTINCT t.a AS c3 FROM (SELECT DISTINCT c3 FROM p WHERE writes AND c3 IS NOT NULL) AS v
+ *   UNION SELECT r.n, 0 FROM p AS r JOIN (SELECT DISTINCT t.a AS c3 FROM (SELECT DISTINCT c3 FROM p WHERE writes AND c3 IS DISTINCT FROM NULL) AS v
  *      JOIN target AS t ON t.a = v.c3 WHERE NOT EXISTS (SELECT FROM p AS k WHERE t.id = k.k1)) AS h ON h.c3 = r.c3 WHERE r.writes
  *   UNION … ORDER BY 1, 2
  * The rows of a target elsewhere are fetched: those with such values, or all where these are many.
@@ -126,7 +126,7 @@ is_written(const TsRule *rule, const char *alias)
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "%s.writes", alias);
 	for (int i = 0; i < rule->ncolumns; i++)
-		appendStringInfo(&sql, " AND %s.c%d IS NOT NULL", alias, rule->at[i] + 1);
+		appendStringInfo(&sql, " AND %s.c%d IS DISTINCT FROM NULL", alias, rule->at[i] + 1);
 	return sql.data;
 }
 

@@ -1,6 +1,6 @@
 -- Rules: what rows have to be like to be pushed. validate lists, a push stops before its first step or puts the rows into quarantine.
 SET client_min_messages = warning;
-SELECT plan(194);
+SELECT plan(198);
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(format('%s %s%s', link, kind, rows), ', ' ORDER BY step), '') FROM tracksync.push(name) $$;
 CREATE FUNCTION bad(l text) RETURNS text LANGUAGE sql AS
@@ -225,6 +225,15 @@ SELECT is(broken('ty'), '5 unique, 5 w, 6 v', 'a new column'); UPDATE ty SET v =
 CREATE TABLE fi (id int PRIMARY KEY, v int, w int); CREATE TABLE tfi (LIKE fi INCLUDING ALL); INSERT INTO fi VALUES (1, 100, 1), (2, 1, 1); SELECT tracksync.create_link('fi', 'fi', 'public.tfi', filter => 'w > 0'); SELECT done('fi'); SELECT tracksync.add_rule('fi', 'v', 'v < 10');
 SELECT is(broken('fi'), '', 'rows that are there are not looked at'); UPDATE fi SET w = 2; SELECT is(broken('fi'), '1 v', 'until they change, in whatever column'); UPDATE fi SET w = 0; SELECT is(broken('fi'), '', 'a row that leaves the filter goes'); SELECT done('fi');
 INSERT INTO fi VALUES (3, 100, 0); SELECT is(broken('fi'), '', 'one that does not pass it does not come'); UPDATE fi SET w = 1; SELECT is(broken('fi'), '1 v, 3 v', 'one that enters does');
+
+-- the fingerprint is that of the plan
+CREATE TABLE fp (id int PRIMARY KEY, v text, n int); CREATE TABLE tfp (LIKE fp INCLUDING ALL); INSERT INTO fp SELECT i, 'v' || i, i FROM generate_series(1, 500) i; SELECT tracksync.create_link('fp', 'fp', 'public.tfp'), tracksync.add_rule('fp', 'unique', 'v'), tracksync.add_rule('fp', 'n', '1000 / n > 0');
+SELECT lives_ok($$SELECT tracksync.push('fp', expect => tracksync.plan_fingerprint('fp'))$$, 'of a comparison');
+UPDATE fp SET v = v || 'x' WHERE id % 3 = 0; UPDATE fp SET n = n + 1 WHERE id % 2 = 0; UPDATE fp SET id = id + 1000 WHERE id BETWEEN 20 AND 30; DELETE FROM fp WHERE id % 7 = 0; INSERT INTO fp SELECT i, repeat('long', i * 10), i FROM generate_series(600, 700) i;
+SELECT lives_ok($$SELECT tracksync.push('fp', expect => tracksync.plan_fingerprint('fp'))$$, 'of the log'); SELECT is(all_of('fp'), all_of('tfp'), 'equal');
+-- rows whose fields are NULL are not null
+CREATE TYPE pair AS (a int, b int); CREATE TABLE co (id int PRIMARY KEY, p pair, v numeric); CREATE TABLE tco (LIKE co INCLUDING ALL); SELECT tracksync.create_link('co', 'co', 'public.tco'), tracksync.add_rule('co', 'unique', 'p'), tracksync.add_rule('co', 'required', 'p');
+INSERT INTO co VALUES (1, ROW(1, NULL)), (2, ROW(1, NULL)), (3, ROW(NULL, NULL)), (4, ROW(NULL, NULL)), (5, NULL), (6, NULL); SELECT is(broken('co'), '1 unique, 2 unique, 3 unique, 4 unique, 5 required, 6 required', 'composite values');
 
 -- names, and what they are called in messages
 CREATE TABLE "S s" ("I d" int PRIMARY KEY, "va'l" text); CREATE TABLE "T t" (LIKE "S s" INCLUDING ALL); SELECT tracksync.create_link('l ''"l', '"S s"', 'public."T t"'), tracksync.add_rule('l ''"l', 'ru''le "x"', '"va''l" <> ''it''''s''', 'me''ss');
