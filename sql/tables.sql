@@ -61,6 +61,7 @@ CREATE TABLE tracksync.link (
   initial          text NOT NULL CHECK (initial IN ('copy', 'mirror', 'none')),
   on_conflict      text NOT NULL,
   on_error         text NOT NULL CHECK (on_error IN ('abort', 'quarantine')),
+  on_cast          text NOT NULL DEFAULT 'error' CHECK (on_cast IN ('error', 'lossy')),
   schema_policy    text NOT NULL CHECK (schema_policy IN ('apply', 'additive', 'ignore', 'error')),
   detect           text NOT NULL CHECK (detect IN ('log', 'diff')),
   state            text NOT NULL CHECK (state IN ('initial', 'active', 'resync')),

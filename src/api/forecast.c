@@ -192,8 +192,8 @@ decide(Forecast *f)
 				return NULL;
 			if (!found->there)
 				return pstrdup("nothing: the target does not have the row any more");
-			if (found->whose != TS_WHOSE_OWN)
-				return pstrdup("nothing: the target's row is another link's by now");
+			if (found->whose != TS_WHOSE_OWN && (found->whose != TS_WHOSE_NOBODY || change->maybe))
+				return pstrdup("nothing: the target's row is not the link's");
 			return found->holds_old || conflict(f, TS_DELETE_DIFFERS, NULL) ? pstrdup("delete") : NULL;
 	}
 	return NULL;

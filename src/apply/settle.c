@@ -90,6 +90,13 @@ typedef struct Decision
 	int		   *insert;			/* the row is missing */
 } Decision;
 
+/* Not what is another link's by now; nor what is not the link's, if the row may not have been its either. */
+static bool
+may_delete(const TsFound *found, bool maybe)
+{
+	return found->whose == TS_WHOSE_OWN || (found->whose == TS_WHOSE_NOBODY && !maybe);
+}
+
 static void
 decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
 {
@@ -118,7 +125,7 @@ decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
 			if (!found->there && writer->link->on_conflict == TS_CONFLICT_ERROR && !writer->compared && !batch->rows[i].maybe &&
 				writer->link->shared == TS_SHARED_NOT)
 				(void) conflict(writer, batch, i, TS_DELETE_MISSING);
-			if (found->there && found->whose == TS_WHOSE_OWN && (found->holds_old || conflict(writer, batch, i, TS_DELETE_DIFFERS)))
+			if (found->there && may_delete(found, batch->rows[i].maybe) && (found->holds_old || conflict(writer, batch, i, TS_DELETE_DIFFERS)))
 				d->write[d->nwrite++] = i;
 			break;
 	}

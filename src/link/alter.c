@@ -243,6 +243,7 @@ ts_link_alter(const char *name, TsLinkOptions *options)
 	else if (options->filter || options->target_filter)
 		filter_anew(link, options);
 	update_options(name, options);
+	ts_link_set_on_cast(name, options->on_cast);
 }
 
 void

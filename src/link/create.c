@@ -265,4 +265,5 @@ ts_link_create(const char *name, Oid source, TsLinkOptions *options)
 	LockRelationOid(source, ShareUpdateExclusiveLock);
 	track_source(source, options);
 	insert_link(link, options);
+	ts_link_set_on_cast(name, options->on_cast);
 }

@@ -21,6 +21,7 @@ typedef struct TsLinkOptions
 	char	   *schema_policy;
 	char	   *detect;
 	bool		create_target;
+	char	   *on_cast;
 } TsLinkOptions;
 
 /* A function's name in the options is made a qualified one. */

@@ -12,6 +12,13 @@
 #include "base/quote.h"
 #include "link/keys.h"
 
+/* Have equal values of the type, and no others, the same text, which JSON writes in the same way? */
+static bool
+reads_alike(Oid type)
+{
+	return type == UUIDOID || type == DATEOID || type == MACADDROID || type == MACADDR8OID || type_is_enum(type);
+}
+
 /*
  * Are two keys of the source equal if and only if they are on the target? Rounding, cutting and other equalities would merge rows
  * or split them.
@@ -34,6 +41,8 @@ ts_key_fits(const TsColumn *col, Oid target_collation)
 
 	for (int i = 0; i < lengthof(exact); i++)
 		fits |= exact[i].from == col->source_type && exact[i].to == col->target_base;
+	fits |= reads_alike(col->source_type) && (col->target_base == TEXTOID || col->target_base == VARCHAROID) &&
+		(!OidIsValid(target_collation) || get_collation_isdeterministic(target_collation));
 	/* a string that is too long is refused when it is written; a number would be rounded */
 	if (!string && col->target_typmod != -1 && (col->source_type != col->target_base || col->target_typmod != col->source_typmod))
 		fits = false;

@@ -140,6 +140,7 @@ read_link(MemoryContext context)
 	link->doubted = DatumGetBool(ts_sql_value(0, 25, &isnull));
 	link->server = ts_keep(context, ts_sql_text(0, 26));
 	link->generation = DatumGetInt64(ts_sql_value(0, 27, &isnull));
+	link->lossy = DatumGetBool(ts_sql_value(0, 35, &isnull));
 	link->state = read_state(ts_sql_text(0, 9));
 	read_columns(link, context);
 	read_expressions(link, context);
@@ -209,7 +210,7 @@ load(const char *name, bool lock, bool newest, MemoryContext context)
 	char	   *sql = psprintf("SELECT name, owner::oid, source::oid, target_schema, target_name, create_target, initial, on_conflict, "
 							   "state, source_attnums, target_columns, position::text, own_txid::text, own_seq, storage, system_identity, "
 							   "target::oid, shape, columns IS NULL, schema_policy, target_attnums, followed, "
-							   "CASE WHEN on_conflict LIKE '%%.%%' THEN to_regprocedure(on_conflict || '(text, jsonb, jsonb, jsonb, jsonb)')::oid END, on_error = 'quarantine', doubted, server, generation, expressions, filter, target_filter, former_filter, read_names, read_attnums, detect = 'diff' FROM tracksync.link WHERE name = $1%s", lock ? " FOR UPDATE" : "");
+							   "CASE WHEN on_conflict LIKE '%%.%%' THEN to_regprocedure(on_conflict || '(text, jsonb, jsonb, jsonb, jsonb)')::oid END, on_error = 'quarantine', doubted, server, generation, expressions, filter, target_filter, former_filter, read_names, read_attnums, detect = 'diff', on_cast = 'lossy' FROM tracksync.link WHERE name = $1%s", lock ? " FOR UPDATE" : "");
 	TsCatalog	cat;
 	TsLink	   *link = NULL;
 

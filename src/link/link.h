@@ -41,6 +41,14 @@ typedef enum TsSchemaPolicy
 	TS_SCHEMA_ERROR
 } TsSchemaPolicy;
 
+/* What a value of the source needs to become one of the target's column (fit.h). */
+typedef enum TsBridge
+{
+	TS_BRIDGE_NONE,				/* nothing, or a cast that can neither fail nor lose: statements do it */
+	TS_BRIDGE_CAST,				/* the assignment cast */
+	TS_BRIDGE_TEXT				/* its text: there is no such cast */
+} TsBridge;
+
 /* Who else writes to a target. */
 typedef enum TsSharing
 {
@@ -52,7 +60,8 @@ typedef enum TsSharing
 /* Whose row of the target is it, by the filters? */
 typedef enum TsWhose
 {
-	TS_WHOSE_OWN = 'o',			/* or nobody's */
+	TS_WHOSE_OWN = 'o',
+	TS_WHOSE_NOBODY = 'n',		/* no filter maps to it */
 	TS_WHOSE_SIBLING = 's',		/* another link's of the same source */
 	TS_WHOSE_STRANGER = 'f'		/* of another source */
 } TsWhose;
@@ -95,6 +104,7 @@ typedef struct TsColumn
 	Oid			target_type;	/* as declared */
 	Oid			target_base;	/* its base type, */
 	int32		target_typmod;	/* with the type modifier in force */
+	TsBridge	bridge;
 	bool		identity_always;	/* the target's column is GENERATED ALWAYS AS IDENTITY */
 	Oid			sequence;		/* owned by the target's column; InvalidOid if none */
 	const char *remote_sequence;	/* the same of a target on another server, SQL; NULL if none */
@@ -132,6 +142,7 @@ typedef struct TsLink
 	TsInitial	initial;
 	TsConflictPolicy on_conflict;
 	bool		quarantine;		/* on_error: rows that the target does not take are left out */
+	bool		lossy;			/* on_cast: values that the target's types do not hold are rounded and cut, not refused */
 	Oid			conflict_function;	/* InvalidOid if it is gone */
 	TsLinkState state;
 	bool		doubted;		/* foreign keys of another link's target changed rows of this one's: only a comparison tells what they hold */
@@ -154,7 +165,7 @@ typedef struct TsLink
 	Bitmapset  *target_reads;	/* the target's columns that the next reads */
 	char	   *target_condition;	/* SQL over the target's row t, once it is resolved: the rows that are this link's; NULL: any */
 	TsSharing	shared;			/* of a filtered link */
-	char	   *whose;			/* then SQL over t: whose row it is, a TsWhose as text; NULL: always this link's */
+	char	   *whose;			/* SQL over t: whose row it is, a TsWhose as text; NULL: always this link's */
 	Node	   *former_condition;	/* the next, parsed, over the target's row */
 	char	   *former;			/* the target's rows that were this link's before it was altered, since the last push; NULL: the same */
 	struct TsNames *names;		/* what the source's columns are called in the filter and the expressions */
@@ -186,6 +197,9 @@ extern TsLink *ts_link_load_any(const char *name);
  * (target may be NULL while it does not exist). Errors: 42P01, 42703, 42804, 42P10, 55000.
  */
 extern void ts_link_resolve(TsLink *link, Relation source, Relation target);
+
+/* Must values of this base type travel as text? They cannot be the elements of an array, or their type may be another one on the server. */
+extern bool ts_link_as_text(const TsLink *link, Oid base);
 
 /* Only what depends on the source; false if columns of it are gone. */
 extern bool ts_link_resolve_source(TsLink *link, Relation source);

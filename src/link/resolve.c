@@ -8,7 +8,6 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
-#include "parser/parse_coerce.h"
 #include "rewrite/prs2lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -21,17 +20,19 @@
 #include "base/expression.h"
 #include "base/quote.h"
 #include "link/cast.h"
+#include "link/fit.h"
 #include "link/keys.h"
 #include "link/link.h"
 #include "link/remote.h"
 #include "link/retype.h"
 #include "link/rows.h"
 
-/* Can values of this type not be the elements of an array parameter? */
-static bool
-needs_text(Oid base)
+/* a type that is not the server's own may have another number there, or be another one: it goes by its text */
+bool
+ts_link_as_text(const TsLink *link, Oid base)
 {
-	return !OidIsValid(get_array_type(base)) || OidIsValid(get_base_element_type(base)) || type_is_rowtype(base);
+	return !OidIsValid(get_array_type(base)) || OidIsValid(get_base_element_type(base)) || type_is_rowtype(base) ||
+		(link->server != NULL && base >= FirstNormalObjectId);
 }
 
 /* A change of what the value does not depend on, or of ignored columns alone, is none; nor is one of what is another value each time. */
@@ -76,8 +77,8 @@ resolve_source_column(TsLink *link, TsColumn *col, Relation source)
 		col->reads = bms_make_singleton(col->attnum);
 	}
 	col->source_type = getBaseTypeAndTypmod(col->source_declared, &col->source_typmod);
-	/* a type that is not the server's own may have another number there, or be another one: it goes by its text */
-	col->as_text = needs_text(col->source_type) || (link->server != NULL && col->source_type >= FirstNormalObjectId);
+	col->as_text = ts_link_as_text(link, col->source_type);
+	col->bridge = TS_BRIDGE_NONE;
 	col->opaque = NULL;
 	col->domain_there = false;
 	get_typlenbyvalalign(col->source_type, &col->len, &col->byval, &col->align);
@@ -195,14 +196,7 @@ resolve_target_column(TsLink *link, TsColumn *col, Relation target)
 		foresee_column(col);
 	col->identity_always = att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
 	col->sequence = owned_sequence(RelationGetRelid(target), col->target_attnum);
-	if (col->source_type != col->target_base &&
-		!can_coerce_type(1, &col->source_type, &col->target_base, COERCION_ASSIGNMENT))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of target table %s is of type %s, its source of type %s", col->target_name,
-						ts_link_target(link), format_type_be(col->target_type), format_type_be(col->source_type)),
-				 errdetail("There is no assignment cast from the one to the other."),
-				 errhint("Change the type of one of the columns, or leave the column out of the link.")));
+	col->bridge = ts_fit_bridge(col->source_type, col->source_typmod, col->target_base, col->target_typmod);
 	if (col->is_key && !ts_key_fits(col, att->attcollation))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -283,7 +277,7 @@ ts_link_derive_condition(const TsLink *link, Relation source, Relation target)
 	return follow_filter(link, source, target);
 }
 
-/* CASE WHEN it is ours THEN 'o' WHEN it is a sibling's THEN 's' WHEN … THEN 'f' ELSE 'o' END */
+/* CASE WHEN it is ours THEN 'o' WHEN it is a sibling's THEN 's' WHEN … THEN 'f' ELSE 'n' END */
 static void
 resolve_whose(TsLink *link)
 {
@@ -292,7 +286,7 @@ resolve_whose(TsLink *link)
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "CASE WHEN (%s) IS TRUE THEN '%c'", link->target_condition, TS_WHOSE_OWN);
-	foreach(lc, ts_links_beside(link))
+	foreach(lc, link->shared != TS_SHARED_NOT ? ts_links_beside(link) : NIL)
 	{
 		TsLink	   *other = ts_source_of(lfirst(lc), link);
 
@@ -300,7 +294,7 @@ resolve_whose(TsLink *link)
 			appendStringInfo(&sql, " WHEN (%s) IS TRUE THEN '%c'", other->target_condition,
 							 other->source == link->source ? TS_WHOSE_SIBLING : TS_WHOSE_STRANGER);
 	}
-	appendStringInfo(&sql, " ELSE '%c' END", TS_WHOSE_OWN);
+	appendStringInfo(&sql, " ELSE '%c' END", TS_WHOSE_NOBODY);
 	link->whose = sql.data;
 }
 
@@ -320,7 +314,7 @@ resolve_target_condition(TsLink *link, Relation source, Relation target)
 				 errdetail("Other links write to the target, and its columns do not tell whether a row passes the filter."),
 				 errhint("Say it over the target's columns with the argument \"target_filter\".")));
 	link->whose = NULL;
-	if (link->shared != TS_SHARED_NOT)
+	if (link->target_condition != NULL)
 		resolve_whose(link);
 	/* rows that were the link's are its own until they are deleted */
 	if (link->target_condition == NULL || link->former == NULL)

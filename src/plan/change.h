@@ -107,6 +107,8 @@ typedef struct TsValueType
 	bool		is_text;		/* is text already */
 } TsValueType;
 
+/* The same as the target holds it. */
+extern TsValueType ts_held_type(const TsLink *link, int column);
 extern TsValueType ts_value_type(const TsLink *link, int column, TsChangeOp op, bool text_keys);
 
 #endif

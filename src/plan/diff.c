@@ -7,6 +7,7 @@
  * the second:
  *   SELECT t.ctid IS NULL, NOT record_image_eq(ROW(t.a), ROW(s.a)), …, s.k, s.a, … FROM ONLY source s
  *    LEFT JOIN ONLY target t ON t.k = s.k WHERE t.ctid IS NULL OR NOT record_image_eq(ROW(t.*), ROW(s.*)) ORDER BY s.k
+ * A column whose type differs so that a value may not fit is compared by tracksync.holds.
  */
 #include "postgres.h"
 
@@ -231,26 +232,30 @@ delete_query(const TsLink *link, const char *fetched, List *keys)
 	return sql.data;
 }
 
-/* Is the source's value cast, which may fail? */
-static bool
-is_cast(const TsColumn *col)
+/*
+ * Does the target hold the source's value? By a function, which takes a value that the target cannot hold for one that it does not: it is
+ * for the push to say which one it is.
+ */
+static char *
+holds(const TsLink *link, const TsColumn *col)
 {
-	return col->source_type != col->target_base || (col->target_typmod != -1 && col->target_typmod != col->source_typmod);
+	return psprintf("tracksync.holds(%s, s.%s, %d, %s)", ts_diff_target_value(col), quote_identifier(col->target_name), col->target_typmod,
+					link->lossy ? "false" : "true");
 }
 
-/* casts: compare values that have to be cast; else they may differ. */
 static char *
-write_query(const TsLink *link, bool target_exists, const char *fetched, List *keys, bool casts)
+write_query(const TsLink *link, bool target_exists, const char *fetched, List *keys)
 {
 	StringInfoData sql,
 				have,
-				want;
+				want,
+				fits;
 	const char *there = ts_fetch_there(link);
-	bool		blind = false;
 
 	initStringInfo(&sql);
 	initStringInfo(&have);
 	initStringInfo(&want);
+	initStringInfo(&fits);
 	appendStringInfoString(&sql, target_exists ? psprintf("SELECT %s IS NULL", there) : "SELECT true");
 	for (int i = 0; i < link->ncolumns; i++)
 	{
@@ -258,11 +263,10 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 		char	   *mine = source_value(col, "s");
 		char	   *theirs = ts_diff_target_value(col);
 
-		/* one row that the target cannot hold, which is why it is in quarantine, must not stop the others */
-		if (target_exists && !casts && !col->is_key && is_cast(col))
+		if (target_exists && col->bridge != TS_BRIDGE_NONE && !col->is_key && !col->ignored)
 		{
-			appendStringInfo(&sql, ", %s IS NOT NULL", there);
-			blind = true;
+			appendStringInfo(&sql, ", %s IS NOT NULL AND NOT %s", there, holds(link, col));
+			appendStringInfo(&fits, " OR NOT %s", holds(link, col));
 		}
 		else if (target_exists && (!col->ignored || col->future != NULL))
 		{
@@ -282,7 +286,7 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 	{
 		appendStringInfo(&sql, " LEFT JOIN %s AS t ON ", target_rows(link, fetched));
 		append_key_match(&sql, link, "s");
-		appendStringInfo(&sql, " WHERE (%s OR %s IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s)))", blind ? "true" : "false", there, have.data, want.data);
+		appendStringInfo(&sql, " WHERE (%s IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))%s)", there, have.data, want.data, fits.data);
 	}
 	else
 		appendStringInfoString(&sql, " WHERE true");
@@ -397,7 +401,7 @@ diff_end(TsChangeSource *base)
 }
 
 static TsChangeSource *
-diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys, bool casts)
+diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys)
 {
 	DiffSource *source = palloc0(sizeof(DiffSource));
 
@@ -409,24 +413,24 @@ diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys, boo
 	if (link->server != NULL && target_exists)
 		source->fetched = ts_fetch_target(link, keys_there(link, keys), &source->store);
 	source->queries[0] = mirror && target_exists ? delete_query(link, source->fetched, keys) : NULL;
-	source->queries[1] = write_query(link, target_exists, source->fetched, keys, casts);
+	source->queries[1] = write_query(link, target_exists, source->fetched, keys);
 	return &source->base;
 }
 
 TsChangeSource *
 ts_diff_source(const TsLink *link, Relation target, bool mirror)
 {
-	return diff_source(link, target != NULL, mirror, link->only, true);
+	return diff_source(link, target != NULL, mirror, link->only);
 }
 
 TsChangeSource *
 ts_diff_all_source(const TsLink *link)
 {
-	return diff_source(link, true, false, link->only, true);
+	return diff_source(link, true, false, link->only);
 }
 
 TsChangeSource *
 ts_diff_keys_source(const TsLink *link, List *keys)
 {
-	return diff_source(link, true, true, keys, false);
+	return diff_source(link, true, true, keys);
 }

@@ -13,8 +13,8 @@
  * Where three or more columns of one side are needed and source and target agree in their types, they travel as one array of
  * rows of the target's type, else as an array per column.
  *
- * Values whose type cannot be an array's element travel as text and are cast back. Where the target's type differs, writing
- * goes by assignment cast, comparing by a cast to the target's type.
+ * Values whose type cannot be an array's element travel as text and are cast back. Where the target's type differs, and the cast may lose
+ * something or fail, they travel as the target's column would hold them (link/fit.h); else the statement casts them.
  */
 #include "postgres.h"
 
@@ -137,7 +137,6 @@ build_look(TsBuilder *b)
 		appendStringInfoString(&b->sql, "true");
 	else
 		ts_build_old_holds(b, op == TS_CHANGE_UPDATE ? TS_COLUMN_CHANGED | TS_COLUMN_KNOWN : TS_COLUMN_KNOWN);
-	/* alone on its target, a link's rows are those that it put there, whatever they hold now */
 	appendStringInfo(&b->sql, ", pg_catalog.to_jsonb(t.*), %s\n  FROM ", b->link->whose && !b->link->foreseen ? b->link->whose : "'o'");
 	ts_build_rows(b);
 	appendStringInfo(&b->sql, "\n  JOIN %s AS t ON ", b->stmt->kind == TS_STATEMENT_PEEK ? ts_diff_target(b->link) :
@@ -156,6 +155,7 @@ ts_statement_build(const TsLink *link, TsStatementKind kind, TsChangeOp op, cons
 	b.stmt->kind = kind;
 	b.stmt->op = op;
 	b.stmt->params = palloc0(sizeof(TsParam) * (2 * link->ncolumns + 1));
+	b.stmt->fits = palloc0(sizeof(struct TsFit *) * (link->ncolumns + 1));
 	initStringInfo(&b.sql);
 	/* the key comes first */
 	for (int i = 0; i < link->nkeys; i++)

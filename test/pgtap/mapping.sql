@@ -1,6 +1,6 @@
 -- Filters, expressions, keys made of them: what is shipped, and what is refused.
 SET client_min_messages = warning;
-SELECT plan(74);
+SELECT plan(76);
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(kind || rows, ' ' ORDER BY step), '') FROM tracksync.push(name) $$;
 CREATE FUNCTION rows_of(t text) RETURNS text LANGUAGE plpgsql AS
@@ -65,6 +65,10 @@ UPDATE sn SET n = 0 WHERE id = 3; UPDATE sn SET n = 7, v = 'new' WHERE id = 1; U
 SELECT is(done('n'), 'delete3 update2', 'what was there before is not known');
 SELECT is(rows_of('SELECT * FROM tn'), '(1,new,7) (4,w,4) (6,v6,6)', 'the same rows');
 SELECT is(done('n'), '', 'in step');
+
+INSERT INTO tn VALUES (2, 'own', 0); INSERT INTO sn VALUES (2, 'x', 1); SELECT done('n'); UPDATE sn SET n = 2 WHERE id = 2;
+SELECT is(done('n'), 'delete1', 'a row that never passed: what is there is not the link''s');
+SELECT is(rows_of('SELECT * FROM tn WHERE id = 2'), '(2,own,0)', 'and stays');
 
 -- expressions
 CREATE TABLE o (id int PRIMARY KEY, price numeric(10,2), qty int, name text, seen int, junk text);
