@@ -115,6 +115,19 @@ CREATE TABLE tracksync.user_step (
 );
 COMMENT ON TABLE tracksync.user_step IS 'functions that run at a place of their own in each push';
 
+CREATE TABLE tracksync.rule_record (
+  link        text NOT NULL,
+  rule        text NOT NULL,
+  kind        text NOT NULL CHECK (kind IN ('expression', 'required', 'range', 'length', 'pattern', 'one_of', 'unique')),
+  columns     text[] NOT NULL,                -- of the target, by the names in link.target_columns
+  expression  text,                           -- SQL over them; NULL: unique
+  args        text[] NOT NULL,                -- of a ready-made one
+  message     text,                           -- NULL: of its kind
+  created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (link, rule, columns)
+);
+COMMENT ON TABLE tracksync.rule_record IS 'what rows have to be like to be pushed';
+
 CREATE TABLE tracksync.push_record (
   id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   link      text NOT NULL,
@@ -174,6 +187,7 @@ SELECT pg_extension_config_dump('tracksync.merge_rule', '');
 SELECT pg_extension_config_dump('tracksync.link_group', '');
 SELECT pg_extension_config_dump('tracksync.group_member', '');
 SELECT pg_extension_config_dump('tracksync.user_step', '');
+SELECT pg_extension_config_dump('tracksync.rule_record', '');
 SELECT pg_extension_config_dump('tracksync.push_record', '');
 SELECT pg_extension_config_dump('tracksync.push_record_id_seq', '');
 SELECT pg_extension_config_dump('tracksync.quarantine_record', '');

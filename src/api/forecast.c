@@ -21,6 +21,7 @@
 #include "base/quote.h"
 #include "link/ask.h"
 #include "link/back.h"
+#include "plan/rules.h"
 
 /* What would be done, and why. */
 typedef struct Forecast
@@ -246,6 +247,24 @@ tell(Forecast *f, char *what)
 	ts_fact_add(e, TS_ASPECT_PUSH, 0, e->quarantined ? psprintf("%s, tried again", what) : what, ts_detail_done(&detail));
 }
 
+/* What becomes of a row that breaks rules. */
+static char *
+broken_rules(const Forecast *f)
+{
+	StringInfoData what;
+	ListCell   *lc;
+
+	initStringInfo(&what);
+	appendStringInfoString(&what, f->e->link->quarantine && !f->change->moved ? "nothing: it is left out: " : "the push fails: ");
+	foreach(lc, f->change->violations)
+	{
+		const TsViolation *v = lfirst(lc);
+
+		appendStringInfo(&what, "%srule \"%s\": %s", lc == list_head(f->change->violations) ? "" : "; ", v->rule->name, v->message);
+	}
+	return what.data;
+}
+
 void
 ts_forecast(TsExplained *e)
 {
@@ -258,6 +277,11 @@ ts_forecast(TsExplained *e)
 	f.writer.back = ts_link_back(e->link) != TS_BACK_NONE;
 	f.writer.tracked = ts_link_target_is_tracked(e->link);
 	f.writer.context = CurrentMemoryContext;
+	if (change->violations != NIL)
+	{
+		tell(&f, broken_rules(&f));
+		return;
+	}
 	if (is_disputed(&f))
 	{
 		TsConflictKind kind = change->op == TS_CHANGE_DELETE ? TS_DELETE_DIFFERS : f.found.row == NULL ? TS_UPDATE_MISSING :

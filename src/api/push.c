@@ -22,6 +22,7 @@
 #include "api/args.h"
 #include "api/netchange.h"
 #include "api/pair.h"
+#include "api/rule.h"
 #include "apply/push.h"
 #include "base/attempt.h"
 #include "base/settings.h"
@@ -446,9 +447,10 @@ push(Call *call)
 	dry_run = PG_GETARG_BOOL(2);
 	ts_open(&opening, call->name, dry_run ? TS_OPEN_TRY : TS_OPEN_PUSH);
 	sources = palloc(sizeof(Relation) * (opening.n + 1));
-	merged = build(&opening, TS_PLAN_KEEP | (expect ? TS_PLAN_FINGERPRINT : 0));
+	merged = build(&opening, TS_PLAN_KEEP | TS_PLAN_RULES | (expect ? TS_PLAN_FINGERPRINT : 0));
 	if (expect)
 		check_expected(&opening, merged, expect);
+	ts_rules_stop(merged, opening.name);
 	if (!dry_run)
 		refuse_own_changes(merged, &opening);
 	ts_pair_check_compared(&opening, merged);

@@ -13,6 +13,7 @@
 #include "link/ledger.h"
 #include "link/mapping.h"
 #include "link/remote.h"
+#include "link/rule.h"
 #include "log/shape.h"
 #include "log/survivor.h"
 
@@ -111,7 +112,10 @@ ts_push_record(const TsPushed *pushed, bool dry_run)
 	TsCatalog	cat;
 
 	for (int i = 0; i < pushed->merged->nplans && !dry_run; i++)
+	{
 		ts_images_take(pushed->merged->plans[i]->link, pushed->bad[i]);
+		ts_rules_follow(pushed->merged->plans[i]->link);
+	}
 	ts_catalog_enter(&cat);
 	for (int i = 0; i < pushed->merged->nplans; i++)
 		record_link(pushed, i, dry_run);

@@ -21,6 +21,7 @@
 #include "link/mapping.h"
 #include "link/options.h"
 #include "link/remote.h"
+#include "link/rule.h"
 #include "link/step.h"
 #include "log/shape.h"
 
@@ -193,6 +194,7 @@ map_anew(TsLink *link, const TsLinkOptions *options)
 	/* where it comes to it may have been before */
 	if (options->server && link->server != NULL)
 		link->generation = ts_ledger_generation(link);
+	ts_rules_locate(link, ts_rules_of(link->name));
 	update_columns(link, options);
 }
 
@@ -390,6 +392,7 @@ ts_link_drop(const char *name)
 	ts_sql("DELETE FROM tracksync.group_member WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
 	ts_sql("DELETE FROM tracksync.merge_rule WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
 	ts_steps_forget(name);
+	ts_rules_forget(name);
 	ts_sql("DELETE FROM tracksync.quarantine_record WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
 	/* its history goes with it: the next link of that name may be somebody else's */
 	ts_sql("DELETE FROM tracksync.push_record WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);

@@ -69,7 +69,7 @@ read_columns(TsLink *link, MemoryContext context)
 	for (int i = 0; i < n; i++)
 	{
 		link->columns[i].attnum = DatumGetInt16(attnums[i]);
-		link->columns[i].target_name = ts_keep(context, TextDatumGetCString(names[i]));
+		link->columns[i].target_name = link->columns[i].stored_name = ts_keep(context, TextDatumGetCString(names[i]));
 		link->columns[i].target_attnum = nthere == n ? DatumGetInt16(there[i]) : 0;
 	}
 }

@@ -98,6 +98,7 @@ typedef struct TsColumn
 	bool		ignored;
 	bool		is_key;
 	char	   *target_name;
+	char	   *stored_name;	/* that it had at the last push; NULL: it is new */
 	/* what follows is known once the target exists */
 	AttrNumber	target_attnum;	/* until it is resolved: as it was at the last push; 0 = go by its name */
 	Oid			target_type;	/* as declared */
