@@ -1,0 +1,161 @@
+/*
+ * statement.c: the SQL of an append.
+ *
+ *   INSERT INTO s.t AS t (k, a) OVERRIDING SYSTEM VALUE SELECT v.c1, v.c2 FROM tracksync_append_rows AS v(c1, c2, n)
+ *     ON CONFLICT (k COLLATE s.c) DO UPDATE SET k = excluded.k, a = excluded.a
+ *     WHERE NOT record_image_eq(ROW(t.k, t.a), ROW(excluded.k, excluded.a))
+ *   UPDATE ONLY s.t AS t SET a = v.c2 FROM tracksync_append_rows AS v(c1, c2, n) WHERE t.k OPERATOR(pg_catalog.=) v.c1
+ *   SELECT v.n, t.k, t.a FROM tracksync_append_rows AS v(c1, c2, n) JOIN ONLY s.t AS t ON t.k OPERATOR(pg_catalog.=) v.c1
+ */
+#include "postgres.h"
+
+#include "catalog/pg_class.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "append/statement.h"
+#include "base/quote.h"
+
+static const char *
+column_name(const TsAppend *append, int i)
+{
+	return quote_identifier(NameStr(TupleDescAttr(append->desc, i)->attname));
+}
+
+static char *
+table_name(const TsAppend *append)
+{
+	return ts_quote_relation(RelationGetRelid(append->target));
+}
+
+/* Inheritance's children have keys of their own. */
+static const char *
+only(const TsAppend *append)
+{
+	return append->target->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ";
+}
+
+static bool
+is_identity_always(const TsAppend *append, int i)
+{
+	return TupleDescAttr(RelationGetDescr(append->target), append->attnums[i] - 1)->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
+}
+
+/* prefix.a, prefix.b */
+static char *
+list_columns(const TsAppend *append, const char *prefix)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < append->ncolumns; i++)
+		appendStringInfo(&list, "%s%s%s", i ? ", " : "", prefix, column_name(append, i));
+	return list.data;
+}
+
+/* tracksync_append_rows AS v(c1, c2, n) */
+static char *
+rows_table(const TsAppend *append)
+{
+	StringInfoData table;
+
+	initStringInfo(&table);
+	appendStringInfoString(&table, TS_APPEND_ROWS " AS v(");
+	for (int i = 0; i < append->ncolumns; i++)
+		appendStringInfo(&table, "c%d, ", i + 1);
+	appendStringInfoString(&table, "n)");
+	return table.data;
+}
+
+static char *
+collation(const TsKeyColumn *column)
+{
+	return OidIsValid(column->collation) ? psprintf(" COLLATE %s", ts_quote_collation(column->collation)) : "";
+}
+
+static char *
+key_match(const TsAppend *append)
+{
+	StringInfoData match;
+
+	initStringInfo(&match);
+	for (int i = 0; i < append->key->nkeys; i++)
+	{
+		const TsKeyColumn *column = &append->key->columns[i];
+		const char *name = column_name(append, append->positions[i]);
+		int			c = append->positions[i] + 1;
+
+		appendStringInfoString(&match, i ? " AND " : "");
+		if (append->nulls_equal)
+			appendStringInfo(&match, "(t.%s IS NULL AND v.c%d IS NULL OR ", name, c);
+		appendStringInfo(&match, "t.%s %s v.c%d%s", name, ts_quote_operator(column->eq_op), c, collation(column));
+		if (append->nulls_equal)
+			appendStringInfoChar(&match, ')');
+	}
+	return match.data;
+}
+
+/* ON CONFLICT (k) DO … */
+static void
+append_conflict(StringInfo sql, const TsAppend *append)
+{
+	int			n = 0;
+
+	appendStringInfoString(sql, "\n ON CONFLICT (");
+	for (int i = 0; i < append->key->nkeys; i++)
+		appendStringInfo(sql, "%s%s%s", i ? ", " : "", column_name(append, append->positions[i]), collation(&append->key->columns[i]));
+	if (append->policy != TS_DUPLICATES_LAST)
+	{
+		appendStringInfoString(sql, ") DO NOTHING");
+		return;
+	}
+	for (int i = 0; i < append->ncolumns; i++)
+		if (!is_identity_always(append, i))
+			appendStringInfo(sql, "%s%s = excluded.%s", n++ ? ", " : ") DO UPDATE SET ", column_name(append, i), column_name(append, i));
+	if (n == 0)
+		/* nothing but a key that cannot be updated, and needs not */
+		appendStringInfoString(sql, ") DO NOTHING");
+	else
+		appendStringInfo(sql, "\n WHERE NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))", list_columns(append, "t."), list_columns(append, "excluded."));
+}
+
+char *
+ts_append_insert(const TsAppend *append, bool arbitrate)
+{
+	bool		overriding = false;
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	for (int i = 0; i < append->ncolumns; i++)
+		overriding |= is_identity_always(append, i);
+	appendStringInfo(&sql, "INSERT INTO %s AS t (%s)%s\nSELECT ", table_name(append), list_columns(append, ""),
+					 overriding ? " OVERRIDING SYSTEM VALUE" : "");
+	for (int i = 0; i < append->ncolumns; i++)
+		appendStringInfo(&sql, "%sv.c%d", i ? ", " : "", i + 1);
+	appendStringInfo(&sql, " FROM %s", rows_table(append));
+	if (arbitrate)
+		append_conflict(&sql, append);
+	return sql.data;
+}
+
+char *
+ts_append_update(const TsAppend *append)
+{
+	StringInfoData sql;
+	int			n = 0;
+
+	initStringInfo(&sql);
+	for (int i = 0; i < append->ncolumns; i++)
+		if (!is_identity_always(append, i))
+			appendStringInfo(&sql, "%s%s = v.c%d", n++ ? ", " : "", column_name(append, i), i + 1);
+	return psprintf("UPDATE %s%s AS t SET %s\n FROM %s\n WHERE %s", only(append), table_name(append), sql.data, rows_table(append), key_match(append));
+}
+
+char *
+ts_append_look(const TsAppend *append)
+{
+	char	   *columns = append->policy == TS_DUPLICATES_FIRST ? "" : psprintf(", %s", list_columns(append, "t."));
+
+	return psprintf("SELECT v.n%s\n FROM %s\n JOIN %s%s AS t ON %s", columns, rows_table(append), only(append), table_name(append),
+					key_match(append));
+}
