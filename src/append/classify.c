@@ -61,31 +61,54 @@ holds(const TsAppend *append, TupleTableSlot *row, TupleTableSlot *found)
 	return true;
 }
 
-void
-ts_classify(const TsAppend *append, TsClassified *batch, int n, SPITupleTable *found, uint64 nfound)
+/* The row of the batch that a row found (its number comes first) is about. */
+static TsClassified *
+find_row(TsClassified *batch, const Numbered *numbered, int n, TupleTableSlot *found)
+{
+	bool		isnull;
+	Numbered	wanted = {DatumGetInt64(slot_getattr(found, 1, &isnull)), 0};
+	const Numbered *one = bsearch(&wanted, numbered, n, sizeof(Numbered), by_number);
+
+	if (one == NULL)
+		elog(ERROR, "found a row that was not looked for");
+	return &batch[one->index];
+}
+
+static void
+classify(const TsAppend *append, TsClassified *batch, int n, SPITupleTable *found, uint64 nfound, bool done)
 {
 	TupleTableSlot *row = MakeSingleTupleTableSlot(append->desc, &TTSOpsMinimalTuple);
 	TupleTableSlot *other = MakeSingleTupleTableSlot(found->tupdesc, &TTSOpsHeapTuple);
-	Numbered   *numbered = number_rows(append, batch, n, row);
+	Numbered   *numbered = nfound > 0 ? number_rows(append, batch, n, row) : NULL;
 
 	for (uint64 i = 0; i < nfound; i++)
 	{
-		Numbered	wanted;
-		Numbered   *one;
-		bool		isnull;
+		TsClassified *one;
 
 		ExecStoreHeapTuple(found->vals[i], other, false);
-		wanted.number = DatumGetInt64(slot_getattr(other, 1, &isnull));
-		one = bsearch(&wanted, numbered, n, sizeof(Numbered), by_number);
-		if (one == NULL)
-			elog(ERROR, "found a row that was not looked for");
-		ExecStoreMinimalTuple(batch[one->index].row, row, false);
-		if (batch[one->index].class == TS_CLASS_NEW)
-			batch[one->index].class = holds(append, row, other) ? TS_CLASS_SAME : TS_CLASS_DIFFERS;
+		one = find_row(batch, numbered, n, other);
+		ExecStoreMinimalTuple(one->row, row, false);
+		if (done)
+			one->class = TS_CLASS_SAME;
+		else if (one->class == TS_CLASS_NEW)
+			one->class = holds(append, row, other) ? TS_CLASS_SAME : TS_CLASS_DIFFERS;
 	}
-	pfree(numbered);
+	if (numbered)
+		pfree(numbered);
 	ExecDropSingleTupleTableSlot(row);
 	ExecDropSingleTupleTableSlot(other);
+}
+
+void
+ts_classify(const TsAppend *append, TsClassified *batch, int n, SPITupleTable *found, uint64 nfound)
+{
+	classify(append, batch, n, found, nfound, false);
+}
+
+void
+ts_classify_done(const TsAppend *append, TsClassified *batch, int n, SPITupleTable *updated, uint64 nupdated)
+{
+	classify(append, batch, n, updated, nupdated, true);
 }
 
 char *

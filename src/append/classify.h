@@ -25,6 +25,8 @@ typedef struct TsClassified
 extern bool ts_classify_same(const TsAppend *append, int column, TupleTableSlot *row, TupleTableSlot *other, int other_column);
 /* Sets the classes of n rows from what ts_append_look found. */
 extern void ts_classify(const TsAppend *append, TsClassified *batch, int n, SPITupleTable *found, uint64 nfound);
+/* Sets the classes of those that ts_append_update wrote: the same now. */
+extern void ts_classify_done(const TsAppend *append, TsClassified *batch, int n, SPITupleTable *updated, uint64 nupdated);
 /* The row's key, for messages. */
 extern char *ts_classify_key(const TsAppend *append, TupleTableSlot *row);
 /* 23505 for duplicates, of which these are the first. */

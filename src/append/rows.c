@@ -58,35 +58,45 @@ receive_nothing(DestReceiver *self)
 {
 }
 
-static void
-begin_sort(TsRows *rows)
+Tuplesortstate *
+ts_rows_sort(const TsAppend *append, int kilobytes)
 {
-	const TsAppend *append = rows->append;
 	int			n = append->key->nkeys;
 	AttrNumber *attnums = palloc(sizeof(AttrNumber) * (n + 1));
 	Oid		   *operators = palloc(sizeof(Oid) * (n + 1));
 	Oid		   *collations = palloc0(sizeof(Oid) * (n + 1));
 	bool	   *nulls_first = palloc0(sizeof(bool) * (n + 1));
 
-	rows->nkeys = n;
-	rows->keys = palloc0(sizeof(SortSupportData) * n);
 	for (int i = 0; i < n; i++)
 	{
-		const TsKeyColumn *column = &append->key->columns[i];
-		SortSupport key = &rows->keys[i];
-
 		attnums[i] = append->positions[i] + 1;
-		operators[i] = column->lt_op;
-		collations[i] = column->collation;
-		key->ssup_cxt = CurrentMemoryContext;
-		key->ssup_collation = column->collation;
-		key->ssup_attno = attnums[i];
-		PrepareSortSupportFromOrderingOp(column->lt_op, key);
+		operators[i] = append->key->columns[i].lt_op;
+		collations[i] = append->key->columns[i].collation;
 	}
 	/* the number within the query */
 	attnums[n] = append->ncolumns + 1;
 	operators[n] = Int8LessOperator;
-	rows->sort = tuplesort_begin_heap(append->desc, n + 1, attnums, operators, collations, nulls_first, TS_SORT_KB, NULL, 0);
+	return tuplesort_begin_heap(append->desc, n + 1, attnums, operators, collations, nulls_first, kilobytes, NULL, 0);
+}
+
+static void
+begin_sort(TsRows *rows)
+{
+	const TsAppend *append = rows->append;
+
+	rows->nkeys = append->key->nkeys;
+	rows->keys = palloc0(sizeof(SortSupportData) * rows->nkeys);
+	for (int i = 0; i < rows->nkeys; i++)
+	{
+		const TsKeyColumn *column = &append->key->columns[i];
+		SortSupport key = &rows->keys[i];
+
+		key->ssup_cxt = CurrentMemoryContext;
+		key->ssup_collation = column->collation;
+		key->ssup_attno = append->positions[i] + 1;
+		PrepareSortSupportFromOrderingOp(column->lt_op, key);
+	}
+	rows->sort = ts_rows_sort(append, TS_SORT_KB);
 }
 
 /* The next row, into a slot of its own. */

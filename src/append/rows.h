@@ -3,6 +3,7 @@
 #define TS_ROWS_H
 
 #include "append/append.h"
+#include "base/compat.h"
 
 typedef struct TsRows TsRows;
 
@@ -17,5 +18,8 @@ extern TsRows *ts_rows_begin(TsAppend *append);
  */
 extern TupleTableSlot *ts_rows_next(TsRows *rows, bool *differing);
 extern void ts_rows_end(TsRows *rows);
+
+/* A sort of such rows by their keys. */
+extern Tuplesortstate *ts_rows_sort(const TsAppend *append, int kilobytes);
 
 #endif

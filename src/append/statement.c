@@ -2,9 +2,9 @@
  * statement.c: the SQL of an append.
  *
  *   INSERT INTO s.t AS t (k, a) OVERRIDING SYSTEM VALUE SELECT v.c1, v.c2 FROM tracksync_append_rows AS v(c1, c2, n)
- *     ON CONFLICT (k COLLATE s.c) DO UPDATE SET k = excluded.k, a = excluded.a
- *     WHERE NOT record_image_eq(ROW(t.k, t.a), ROW(excluded.k, excluded.a))
+ *     ON CONFLICT (k COLLATE s.c) DO NOTHING
  *   UPDATE ONLY s.t AS t SET a = v.c2 FROM tracksync_append_rows AS v(c1, c2, n) WHERE t.k OPERATOR(pg_catalog.=) v.c1
+ *     AND NOT record_image_eq(ROW(t.k, t.a), ROW(v.c1, v.c2)) RETURNING v.n
  *   SELECT v.n, t.k, t.a FROM tracksync_append_rows AS v(c1, c2, n) JOIN ONLY s.t AS t ON t.k OPERATOR(pg_catalog.=) v.c1
  */
 #include "postgres.h"
@@ -95,30 +95,6 @@ key_match(const TsAppend *append)
 	return match.data;
 }
 
-/* ON CONFLICT (k) DO … */
-static void
-append_conflict(StringInfo sql, const TsAppend *append)
-{
-	int			n = 0;
-
-	appendStringInfoString(sql, "\n ON CONFLICT (");
-	for (int i = 0; i < append->key->nkeys; i++)
-		appendStringInfo(sql, "%s%s%s", i ? ", " : "", column_name(append, append->positions[i]), collation(&append->key->columns[i]));
-	if (append->policy != TS_DUPLICATES_LAST)
-	{
-		appendStringInfoString(sql, ") DO NOTHING");
-		return;
-	}
-	for (int i = 0; i < append->ncolumns; i++)
-		if (!is_identity_always(append, i))
-			appendStringInfo(sql, "%s%s = excluded.%s", n++ ? ", " : ") DO UPDATE SET ", column_name(append, i), column_name(append, i));
-	if (n == 0)
-		/* nothing but a key that cannot be updated, and needs not */
-		appendStringInfoString(sql, ") DO NOTHING");
-	else
-		appendStringInfo(sql, "\n WHERE NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))", list_columns(append, "t."), list_columns(append, "excluded."));
-}
-
 char *
 ts_append_insert(const TsAppend *append, bool arbitrate)
 {
@@ -133,22 +109,32 @@ ts_append_insert(const TsAppend *append, bool arbitrate)
 	for (int i = 0; i < append->ncolumns; i++)
 		appendStringInfo(&sql, "%sv.c%d", i ? ", " : "", i + 1);
 	appendStringInfo(&sql, " FROM %s", rows_table(append));
-	if (arbitrate)
-		append_conflict(&sql, append);
+	if (!arbitrate)
+		return sql.data;
+	appendStringInfoString(&sql, "\n ON CONFLICT (");
+	for (int i = 0; i < append->key->nkeys; i++)
+		appendStringInfo(&sql, "%s%s%s", i ? ", " : "", column_name(append, append->positions[i]), collation(&append->key->columns[i]));
+	appendStringInfoString(&sql, ") DO NOTHING");
 	return sql.data;
 }
 
 char *
 ts_append_update(const TsAppend *append)
 {
-	StringInfoData sql;
+	StringInfoData set;
+	StringInfoData values;
 	int			n = 0;
 
-	initStringInfo(&sql);
+	initStringInfo(&set);
+	initStringInfo(&values);
 	for (int i = 0; i < append->ncolumns; i++)
+	{
+		appendStringInfo(&values, "%sv.c%d", i ? ", " : "", i + 1);
 		if (!is_identity_always(append, i))
-			appendStringInfo(&sql, "%s%s = v.c%d", n++ ? ", " : "", column_name(append, i), i + 1);
-	return psprintf("UPDATE %s%s AS t SET %s\n FROM %s\n WHERE %s", only(append), table_name(append), sql.data, rows_table(append), key_match(append));
+			appendStringInfo(&set, "%s%s = v.c%d", n++ ? ", " : "", column_name(append, i), i + 1);
+	}
+	return psprintf("UPDATE %s%s AS t SET %s\n FROM %s\n WHERE %s\n AND NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))\n RETURNING v.n",
+					only(append), table_name(append), set.data, rows_table(append), key_match(append), list_columns(append, "t."), values.data);
 }
 
 char *

@@ -1,18 +1,21 @@
 /*
  * write.c: rows into the target, batch by batch.
  *
- * 'first' and 'last' are left to INSERT … ON CONFLICT, which decides under the lock of the index: no other session can come between.
- * 'error' looks first which keys are there, and inserts the others plainly: what comes between is a 23505 of the server's. So does a key
- * that is deferrable, which cannot arbitrate; the target is then locked against other writers.
+ * Each batch is looked up first: which keys are there, and with which values? Rows that are new are inserted plainly, several batches at a
+ * time: that costs half of what INSERT … ON CONFLICT does. If another session was faster (23505), the subtransaction is undone, the rows
+ * are looked up anew; and if that does not help they go one by one, with ON CONFLICT. Under 'error' it is an error.
+ *
+ * Rows to be updated wait until all others are inserted: so all inserts come in key order, and then all updates, and two that append
+ * never wait for each other. A row that is gone by then is inserted after all.
+ *
+ * A deferrable key tells nothing at once: the target is locked against other writers then.
  */
 #include "postgres.h"
 
 #include "access/genam.h"
 #include "access/xact.h"
 #include "catalog/pg_inherits.h"
-#include "commands/trigger.h"
 #include "executor/executor.h"
-#include "executor/instrument.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/guc.h"
@@ -21,41 +24,49 @@
 #include "utils/snapmgr.h"
 
 #include "append/classify.h"
+#include "append/rows.h"
 #include "append/statement.h"
 #include "append/write.h"
+#include "base/attempt.h"
 #include "base/compat.h"
 #include "base/settings.h"
 
-typedef struct Statement
+/* So many batches' new rows are inserted at once. */
+#define INSERT_BATCHES 10
+
+typedef enum Statement
 {
-	char	   *sql;
-	SPIPlanPtr	plan;
+	INSERT_ROWS,
+	INSERT_FREE,				/* what has no conflict */
+	UPDATE_ROWS,
+	LOOK
 } Statement;
 
 struct TsAppender
 {
 	TsAppend   *append;
-	bool		arbitrated;		/* ON CONFLICT decides */
-	bool		held;			/* AFTER triggers wait for the end: a row may refer to one of a later batch */
-	bool		before_insert;	/* triggers that may leave a row out */
+	bool		contested;		/* others may insert the same keys, and that is to be settled */
+	bool		at_once;		/* a row may refer to another one that comes later */
+	bool		before_insert;	/* triggers that may leave rows out */
 	bool		before_update;
-	int			batch_rows;
-	QueryEnvironment *environment;
-	EphemeralNamedRelation rows;	/* as which statements find the batch */
+	EphemeralNamedRelation rows;	/* as which statements find the rows of a store */
 	MemoryContext home;
 	MemoryContext context;		/* of the batch */
-	Statement	insert;
-	Statement	update;
-	Statement	look;
+	SPIPlanPtr	plans[LOOK + 1];
+	TsClassified *batch;
 	int			n;
 	Size		bytes;
-	TsClassified *batch;
+	Tuplestorestate *inserts;
+	int64		ninserts;
+	Size		insert_bytes;
+	Tuplesortstate *updates;
 	TupleTableSlot *slot;
+	TupleTableSlot *reader;		/* of a store */
 	int64		duplicates;
 	List	   *first;			/* of them, as text */
 };
 
-/* Does a deferrable index on the same columns keep ON CONFLICT from using them? */
+/* Does ON CONFLICT work with the key? Not if it, or another index on its columns, is deferrable. */
 static bool
 can_arbitrate(const TsAppend *append)
 {
@@ -110,271 +121,474 @@ register_rows(TsAppender *writer)
 	rows->md.reliddesc = InvalidOid;
 	rows->md.tupdesc = writer->append->desc;
 	rows->md.enrtype = ENR_NAMED_TUPLESTORE;
-	rows->md.enrtuples = writer->batch_rows;
+	rows->md.enrtuples = ts_batch_rows;
 	if (SPI_register_relation(rows) != SPI_OK_REL_REGISTER)
 		elog(ERROR, "could not register the rows to be appended");
-	writer->environment = create_queryEnv();
-	register_ENR(writer->environment, rows);
 }
 
 TsAppender *
 ts_append_begin(TsAppend *append)
 {
-	TsAppender   *writer = palloc0(sizeof(TsAppender));
+	TsAppender *writer = palloc0(sizeof(TsAppender));
 	Oid			relid = RelationGetRelid(append->target);
 	bool		deferrable = append->key != NULL && !can_arbitrate(append);
 	ListCell   *lc;
 
 	LockRelationOid(relid, deferrable ? ShareRowExclusiveLock : RowExclusiveLock);
 	writer->append = append;
-	writer->arbitrated = append->policy == TS_DUPLICATES_ALL || (append->policy != TS_DUPLICATES_ERROR && !deferrable);
-	writer->held = refers_to_itself(append->target);
+	writer->contested = !deferrable && (append->policy == TS_DUPLICATES_FIRST || append->policy == TS_DUPLICATES_LAST);
+	writer->at_once = refers_to_itself(append->target);
 	foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
 		find_triggers(writer, lfirst_oid(lc));
-	/* when both leave rows out, only a batch of one tells which did */
-	writer->batch_rows = append->policy == TS_DUPLICATES_LAST && writer->before_insert && writer->before_update ? 1 : ts_batch_rows;
 	writer->home = CurrentMemoryContext;
 	writer->context = AllocSetContextCreate(CurrentMemoryContext, "tracksync append batch", ALLOCSET_DEFAULT_SIZES);
-	writer->batch = palloc0(sizeof(TsClassified) * writer->batch_rows);
+	writer->batch = palloc0(sizeof(TsClassified) * ts_batch_rows);
 	writer->slot = MakeSingleTupleTableSlot(append->desc, &TTSOpsMinimalTuple);
+	writer->reader = MakeSingleTupleTableSlot(append->desc, &TTSOpsMinimalTuple);
+	if (append->policy == TS_DUPLICATES_LAST)
+		writer->updates = ts_rows_sort(append, TS_STORE_KB);
 	register_rows(writer);
-	if (writer->held)
-		AfterTriggerBeginQuery();
 	return writer;
 }
 
-/* A batch is found by its keys: a nested loop into the key's index, whatever the planner thinks of the table. */
+static char *
+statement_text(const TsAppend *append, Statement statement)
+{
+	switch (statement)
+	{
+		case INSERT_ROWS:
+			return ts_append_insert(append, false);
+		case INSERT_FREE:
+			return ts_append_insert(append, true);
+		case UPDATE_ROWS:
+			return ts_append_update(append);
+		case LOOK:
+			return ts_append_look(append);
+	}
+	return NULL;
+}
+
+/* Rows are found by their keys: a nested loop into the key's index, whatever the planner thinks of the table. */
 static void
-prepare(TsAppender *writer, Statement *statement, char *sql, bool by_key)
+prepare(TsAppender *writer, Statement statement)
 {
 	static const char *const off[] = {"enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_bitmapscan"};
-	int			level = NewGUCNestLevel();
+	char	   *sql;
+	int			level;
 	CachedPlan *cached;
 
-	statement->sql = MemoryContextStrdup(writer->home, sql);
-	statement->plan = SPI_prepare(sql, 0, NULL);
-	if (statement->plan == NULL)
+	if (writer->plans[statement] != NULL)
+		return;
+	sql = statement_text(writer->append, statement);
+	writer->plans[statement] = SPI_prepare(sql, 0, NULL);
+	if (writer->plans[statement] == NULL)
 		elog(ERROR, "could not prepare: %s", sql);
-	for (int i = 0; by_key && i < lengthof(off); i++)
+	level = NewGUCNestLevel();
+	for (int i = 0; i < lengthof(off); i++)
 		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	PushActiveSnapshot(GetTransactionSnapshot());
-	cached = SPI_plan_get_cached_plan(statement->plan);
+	cached = SPI_plan_get_cached_plan(writer->plans[statement]);
 	if (cached != NULL)
 		ts_release_own_plan(cached);
 	PopActiveSnapshot();
 	AtEOXact_GUC(true, level);
 }
 
-/* What a statement did. */
-typedef struct Done
+/* Runs a statement over the rows of a store; returns how many it wrote or found. SPI_tuptable is the caller's to free. */
+static uint64
+run(TsAppender *writer, Statement statement, Tuplestorestate *store)
 {
-	int64		written;
-	int64		conflicts;		/* rows that ON CONFLICT was about */
-	int64		unchanged;		/* of them: not written, for its WHERE clause */
-} Done;
+	int			rc;
 
-/* Runs a statement over the rows in store. The executor counts what SPI does not tell. */
-static Done
-run(TsAppender *writer, Statement *statement, Tuplestorestate *store)
-{
-	CachedPlan *cached;
-	QueryDesc  *query;
-	Done		done;
-
+	prepare(writer, statement);
 	writer->rows->reldata = store;
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	cached = SPI_plan_get_cached_plan(statement->plan);
-	if (cached == NULL || list_length(cached->stmt_list) != 1)
-		elog(ERROR, "no single plan for: %s", statement->sql);
-	query = CreateQueryDesc(linitial_node(PlannedStmt, cached->stmt_list), statement->sql, GetActiveSnapshot(), InvalidSnapshot,
-							None_Receiver, NULL, writer->environment, INSTRUMENT_ROWS);
-	ExecutorStart(query, writer->held ? EXEC_FLAG_SKIP_TRIGGERS : 0);
-	ts_executor_run(query);
-	ExecutorFinish(query);
-	done.written = (int64) query->estate->es_processed;
-	done.conflicts = (int64) query->planstate->instrument->ntuples2;
-	done.unchanged = (int64) query->planstate->instrument->nfiltered1;
-	ExecutorEnd(query);
-	FreeQueryDesc(query);
-	ts_release_own_plan(cached);
-	PopActiveSnapshot();
-	return done;
+	rc = SPI_execute_plan(writer->plans[statement], NULL, NULL, false, 0);
+	if (rc < 0)
+		elog(ERROR, "unexpected result of an append: %s", SPI_result_code_string(rc));
+	return SPI_processed;
 }
 
 static Tuplestorestate *
-begin_store(void)
+begin_store(MemoryContext context)
 {
-	return tuplestore_begin_heap(false, false, 2 * TS_BATCH_BYTES / 1024);
-}
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Tuplestorestate *store = tuplestore_begin_heap(false, false, TS_STORE_KB);
 
-/* The rows of the batch that are of a kind, or all. */
-static Tuplestorestate *
-pick_rows(TsAppender *writer, bool all, TsClass class)
-{
-	Tuplestorestate *store = begin_store();
-	int			n = 0;
-
-	for (int i = 0; i < writer->n; i++)
-		if (all || writer->batch[i].class == class)
-		{
-			ExecStoreMinimalTuple(writer->batch[i].row, writer->slot, false);
-			tuplestore_puttupleslot(store, writer->slot);
-			n++;
-		}
-	ExecClearTuple(writer->slot);
-	if (n > 0)
-		return store;
-	tuplestore_end(store);
-	return NULL;
-}
-
-static Done
-insert_rows(TsAppender *writer, Tuplestorestate *store, bool arbitrate)
-{
-	Done		done;
-
-	if (writer->insert.plan == NULL)
-		prepare(writer, &writer->insert, ts_append_insert(writer->append, arbitrate), false);
-	done = run(writer, &writer->insert, store);
-	tuplestore_end(store);
-	return done;
-}
-
-/* INSERT … ON CONFLICT of the whole batch. */
-static void
-write_arbitrated(TsAppender *writer)
-{
-	TsAppend   *append = writer->append;
-	Done		done = insert_rows(writer, pick_rows(writer, true, TS_CLASS_NEW), append->policy != TS_DUPLICATES_ALL);
-	int64		inserted = done.written;
-
-	if (append->policy == TS_DUPLICATES_LAST)
-	{
-		/* triggers that run before may leave out rows of one kind */
-		if (!writer->before_update)
-			inserted = done.written - (done.conflicts - done.unchanged);
-		else if (!writer->before_insert)
-			inserted = writer->n - done.conflicts;
-		else if (done.conflicts > 0)
-			inserted = 0;
-	}
-	append->inserted += inserted;
-	append->updated += done.written - inserted;
-}
-
-static void
-note_duplicates(TsAppender *writer)
-{
-	for (int i = 0; i < writer->n; i++)
-	{
-		MemoryContext old;
-
-		if (writer->batch[i].class != TS_CLASS_DIFFERS || ++writer->duplicates > TS_DUPLICATES_NAMED)
-			continue;
-		ExecStoreMinimalTuple(writer->batch[i].row, writer->slot, false);
-		old = MemoryContextSwitchTo(writer->home);
-		writer->first = lappend(writer->first, ts_classify_key(writer->append, writer->slot));
-		MemoryContextSwitchTo(old);
-	}
-	ExecClearTuple(writer->slot);
-}
-
-static void
-look(TsAppender *writer)
-{
-	Tuplestorestate *store = pick_rows(writer, true, TS_CLASS_NEW);
-
-	if (writer->look.plan == NULL)
-		prepare(writer, &writer->look, ts_append_look(writer->append), true);
-	writer->rows->reldata = store;
-	if (SPI_execute_plan(writer->look.plan, NULL, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "unexpected result of: %s", writer->look.sql);
-	ts_classify(writer->append, writer->batch, writer->n, SPI_tuptable, SPI_processed);
-	SPI_freetuptable(SPI_tuptable);
-	tuplestore_end(store);
-}
-
-/* Looks which keys are there, then writes. */
-static void
-write_looked_up(TsAppender *writer)
-{
-	TsAppend   *append = writer->append;
-	Tuplestorestate *store;
-
-	look(writer);
-	if (append->policy == TS_DUPLICATES_ERROR)
-		note_duplicates(writer);
-	/* nothing of it will stay */
-	if (writer->duplicates > 0)
-		return;
-	store = pick_rows(writer, false, TS_CLASS_NEW);
-	if (store != NULL)
-		append->inserted += insert_rows(writer, store, false).written;
-	if (append->policy != TS_DUPLICATES_LAST || (store = pick_rows(writer, false, TS_CLASS_DIFFERS)) == NULL)
-		return;
-	if (writer->update.plan == NULL)
-		prepare(writer, &writer->update, ts_append_update(append), true);
-	append->updated += run(writer, &writer->update, store).written;
-	tuplestore_end(store);
-}
-
-static void
-flush(TsAppender *writer)
-{
-	MemoryContext old;
-
-	if (writer->n == 0)
-		return;
-	CHECK_FOR_INTERRUPTS();
-	old = MemoryContextSwitchTo(writer->context);
-	if (writer->arbitrated)
-		write_arbitrated(writer);
-	else
-		write_looked_up(writer);
 	MemoryContextSwitchTo(old);
-	MemoryContextReset(writer->context);
-	writer->n = 0;
-	writer->bytes = 0;
+	return store;
 }
 
-void
-ts_append_put(TsAppender *writer, TupleTableSlot *row, bool differing)
+static TupleTableSlot *
+batch_row(TsAppender *writer, int i)
+{
+	ExecStoreMinimalTuple(writer->batch[i].row, writer->slot, false);
+	return writer->slot;
+}
+
+/* The whole batch. */
+static Tuplestorestate *
+store_batch(TsAppender *writer)
+{
+	Tuplestorestate *store = begin_store(writer->context);
+
+	for (int i = 0; i < writer->n; i++)
+		tuplestore_puttupleslot(store, batch_row(writer, i));
+	return store;
+}
+
+/* Adds a row to the batch; true if the batch is full. */
+static bool
+add_row(TsAppender *writer, TupleTableSlot *row, TsClass class)
 {
 	MemoryContext old = MemoryContextSwitchTo(writer->context);
 	TsClassified *classified = &writer->batch[writer->n++];
 
 	classified->row = ExecCopySlotMinimalTuple(row);
-	classified->class = differing ? TS_CLASS_DIFFERS : TS_CLASS_NEW;
+	classified->class = class;
 	writer->bytes += classified->row->t_len;
 	MemoryContextSwitchTo(old);
-	if (writer->n == writer->batch_rows || writer->bytes > TS_BATCH_BYTES)
-		flush(writer);
+	return writer->n == ts_batch_rows || writer->bytes > TS_BATCH_BYTES;
 }
 
-/* AFTER triggers, for all batches at once. */
 static void
-fire_triggers(void)
+empty_batch(TsAppender *writer)
 {
-	EState	   *estate = CreateExecutorState();
+	ExecClearTuple(writer->slot);
+	MemoryContextReset(writer->context);
+	writer->n = 0;
+	writer->bytes = 0;
+}
 
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	AfterTriggerEndQuery(estate);
-	PopActiveSnapshot();
-	ts_close_result_relations(estate);
-	ExecResetTupleTable(estate->es_tupleTable, false);
-	FreeExecutorState(estate);
+/* Which of the batch's keys are there? */
+static void
+look(TsAppender *writer)
+{
+	Tuplestorestate *store = store_batch(writer);
+	uint64		n;
+
+	n = run(writer, LOOK, store);
+	ts_classify(writer->append, writer->batch, writer->n, SPI_tuptable, n);
+	SPI_freetuptable(SPI_tuptable);
+	tuplestore_end(store);
+}
+
+static void
+to_insert(TsAppender *writer, TupleTableSlot *row)
+{
+	if (writer->inserts == NULL)
+		writer->inserts = begin_store(writer->home);
+	tuplestore_puttupleslot(writer->inserts, row);
+	writer->ninserts++;
+	writer->insert_bytes += ((MinimalTupleTableSlot *) row)->mintuple->t_len;
+}
+
+static void
+note_duplicate(TsAppender *writer, TupleTableSlot *row)
+{
+	MemoryContext old = MemoryContextSwitchTo(writer->home);
+
+	if (++writer->duplicates <= TS_DUPLICATES_NAMED)
+		writer->first = lappend(writer->first, ts_classify_key(writer->append, row));
+	MemoryContextSwitchTo(old);
+}
+
+/* A row whose key is there, with other values. */
+static void
+put_existing(TsAppender *writer, TupleTableSlot *row)
+{
+	if (writer->append->policy == TS_DUPLICATES_ERROR)
+		note_duplicate(writer, row);
+	else if (writer->append->policy == TS_DUPLICATES_LAST)
+		tuplesort_puttupleslot(writer->updates, row);
+}
+
+/* Looks the batch up, and puts its rows where they belong. */
+static void
+distribute(TsAppender *writer)
+{
+	MemoryContext old = MemoryContextSwitchTo(writer->context);
+
+	CHECK_FOR_INTERRUPTS();
+	if (writer->n > 0)
+		look(writer);
+	for (int i = 0; i < writer->n; i++)
+		switch (writer->batch[i].class)
+		{
+			case TS_CLASS_NEW:
+				to_insert(writer, batch_row(writer, i));
+				break;
+			case TS_CLASS_SAME:
+				break;
+			case TS_CLASS_DIFFERS:
+				put_existing(writer, batch_row(writer, i));
+				break;
+		}
+	MemoryContextSwitchTo(old);
+	empty_batch(writer);
+}
+
+static bool
+update_one(TsAppender *writer, Tuplestorestate *store)
+{
+	uint64		n = run(writer, UPDATE_ROWS, store);
+
+	SPI_freetuptable(SPI_tuptable);
+	writer->append->updated += n;
+	return n > 0;
+}
+
+/*
+ * Where a trigger may leave the row out, or give it another key: if that one is there, 'last' is an error, and 'first' keeps it. Not before
+ * the second attempt: at the first one it may have been another session.
+ */
+static bool
+insert_one(TsAppender *writer, Tuplestorestate *store, int attempt)
+{
+	uint64		n = run(writer, INSERT_FREE, store);
+
+	writer->append->inserted += n;
+	if (n > 0 || !writer->before_insert || attempt < 2)
+		return n > 0;
+	if (writer->append->policy == TS_DUPLICATES_LAST)
+		writer->append->inserted += run(writer, INSERT_ROWS, store);
+	return true;
+}
+
+/* The one row in the batch, as often as others come between. */
+static void
+settle_row(TsAppender *writer, bool update)
+{
+	Tuplestorestate *store = store_batch(writer);
+	bool		done = false;
+
+	for (int attempt = 1; !done; attempt++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		writer->batch[0].class = TS_CLASS_NEW;
+		look(writer);
+		switch (writer->batch[0].class)
+		{
+			case TS_CLASS_NEW:
+				done = insert_one(writer, store, attempt);
+				break;
+			case TS_CLASS_SAME:
+				done = true;
+				break;
+			case TS_CLASS_DIFFERS:
+				if (update)
+					/* if not: somebody changed it meanwhile, or a trigger leaves it out */
+					done = update_one(writer, store) || (writer->before_update && attempt >= 2);
+				else
+				{
+					put_existing(writer, batch_row(writer, 0));
+					done = true;
+				}
+				break;
+		}
+	}
+	tuplestore_end(store);
+}
+
+static void
+rewind_store(Tuplestorestate *rows)
+{
+	/* statements have pointers of their own */
+	tuplestore_select_read_pointer(rows, 0);
+	tuplestore_rescan(rows);
+}
+
+/* Rows whose keys somebody else has to do with, one by one; to be updated at once, or with the others. */
+static void
+settle(TsAppender *writer, Tuplestorestate *rows, bool update)
+{
+	MemoryContext old = MemoryContextSwitchTo(writer->context);
+
+	rewind_store(rows);
+	while (tuplestore_gettupleslot(rows, true, false, writer->reader))
+	{
+		(void) add_row(writer, writer->reader, TS_CLASS_NEW);
+		settle_row(writer, update);
+		empty_batch(writer);
+	}
+	ExecClearTuple(writer->reader);
+	MemoryContextSwitchTo(old);
+}
+
+typedef struct Insertion
+{
+	TsAppender *writer;
+	Tuplestorestate *store;
+	uint64		written;
+} Insertion;
+
+static void
+insert_store(void *arg)
+{
+	Insertion  *insertion = arg;
+
+	insertion->written = run(insertion->writer, INSERT_ROWS, insertion->store);
+}
+
+/* Looks the rows up anew that could not be inserted; those that are still new are put aside again. */
+static void
+look_again(TsAppender *writer, Tuplestorestate *rows)
+{
+	rewind_store(rows);
+	while (tuplestore_gettupleslot(rows, true, false, writer->reader))
+		if (add_row(writer, writer->reader, TS_CLASS_NEW))
+			distribute(writer);
+	distribute(writer);
+	ExecClearTuple(writer->reader);
+}
+
+/* False if others had been faster. */
+static bool
+try_insert(TsAppender *writer, Tuplestorestate *rows)
+{
+	Insertion	insertion = {writer, rows, 0};
+
+	if (!writer->contested)
+		insert_store(&insertion);
+	else
+	{
+		ErrorData  *error = ts_attempt(insert_store, &insertion, false);
+
+		if (error != NULL && error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+			ReThrowError(error);
+		if (error != NULL)
+			return false;
+	}
+	writer->append->inserted += insertion.written;
+	return true;
+}
+
+/* Takes what was put aside to be inserted. */
+static Tuplestorestate *
+take_inserts(TsAppender *writer)
+{
+	Tuplestorestate *rows = writer->inserts;
+
+	writer->inserts = NULL;
+	writer->ninserts = 0;
+	writer->insert_bytes = 0;
+	return rows;
+}
+
+/* Inserts what was put aside. */
+static void
+flush_inserts(TsAppender *writer)
+{
+	/* not within a subtransaction */
+	if (writer->ninserts > 0)
+		prepare(writer, INSERT_ROWS);
+	while (writer->ninserts > 0)
+	{
+		int64		n = writer->ninserts;
+		Tuplestorestate *rows = take_inserts(writer);
+		bool		done = try_insert(writer, rows);
+
+		if (!done && !IsolationUsesXactSnapshot())
+		{
+			look_again(writer, rows);
+			done = writer->ninserts < n;
+		}
+		if (!done)
+		{
+			/* it is another constraint, or those who were faster cannot be seen */
+			if (writer->inserts)
+				tuplestore_end(take_inserts(writer));
+			settle(writer, rows, false);
+		}
+		tuplestore_end(rows);
+	}
+}
+
+static void
+put_batch(TsAppender *writer)
+{
+	distribute(writer);
+	/* nothing of it would stay */
+	if (writer->duplicates > 0 && writer->inserts != NULL)
+		tuplestore_end(take_inserts(writer));
+}
+
+static bool
+enough_to_insert(const TsAppender *writer)
+{
+	return !writer->at_once && (writer->ninserts >= (int64) INSERT_BATCHES * ts_batch_rows || writer->insert_bytes > TS_BATCH_BYTES);
+}
+
+void
+ts_append_put(TsAppender *writer, TupleTableSlot *row, bool differing)
+{
+	if (writer->append->policy == TS_DUPLICATES_ALL)
+		to_insert(writer, row);
+	else if (add_row(writer, row, differing ? TS_CLASS_DIFFERS : TS_CLASS_NEW))
+		put_batch(writer);
+	if (enough_to_insert(writer))
+		flush_inserts(writer);
+}
+
+/* The rows of the batch that were not updated, into a store. */
+static Tuplestorestate *
+leave_out(TsAppender *writer, SPITupleTable *updated, uint64 n)
+{
+	Tuplestorestate *store = begin_store(writer->home);
+
+	ts_classify_done(writer->append, writer->batch, writer->n, updated, n);
+	for (int i = 0; i < writer->n; i++)
+		if (writer->batch[i].class != TS_CLASS_SAME)
+			tuplestore_puttupleslot(store, batch_row(writer, i));
+	return store;
+}
+
+static void
+update_batch(TsAppender *writer)
+{
+	MemoryContext old = MemoryContextSwitchTo(writer->context);
+	Tuplestorestate *store = store_batch(writer);
+	uint64		n = run(writer, UPDATE_ROWS, store);
+	Tuplestorestate *missed = NULL;
+
+	writer->append->updated += n;
+	/* under the lock it can but have been a trigger */
+	if (n < writer->n && writer->contested)
+		missed = leave_out(writer, SPI_tuptable, n);
+	SPI_freetuptable(SPI_tuptable);
+	tuplestore_end(store);
+	MemoryContextSwitchTo(old);
+	empty_batch(writer);
+	if (missed)
+	{
+		settle(writer, missed, true);
+		tuplestore_end(missed);
+	}
+}
+
+static void
+flush_updates(TsAppender *writer)
+{
+	tuplesort_performsort(writer->updates);
+	while (tuplesort_gettupleslot(writer->updates, true, false, writer->reader, NULL))
+		if (add_row(writer, writer->reader, TS_CLASS_DIFFERS))
+			update_batch(writer);
+	if (writer->n > 0)
+		update_batch(writer);
+	ExecClearTuple(writer->reader);
+	tuplesort_end(writer->updates);
 }
 
 void
 ts_append_end(TsAppender *writer)
 {
-	flush(writer);
+	if (writer->n > 0)
+		put_batch(writer);
 	if (writer->duplicates > 0)
 		ts_classify_refuse(writer->append, writer->duplicates, writer->first);
-	if (writer->held)
-		fire_triggers();
+	flush_inserts(writer);
+	if (writer->updates)
+		flush_updates(writer);
 	ExecDropSingleTupleTableSlot(writer->slot);
+	ExecDropSingleTupleTableSlot(writer->reader);
 	MemoryContextDelete(writer->context);
 }

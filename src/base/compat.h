@@ -96,13 +96,6 @@
 #define ts_release_own_plan(plan) ReleaseCachedPlan((plan), NULL)
 #endif
 
-/* PostgreSQL 18: a query runs to its end once. */
-#if PG_VERSION_NUM < 180000
-#define ts_executor_run(query) ExecutorRun((query), ForwardScanDirection, 0, true)
-#else
-#define ts_executor_run(query) ExecutorRun((query), ForwardScanDirection, 0)
-#endif
-
 /* PostgreSQL 18: virtual generated columns have no stored value. */
 #if PG_VERSION_NUM < 180000
 #define ts_is_virtual(att) false
