@@ -65,6 +65,8 @@ open_target(Oid relid)
 				 errdetail("It is not an ordinary or partitioned table, or a system catalog, or another session's."),
 				 errhint("Name the table that is to have the rows.")));
 	check_rule(rel);
+	if (!rel->rd_islocaltemp)
+		PreventCommandIfReadOnly("append()");
 	return rel;
 }
 

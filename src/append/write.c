@@ -18,14 +18,11 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/queryenvironment.h"
-#include "utils/snapmgr.h"
 
 #include "append/classify.h"
+#include "append/lot.h"
 #include "append/rows.h"
-#include "append/statement.h"
 #include "append/write.h"
 #include "base/attempt.h"
 #include "base/compat.h"
@@ -34,14 +31,6 @@
 /* So many batches' new rows are inserted at once. */
 #define INSERT_BATCHES 10
 
-typedef enum Statement
-{
-	INSERT_ROWS,
-	INSERT_FREE,				/* what has no conflict */
-	UPDATE_ROWS,
-	LOOK
-} Statement;
-
 struct TsAppender
 {
 	TsAppend   *append;
@@ -49,18 +38,11 @@ struct TsAppender
 	bool		at_once;		/* a row may refer to another one that comes later */
 	bool		before_insert;	/* triggers that may leave rows out */
 	bool		before_update;
-	EphemeralNamedRelation rows;	/* as which statements find the rows of a store */
-	MemoryContext home;
-	MemoryContext context;		/* of the batch */
-	SPIPlanPtr	plans[LOOK + 1];
-	TsClassified *batch;
-	int			n;
-	Size		bytes;
+	TsLot		lot;			/* the batch */
 	Tuplestorestate *inserts;
 	int64		ninserts;
 	Size		insert_bytes;
 	Tuplesortstate *updates;
-	TupleTableSlot *slot;
 	TupleTableSlot *reader;		/* of a store */
 	int64		duplicates;
 	List	   *first;			/* of them, as text */
@@ -112,20 +94,6 @@ find_triggers(TsAppender *writer, Oid relid)
 	RelationClose(rel);
 }
 
-static void
-register_rows(TsAppender *writer)
-{
-	EphemeralNamedRelation rows = writer->rows = palloc0(sizeof(EphemeralNamedRelationData));
-
-	rows->md.name = pstrdup(TS_APPEND_ROWS);
-	rows->md.reliddesc = InvalidOid;
-	rows->md.tupdesc = writer->append->desc;
-	rows->md.enrtype = ENR_NAMED_TUPLESTORE;
-	rows->md.enrtuples = ts_batch_rows;
-	if (SPI_register_relation(rows) != SPI_OK_REL_REGISTER)
-		elog(ERROR, "could not register the rows to be appended");
-}
-
 TsAppender *
 ts_append_begin(TsAppend *append)
 {
@@ -140,143 +108,18 @@ ts_append_begin(TsAppend *append)
 	writer->at_once = refers_to_itself(append->target);
 	foreach(lc, find_all_inheritors(relid, AccessShareLock, NULL))
 		find_triggers(writer, lfirst_oid(lc));
-	writer->home = CurrentMemoryContext;
-	writer->context = AllocSetContextCreate(CurrentMemoryContext, "tracksync append batch", ALLOCSET_DEFAULT_SIZES);
-	writer->batch = palloc0(sizeof(TsClassified) * ts_batch_rows);
-	writer->slot = MakeSingleTupleTableSlot(append->desc, &TTSOpsMinimalTuple);
 	writer->reader = MakeSingleTupleTableSlot(append->desc, &TTSOpsMinimalTuple);
 	if (append->policy == TS_DUPLICATES_LAST)
 		writer->updates = ts_rows_sort(append, TS_STORE_KB);
-	register_rows(writer);
+	ts_lot_init(&writer->lot, append);
 	return writer;
-}
-
-static char *
-statement_text(const TsAppend *append, Statement statement)
-{
-	switch (statement)
-	{
-		case INSERT_ROWS:
-			return ts_append_insert(append, false);
-		case INSERT_FREE:
-			return ts_append_insert(append, true);
-		case UPDATE_ROWS:
-			return ts_append_update(append);
-		case LOOK:
-			return ts_append_look(append);
-	}
-	return NULL;
-}
-
-/* Rows are found by their keys: a nested loop into the key's index, whatever the planner thinks of the table. */
-static void
-prepare(TsAppender *writer, Statement statement)
-{
-	static const char *const off[] = {"enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_bitmapscan"};
-	char	   *sql;
-	int			level;
-	CachedPlan *cached;
-
-	if (writer->plans[statement] != NULL)
-		return;
-	sql = statement_text(writer->append, statement);
-	writer->plans[statement] = SPI_prepare(sql, 0, NULL);
-	if (writer->plans[statement] == NULL)
-		elog(ERROR, "could not prepare: %s", sql);
-	level = NewGUCNestLevel();
-	for (int i = 0; i < lengthof(off); i++)
-		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	PushActiveSnapshot(GetTransactionSnapshot());
-	cached = SPI_plan_get_cached_plan(writer->plans[statement]);
-	if (cached != NULL)
-		ts_release_own_plan(cached);
-	PopActiveSnapshot();
-	AtEOXact_GUC(true, level);
-}
-
-/* Runs a statement over the rows of a store; returns how many it wrote or found. SPI_tuptable is the caller's to free. */
-static uint64
-run(TsAppender *writer, Statement statement, Tuplestorestate *store)
-{
-	int			rc;
-
-	prepare(writer, statement);
-	writer->rows->reldata = store;
-	rc = SPI_execute_plan(writer->plans[statement], NULL, NULL, false, 0);
-	if (rc < 0)
-		elog(ERROR, "unexpected result of an append: %s", SPI_result_code_string(rc));
-	return SPI_processed;
-}
-
-static Tuplestorestate *
-begin_store(MemoryContext context)
-{
-	MemoryContext old = MemoryContextSwitchTo(context);
-	Tuplestorestate *store = tuplestore_begin_heap(false, false, TS_STORE_KB);
-
-	MemoryContextSwitchTo(old);
-	return store;
-}
-
-static TupleTableSlot *
-batch_row(TsAppender *writer, int i)
-{
-	ExecStoreMinimalTuple(writer->batch[i].row, writer->slot, false);
-	return writer->slot;
-}
-
-/* The whole batch. */
-static Tuplestorestate *
-store_batch(TsAppender *writer)
-{
-	Tuplestorestate *store = begin_store(writer->context);
-
-	for (int i = 0; i < writer->n; i++)
-		tuplestore_puttupleslot(store, batch_row(writer, i));
-	return store;
-}
-
-/* Adds a row to the batch; true if the batch is full. */
-static bool
-add_row(TsAppender *writer, TupleTableSlot *row, TsClass class)
-{
-	MemoryContext old = MemoryContextSwitchTo(writer->context);
-	TsClassified *classified = &writer->batch[writer->n++];
-
-	classified->row = ExecCopySlotMinimalTuple(row);
-	classified->class = class;
-	writer->bytes += classified->row->t_len;
-	MemoryContextSwitchTo(old);
-	return writer->n == ts_batch_rows || writer->bytes > TS_BATCH_BYTES;
-}
-
-static void
-empty_batch(TsAppender *writer)
-{
-	ExecClearTuple(writer->slot);
-	MemoryContextReset(writer->context);
-	writer->n = 0;
-	writer->bytes = 0;
-}
-
-/* Which of the batch's keys are there? */
-static void
-look(TsAppender *writer)
-{
-	Tuplestorestate *store = store_batch(writer);
-	uint64		n;
-
-	n = run(writer, LOOK, store);
-	ts_classify(writer->append, writer->batch, writer->n, SPI_tuptable, n);
-	SPI_freetuptable(SPI_tuptable);
-	tuplestore_end(store);
 }
 
 static void
 to_insert(TsAppender *writer, TupleTableSlot *row)
 {
 	if (writer->inserts == NULL)
-		writer->inserts = begin_store(writer->home);
+		writer->inserts = ts_lot_begin_store(writer->lot.home);
 	tuplestore_puttupleslot(writer->inserts, row);
 	writer->ninserts++;
 	writer->insert_bytes += ((MinimalTupleTableSlot *) row)->mintuple->t_len;
@@ -285,7 +128,7 @@ to_insert(TsAppender *writer, TupleTableSlot *row)
 static void
 note_duplicate(TsAppender *writer, TupleTableSlot *row)
 {
-	MemoryContext old = MemoryContextSwitchTo(writer->home);
+	MemoryContext old = MemoryContextSwitchTo(writer->lot.home);
 
 	if (++writer->duplicates <= TS_DUPLICATES_NAMED)
 		writer->first = lappend(writer->first, ts_classify_key(writer->append, row));
@@ -306,31 +149,31 @@ put_existing(TsAppender *writer, TupleTableSlot *row)
 static void
 distribute(TsAppender *writer)
 {
-	MemoryContext old = MemoryContextSwitchTo(writer->context);
+	MemoryContext old = MemoryContextSwitchTo(writer->lot.context);
 
 	CHECK_FOR_INTERRUPTS();
-	if (writer->n > 0)
-		look(writer);
-	for (int i = 0; i < writer->n; i++)
-		switch (writer->batch[i].class)
+	if (writer->lot.n > 0)
+		ts_lot_look(&writer->lot);
+	for (int i = 0; i < writer->lot.n; i++)
+		switch (writer->lot.rows[i].class)
 		{
 			case TS_CLASS_NEW:
-				to_insert(writer, batch_row(writer, i));
+				to_insert(writer, ts_lot_row(&writer->lot, i));
 				break;
 			case TS_CLASS_SAME:
 				break;
 			case TS_CLASS_DIFFERS:
-				put_existing(writer, batch_row(writer, i));
+				put_existing(writer, ts_lot_row(&writer->lot, i));
 				break;
 		}
 	MemoryContextSwitchTo(old);
-	empty_batch(writer);
+	ts_lot_empty(&writer->lot);
 }
 
 static bool
 update_one(TsAppender *writer, Tuplestorestate *store)
 {
-	uint64		n = run(writer, UPDATE_ROWS, store);
+	uint64		n = ts_lot_run(&writer->lot, TS_APPEND_UPDATE, store);
 
 	SPI_freetuptable(SPI_tuptable);
 	writer->append->updated += n;
@@ -344,13 +187,13 @@ update_one(TsAppender *writer, Tuplestorestate *store)
 static bool
 insert_one(TsAppender *writer, Tuplestorestate *store, int attempt)
 {
-	uint64		n = run(writer, INSERT_FREE, store);
+	uint64		n = ts_lot_run(&writer->lot, TS_APPEND_INSERT_FREE, store);
 
 	writer->append->inserted += n;
 	if (n > 0 || !writer->before_insert || attempt < 2)
 		return n > 0;
 	if (writer->append->policy == TS_DUPLICATES_LAST)
-		writer->append->inserted += run(writer, INSERT_ROWS, store);
+		writer->append->inserted += ts_lot_run(&writer->lot, TS_APPEND_INSERT, store);
 	return true;
 }
 
@@ -358,15 +201,15 @@ insert_one(TsAppender *writer, Tuplestorestate *store, int attempt)
 static void
 settle_row(TsAppender *writer, bool update)
 {
-	Tuplestorestate *store = store_batch(writer);
+	Tuplestorestate *store = ts_lot_store(&writer->lot);
 	bool		done = false;
 
 	for (int attempt = 1; !done; attempt++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		writer->batch[0].class = TS_CLASS_NEW;
-		look(writer);
-		switch (writer->batch[0].class)
+		writer->lot.rows[0].class = TS_CLASS_NEW;
+		ts_lot_look(&writer->lot);
+		switch (writer->lot.rows[0].class)
 		{
 			case TS_CLASS_NEW:
 				done = insert_one(writer, store, attempt);
@@ -380,7 +223,7 @@ settle_row(TsAppender *writer, bool update)
 					done = update_one(writer, store) || (writer->before_update && attempt >= 2);
 				else
 				{
-					put_existing(writer, batch_row(writer, 0));
+					put_existing(writer, ts_lot_row(&writer->lot, 0));
 					done = true;
 				}
 				break;
@@ -401,14 +244,14 @@ rewind_store(Tuplestorestate *rows)
 static void
 settle(TsAppender *writer, Tuplestorestate *rows, bool update)
 {
-	MemoryContext old = MemoryContextSwitchTo(writer->context);
+	MemoryContext old = MemoryContextSwitchTo(writer->lot.context);
 
 	rewind_store(rows);
 	while (tuplestore_gettupleslot(rows, true, false, writer->reader))
 	{
-		(void) add_row(writer, writer->reader, TS_CLASS_NEW);
+		(void) ts_lot_add(&writer->lot, writer->reader, TS_CLASS_NEW);
 		settle_row(writer, update);
-		empty_batch(writer);
+		ts_lot_empty(&writer->lot);
 	}
 	ExecClearTuple(writer->reader);
 	MemoryContextSwitchTo(old);
@@ -426,7 +269,7 @@ insert_store(void *arg)
 {
 	Insertion  *insertion = arg;
 
-	insertion->written = run(insertion->writer, INSERT_ROWS, insertion->store);
+	insertion->written = ts_lot_run(&insertion->writer->lot, TS_APPEND_INSERT, insertion->store);
 }
 
 /* Looks the rows up anew that could not be inserted; those that are still new are put aside again. */
@@ -435,7 +278,7 @@ look_again(TsAppender *writer, Tuplestorestate *rows)
 {
 	rewind_store(rows);
 	while (tuplestore_gettupleslot(rows, true, false, writer->reader))
-		if (add_row(writer, writer->reader, TS_CLASS_NEW))
+		if (ts_lot_add(&writer->lot, writer->reader, TS_CLASS_NEW))
 			distribute(writer);
 	distribute(writer);
 	ExecClearTuple(writer->reader);
@@ -480,7 +323,7 @@ flush_inserts(TsAppender *writer)
 {
 	/* not within a subtransaction */
 	if (writer->ninserts > 0)
-		prepare(writer, INSERT_ROWS);
+		ts_lot_prepare(&writer->lot, TS_APPEND_INSERT);
 	while (writer->ninserts > 0)
 	{
 		int64		n = writer->ninserts;
@@ -515,7 +358,7 @@ put_batch(TsAppender *writer)
 static bool
 enough_to_insert(const TsAppender *writer)
 {
-	return !writer->at_once && (writer->ninserts >= (int64) INSERT_BATCHES * ts_batch_rows || writer->insert_bytes > TS_BATCH_BYTES);
+	return !writer->at_once && (writer->ninserts >= (int64) INSERT_BATCHES * writer->lot.limit || writer->insert_bytes > TS_BATCH_BYTES);
 }
 
 void
@@ -523,7 +366,7 @@ ts_append_put(TsAppender *writer, TupleTableSlot *row, bool differing)
 {
 	if (writer->append->policy == TS_DUPLICATES_ALL)
 		to_insert(writer, row);
-	else if (add_row(writer, row, differing ? TS_CLASS_DIFFERS : TS_CLASS_NEW))
+	else if (ts_lot_add(&writer->lot, row, differing ? TS_CLASS_DIFFERS : TS_CLASS_NEW))
 		put_batch(writer);
 	if (enough_to_insert(writer))
 		flush_inserts(writer);
@@ -533,31 +376,31 @@ ts_append_put(TsAppender *writer, TupleTableSlot *row, bool differing)
 static Tuplestorestate *
 leave_out(TsAppender *writer, SPITupleTable *updated, uint64 n)
 {
-	Tuplestorestate *store = begin_store(writer->home);
+	Tuplestorestate *store = ts_lot_begin_store(writer->lot.home);
 
-	ts_classify_done(writer->append, writer->batch, writer->n, updated, n);
-	for (int i = 0; i < writer->n; i++)
-		if (writer->batch[i].class != TS_CLASS_SAME)
-			tuplestore_puttupleslot(store, batch_row(writer, i));
+	ts_classify_done(writer->append, writer->lot.rows, writer->lot.n, updated, n);
+	for (int i = 0; i < writer->lot.n; i++)
+		if (writer->lot.rows[i].class != TS_CLASS_SAME)
+			tuplestore_puttupleslot(store, ts_lot_row(&writer->lot, i));
 	return store;
 }
 
 static void
 update_batch(TsAppender *writer)
 {
-	MemoryContext old = MemoryContextSwitchTo(writer->context);
-	Tuplestorestate *store = store_batch(writer);
-	uint64		n = run(writer, UPDATE_ROWS, store);
+	MemoryContext old = MemoryContextSwitchTo(writer->lot.context);
+	Tuplestorestate *store = ts_lot_store(&writer->lot);
+	uint64		n = ts_lot_run(&writer->lot, TS_APPEND_UPDATE, store);
 	Tuplestorestate *missed = NULL;
 
 	writer->append->updated += n;
 	/* under the lock it can but have been a trigger */
-	if (n < writer->n && writer->contested)
+	if (n < writer->lot.n && writer->contested)
 		missed = leave_out(writer, SPI_tuptable, n);
 	SPI_freetuptable(SPI_tuptable);
 	tuplestore_end(store);
 	MemoryContextSwitchTo(old);
-	empty_batch(writer);
+	ts_lot_empty(&writer->lot);
 	if (missed)
 	{
 		settle(writer, missed, true);
@@ -570,9 +413,9 @@ flush_updates(TsAppender *writer)
 {
 	tuplesort_performsort(writer->updates);
 	while (tuplesort_gettupleslot(writer->updates, true, false, writer->reader, NULL))
-		if (add_row(writer, writer->reader, TS_CLASS_DIFFERS))
+		if (ts_lot_add(&writer->lot, writer->reader, TS_CLASS_DIFFERS))
 			update_batch(writer);
-	if (writer->n > 0)
+	if (writer->lot.n > 0)
 		update_batch(writer);
 	ExecClearTuple(writer->reader);
 	tuplesort_end(writer->updates);
@@ -581,14 +424,13 @@ flush_updates(TsAppender *writer)
 void
 ts_append_end(TsAppender *writer)
 {
-	if (writer->n > 0)
+	if (writer->lot.n > 0)
 		put_batch(writer);
 	if (writer->duplicates > 0)
 		ts_classify_refuse(writer->append, writer->duplicates, writer->first);
 	flush_inserts(writer);
 	if (writer->updates)
 		flush_updates(writer);
-	ExecDropSingleTupleTableSlot(writer->slot);
 	ExecDropSingleTupleTableSlot(writer->reader);
-	MemoryContextDelete(writer->context);
+	ts_lot_end(&writer->lot);
 }
