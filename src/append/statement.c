@@ -5,7 +5,11 @@
  *     ON CONFLICT (k COLLATE s.c) DO NOTHING
  *   UPDATE ONLY s.t AS t SET a = v.c2 FROM tracksync_append_rows AS v(c1, c2, n) WHERE t.k OPERATOR(pg_catalog.=) v.c1
  *     AND NOT record_image_eq(ROW(t.k, t.a), ROW(v.c1, v.c2)) RETURNING v.n
- *   SELECT v.n, t.k, t.a FROM tracksync_append_rows AS v(c1, c2, n) JOIN ONLY s.t AS t ON t.k OPERATOR(pg_catalog.=) v.c1
+ *   SELECT v.n, t.k, t.a FROM tracksync_append_rows AS v(c1, c2, n)
+ *     CROSS JOIN LATERAL (SELECT t.k, t.a FROM ONLY s.t AS t WHERE t.k OPERATOR(pg_catalog.=) v.c1 OFFSET 0) AS t
+ *
+ * The last one is planned when the table may be empty, and still used when it is large: OFFSET 0 keeps the planner from scanning the table
+ * first, and the batch for each of its rows.
  */
 #include "postgres.h"
 
@@ -140,8 +144,9 @@ ts_append_update(const TsAppend *append)
 char *
 ts_append_look(const TsAppend *append)
 {
-	char	   *columns = append->policy == TS_DUPLICATES_FIRST ? "" : psprintf(", %s", list_columns(append, "t."));
+	bool		values = append->policy != TS_DUPLICATES_FIRST;
 
-	return psprintf("SELECT v.n%s\n FROM %s\n JOIN %s%s AS t ON %s", columns, rows_table(append), only(append), table_name(append),
-					key_match(append));
+	return psprintf("SELECT v.n%s%s\n FROM %s\n CROSS JOIN LATERAL (SELECT %s FROM %s%s AS t WHERE %s OFFSET 0) AS t",
+					values ? ", " : "", values ? list_columns(append, "t.") : "", rows_table(append), values ? list_columns(append, "t.") : "",
+					only(append), table_name(append), key_match(append));
 }
