@@ -1,6 +1,6 @@
 -- append: what becomes of duplicates, which queries and targets it takes, and what it refuses.
 SET client_min_messages = warning;
-SELECT plan(118);
+SELECT plan(120);
 CREATE EXTENSION IF NOT EXISTS citext;
 
 -- what append returns: inserted, updated, skipped
@@ -223,6 +223,21 @@ RESET tracksync.batch_rows;
 CREATE TABLE tracksync_append_rows (id int PRIMARY KEY, v int);
 SELECT is(put('tracksync_append_rows', 'SELECT 1 AS id, 1 AS v'), '1 0 0', 'a table that has the name of ours');
 SELECT is(put('tracksync_append_rows', 'SELECT id + 1 AS id, v FROM tracksync_append_rows', 'last'), '1 0 0', '... as source, too');
+
+-- memory: what this session has at the most, as a trigger sees it with each batch; the rows take twice as much. Not before version 14.
+CREATE TABLE mem (id int PRIMARY KEY, v text);
+CREATE TABLE mem_seen (bytes bigint);
+SELECT current_setting('server_version_num')::int >= 140000 AS tells \gset
+\if :tells
+CREATE FUNCTION mem() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO mem_seen SELECT sum(total_bytes) FROM pg_backend_memory_contexts; RETURN NULL; END $$;
+CREATE TRIGGER mem AFTER INSERT ON mem FOR EACH STATEMENT EXECUTE FUNCTION mem();
+\else
+INSERT INTO mem_seen VALUES (0);
+\endif
+SET work_mem = '1MB';
+SELECT is(put('mem', 'SELECT (i * 7919::bigint % 400000)::int AS id, repeat(''x'', 250) AS v FROM generate_series(1, 400000) i', 'last'), '400000 0 0', 'many rows');
+SELECT ok(max(bytes) < 64 * 1024 * 1024, 'in bounded memory') FROM mem_seen;
+RESET work_mem;
 
 -- rights
 CREATE ROLE append_user;
