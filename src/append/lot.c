@@ -64,33 +64,42 @@ statement_text(const TsAppend *append, TsAppendStatement statement)
 	return NULL;
 }
 
-/* Rows are found by their keys: a nested loop into the key's index, whatever the planner thinks of the table. */
-void
-ts_lot_prepare(TsLot *lot, TsAppendStatement statement)
+/*
+ * Rows are found by their keys: a nested loop into the key's index, whatever the planner thinks of the table. The settings are not those
+ * that triggers run with. Planned it is once, and again when ANALYZE came between, say.
+ */
+static void
+plan_now(SPIPlanPtr plan)
 {
 	static const char *const off[] = {"enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_bitmapscan"};
-	char	   *sql;
-	int			level;
+	int			level = NewGUCNestLevel();
 	CachedPlan *cached;
 
-	if (lot->plans[statement] != NULL)
-		return;
-	/* not before the query was run: its names are the user's */
-	if (lot->relation == NULL)
-		register_rows(lot);
-	sql = statement_text(lot->append, statement);
-	lot->plans[statement] = SPI_prepare(sql, 0, NULL);
-	if (lot->plans[statement] == NULL)
-		elog(ERROR, "could not prepare: %s", sql);
-	level = NewGUCNestLevel();
 	for (int i = 0; i < lengthof(off); i++)
 		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	PushActiveSnapshot(GetTransactionSnapshot());
-	cached = SPI_plan_get_cached_plan(lot->plans[statement]);
+	cached = SPI_plan_get_cached_plan(plan);
 	if (cached != NULL)
 		ts_release_own_plan(cached);
 	PopActiveSnapshot();
 	AtEOXact_GUC(true, level);
+}
+
+void
+ts_lot_prepare(TsLot *lot, TsAppendStatement statement)
+{
+	if (lot->plans[statement] == NULL)
+	{
+		char	   *sql = statement_text(lot->append, statement);
+
+		/* not before the query was run: its names are the user's */
+		if (lot->relation == NULL)
+			register_rows(lot);
+		lot->plans[statement] = SPI_prepare(sql, 0, NULL);
+		if (lot->plans[statement] == NULL)
+			elog(ERROR, "could not prepare: %s", sql);
+	}
+	plan_now(lot->plans[statement]);
 }
 
 uint64

@@ -43,7 +43,7 @@ extern void ts_lot_look(TsLot *lot);
 extern Tuplestorestate *ts_lot_begin_store(MemoryContext context);
 extern Tuplestorestate *ts_lot_store(TsLot *lot);
 
-/* Plans a statement, which running it does otherwise. */
+/* Plans a statement, which running it does, too. */
 extern void ts_lot_prepare(TsLot *lot, TsAppendStatement statement);
 /* Runs a statement over the rows of a store; returns how many it wrote or found. SPI_tuptable is the caller's to free. */
 extern uint64 ts_lot_run(TsLot *lot, TsAppendStatement statement, Tuplestorestate *store);

@@ -272,5 +272,5 @@ DROP OWNED BY append_user;
 DROP ROLE append_user;
 BEGIN READ ONLY;
 SELECT throws_ok($$SELECT put('p', 'SELECT 1 AS id')$$, '25006', NULL, 'a read-only transaction');
-ROLLBACK;
+COMMIT;
 SELECT * FROM finish();
