@@ -33,6 +33,8 @@ typedef struct TsChange
 	bool		backfill;		/* an UPDATE of values that no event tells of */
 	bool		moved;			/* an UPDATE of the key; these come last and stay in their order */
 	bool		in_circle;		/* of rows that get each other's keys */
+	bool		maybe;			/* whether the target has the row is not known: one that is not there is inserted, or need not be deleted */
+	const Datum *order;			/* the key of the source's row, in the log's order; NULL: not told */
 	unsigned char *mask;
 	Datum	   *new_values;		/* all columns; not for DELETE */
 	bool	   *new_nulls;
@@ -80,6 +82,8 @@ extern TsChangeSource *ts_diff_keys_source(const TsLink *link, List *keys);
 /* SQL: the target, and a column of its row t, as the schema steps will leave them, the column without domain. */
 extern char *ts_diff_target(const TsLink *link);
 extern char *ts_diff_target_value(const TsColumn *col);
+/* SQL: a column of the source's row, of which name is the key's, as it is compared with the target's. */
+extern char *ts_diff_key_value(const TsColumn *col, const char *alias, const char *name);
 
 /*
  * The changes of another source, but those of rows in quarantine, whose changes are what a comparison finds now. Takes over "log".
@@ -104,6 +108,8 @@ typedef struct TsValueType
 	bool		is_text;		/* is text already */
 } TsValueType;
 
+/* The same as the target holds it. */
+extern TsValueType ts_held_type(const TsLink *link, int column);
 extern TsValueType ts_value_type(const TsLink *link, int column, TsChangeOp op, bool text_keys);
 
 #endif
