@@ -436,36 +436,50 @@ explicit_key(Relation rel, List *names)
 	return key;
 }
 
+/* Can it be a key: NOT NULL, and of these columns only? */
+static bool
+is_usable(Relation rel, const TsKeyIndex *key, const bool *among)
+{
+	if (key == NULL || !all_not_null(rel, key))
+		return false;
+	for (int i = 0; among != NULL && i < key->nkeys; i++)
+		if (!among[key->columns[i].attnum - 1])
+			return false;
+	return true;
+}
+
 TsKeyIndex *
-ts_key_resolve(Relation rel, List *names, bool explicitly)
+ts_key_among(Relation rel, const bool *among)
 {
 	TsKeyIndex *best = NULL;
-	List	   *indexes;
-	ListCell   *lc;
+	List	   *indexes = RelationGetIndexList(rel);	/* sets the two below */
 	Oid			preferred[2];
+	ListCell   *lc;
 
-	if (explicitly)
-		return explicit_key(rel, names);
-
-	indexes = RelationGetIndexList(rel);	/* sets the two below */
 	preferred[0] = rel->rd_rel->relreplident == REPLICA_IDENTITY_INDEX ? rel->rd_replidindex : InvalidOid;
 	preferred[1] = rel->rd_pkindex;
 	for (int i = 0; i < 2; i++)
 	{
 		TsKeyIndex *key = OidIsValid(preferred[i]) ? ts_key_index_describe(preferred[i]) : NULL;
 
-		if (key != NULL && all_not_null(rel, key))
+		if (is_usable(rel, key, among))
 			return key;
 	}
 	foreach(lc, indexes)
 	{
 		TsKeyIndex *key = ts_key_index_describe(lfirst_oid(lc));
 
-		if (key == NULL || !all_not_null(rel, key))
-			continue;
-		if (best == NULL || key_weight(rel, key) < key_weight(rel, best))
+		if (is_usable(rel, key, among) && (best == NULL || key_weight(rel, key) < key_weight(rel, best)))
 			best = key;
 	}
+	return best;
+}
+
+TsKeyIndex *
+ts_key_resolve(Relation rel, List *names, bool explicitly)
+{
+	TsKeyIndex *best = explicitly ? explicit_key(rel, names) : ts_key_among(rel, NULL);
+
 	if (best == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),

@@ -82,5 +82,7 @@ extern void ts_key_index_reorder(TsKeyIndex *index, int nkeys, const AttrNumber 
  * the smallest unique index on NOT NULL columns. Errors: 42703 unknown column, 42P10 no usable key.
  */
 extern TsKeyIndex *ts_key_resolve(Relation rel, List *names, bool explicitly);
+/* The same without a list, of the keys whose columns are all among these (by attribute number minus one; NULL: all); NULL: none. */
+extern TsKeyIndex *ts_key_among(Relation rel, const bool *among);
 
 #endif
