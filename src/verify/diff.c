@@ -184,15 +184,19 @@ remember_key(TsDiff *diff, const Key *key)
 	for (int i = 0; i < diff->sides->nkeys; i++)
 	{
 		const TsSharedKey *column = &diff->sides->keys[i];
+		Datum		value = key->values[i];
 		Size		size;
 
 		diff->before.nulls[i] = key->nulls[i];
 		if (column->byval || key->nulls[i])
 		{
-			diff->before.values[i] = key->values[i];
+			diff->before.values[i] = value;
 			continue;
 		}
-		size = datumGetSize(key->values[i], false, column->len);
+		/* an array that a view has just made lives in the executor's memory */
+		if (column->len == -1 && VARATT_IS_EXTERNAL_EXPANDED(DatumGetPointer(value)))
+			value = PointerGetDatum(PG_DETOAST_DATUM(value));
+		size = datumGetSize(value, false, column->len);
 		if (size > diff->room_size[i])
 		{
 			if (diff->room[i] != NULL)
@@ -200,7 +204,7 @@ remember_key(TsDiff *diff, const Key *key)
 			diff->room_size[i] = Max(size, 64);
 			diff->room[i] = MemoryContextAlloc(GetMemoryChunkContext(diff), diff->room_size[i]);
 		}
-		memcpy(diff->room[i], DatumGetPointer(key->values[i]), size);
+		memcpy(diff->room[i], DatumGetPointer(value), size);
 		diff->before.values[i] = PointerGetDatum(diff->room[i]);
 	}
 	diff->begun = true;
