@@ -236,7 +236,8 @@ stored_tuple(TupleTableSlot *slot)
 {
 	if (slot->tts_ops == &TTSOpsBufferHeapTuple || slot->tts_ops == &TTSOpsHeapTuple)
 		return ((HeapTupleTableSlot *) slot)->tuple;
-	if (slot->tts_ops == &TTSOpsMinimalTuple)
+	/* a sort of single values puts them there as they are */
+	if (slot->tts_ops == &TTSOpsMinimalTuple && ((MinimalTupleTableSlot *) slot)->mintuple != NULL)
 		return ((MinimalTupleTableSlot *) slot)->tuple;
 	return NULL;
 }

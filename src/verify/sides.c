@@ -158,7 +158,14 @@ explicit_key(Draft *draft, List *names)
 									 draft->index ? draft->index->columns[i].attnum : attnums[draft->index_of][i]));
 }
 
-/* Can the index be the key's? The rows of a materialized view may be NULL by declaration; NULL is a value like others here. */
+/* Does the index tell rows apart? The columns of a materialized view cannot be declared NOT NULL; NULL is a value like others here. */
+static bool
+identifies(Relation rel, const TsKeyIndex *key, void *arg)
+{
+	return rel->rd_rel->relkind == RELKIND_MATVIEW || ts_key_not_null(rel, key, NULL);
+}
+
+/* And in columns that both sides have? */
 static bool
 fits(Relation rel, const TsKeyIndex *key, void *arg)
 {
@@ -167,7 +174,7 @@ fits(Relation rel, const TsKeyIndex *key, void *arg)
 	for (int i = 0; i < key->nkeys; i++)
 		if (shared_column(draft->sides, draft->index_of, key->columns[i].attnum) < 0)
 			return false;
-	return rel->rd_rel->relkind == RELKIND_MATVIEW || ts_key_not_null(rel, key, NULL);
+	return identifies(rel, key, NULL);
 }
 
 static void
@@ -179,7 +186,7 @@ find_key(Draft *draft)
 	for (int s = 0; s < TS_SIDES && draft->index == NULL; s++)
 	{
 		draft->index_of = s;
-		indexed |= ts_key_choose(draft->rel[s], ts_key_not_null, NULL) != NULL;
+		indexed |= ts_key_choose(draft->rel[s], identifies, NULL) != NULL;
 		draft->index = ts_key_choose(draft->rel[s], fits, draft);
 	}
 	if (draft->index == NULL)
