@@ -75,7 +75,7 @@ ts_diff_begin(TsSides *sides)
 	{
 		diff->key[s] = new_key(sides->nkeys);
 		diff->wanted[s] = true;
-		diff->reader[s] = ts_reader_plan(sides->query[s]);
+		diff->reader[s] = ts_reader_plan(sides->query[s], get_rel_relkind(sides->relid[s]) != RELKIND_VIEW);
 	}
 	/* the locks are held: under an older one, a table that was truncated meanwhile would be empty */
 	PushActiveSnapshot(GetTransactionSnapshot());

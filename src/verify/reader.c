@@ -11,6 +11,7 @@
 #include "executor/executor.h"
 #include "tcop/tcopprot.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -27,16 +28,32 @@ struct TsReader
 	bool		done;
 };
 
+/*
+ * The whole of a table is to be read in the order of an index. Where its rows lie in another one, that is a cache miss for each, of the
+ * processor at least, which the planner does not reckon with if it takes the table to be cached: sorting is up to three times as fast.
+ */
+static int
+distrust_caches(void)
+{
+	int			level = NewGUCNestLevel();
+
+	(void) set_config_option("effective_cache_size", "1MB", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
 TsReader *
-ts_reader_plan(char *sql)
+ts_reader_plan(char *sql, bool table)
 {
 	TsReader   *reader = palloc0(sizeof(TsReader));
 	List	   *statements = pg_parse_query(sql);
 	List	   *queries = ts_analyze_and_rewrite(linitial_node(RawStmt, statements), sql);
+	int			level = table ? distrust_caches() : 0;
 
 	reader->sql = sql;
 	/* workers could not go on when the caller has a row and does something else */
 	reader->plan = pg_plan_query(linitial_node(Query, queries), sql, 0, NULL);
+	if (table)
+		AtEOXact_GUC(true, level);
 	return reader;
 }
 

@@ -12,8 +12,8 @@
 
 typedef struct TsReader TsReader;
 
-/* Plans the query, in the current context, which locks all that it reads. */
-extern TsReader *ts_reader_plan(char *sql);
+/* Plans the query, in the current context, which locks all that it reads. table: of a table, not of a view. */
+extern TsReader *ts_reader_plan(char *sql, bool table);
 /*
  * Begins to read, under a snapshot that is newer than the locks. In a transaction whose snapshot is older: 40001 if a table was truncated
  * or rewritten meanwhile, which would seem to be empty.
