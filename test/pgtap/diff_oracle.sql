@@ -43,13 +43,13 @@ CREATE FUNCTION list(f text, o text = 'ord', keys text = 'true') RETURNS text LA
   EXECUTE format('SELECT string_agg(format(%L, name, a, b, quote_literal(vals), val, again), '', '' ORDER BY %s) FROM col WHERE %s', f, o, keys) INTO l; RETURN l; END $$;
 -- One table, and what is between its columns.
 CREATE FUNCTION make_table(name text, side text, keyed boolean) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE o text = CASE WHEN r(3) = 0 THEN 'md5(name)' ELSE 'ord' END; parts int = CASE WHEN keyed AND r(4) = 0 AND NOT EXISTS (SELECT FROM col WHERE key AND a LIKE '%nocase%') AND NOT EXISTS (SELECT FROM col WHERE key AND a IN ('xml', 'money')) THEN 2 ELSE 0 END;
+DECLARE o text = CASE WHEN r(3) = 0 THEN 'md5(name)' ELSE 'ord' END; parts int = CASE WHEN keyed AND r(4) = 0 AND NOT EXISTS (SELECT FROM col WHERE key AND (a LIKE '%nocase%' OR a IN ('xml', 'pair'))) THEN 2 ELSE 0 END;
 BEGIN
   EXECUTE format('CREATE TABLE %I (%s%s) %s', name, CASE WHEN r(3) = 0 THEN 'gone int, ' END, list(CASE side WHEN 'a' THEN '%1$I %2$s' ELSE '%1$I %3$s' END, o), CASE WHEN parts > 0 THEN format('PARTITION BY HASH (%s)', list('%1$I', 'ord', 'key')) END);
   FOR p IN 0 .. parts - 1 LOOP EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES WITH (MODULUS %s, REMAINDER %s)', name || p, name, parts, p); END LOOP;
   EXECUTE format('ALTER TABLE %I DROP COLUMN IF EXISTS gone', name);
   IF r(4) = 0 THEN EXECUTE format('ALTER TABLE %I ADD COLUMN only_%s int DEFAULT 7', name, side); END IF;
-  IF keyed AND NOT EXISTS (SELECT FROM col WHERE key AND a IN ('xml', 'money')) THEN
+  IF keyed AND NOT EXISTS (SELECT FROM col WHERE key AND a = 'xml') THEN
     EXECUTE format('ALTER TABLE %I ADD PRIMARY KEY (%s)', name, list('%1$I', CASE r(2) WHEN 0 THEN 'ord' ELSE '-ord' END, 'key'));
   END IF;
 END $$;
