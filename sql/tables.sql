@@ -52,9 +52,16 @@ CREATE TABLE tracksync.link (
   target_columns   text[] NOT NULL,           -- … to column of the target
   target_attnums   smallint[] NOT NULL,       -- … and to its attribute number; 0: found by its name
   columns          jsonb,                     -- as given
+  expressions      text[] NOT NULL,           -- SQL in the place of a source's column; NULL elements: the column
+  filter           text,                      -- SQL over the source's row; NULL: all rows
+  target_filter    text,                      -- SQL over the target's row, as given; NULL: what follows from the filter
+  former_filter    text,                      -- SQL over the target's row: what was the link's before it was altered
+  read_names       text[] NOT NULL,           -- what the filter and the expressions call the source's columns, and …
+  read_attnums     smallint[] NOT NULL,       -- … their attribute numbers
   initial          text NOT NULL CHECK (initial IN ('copy', 'mirror', 'none')),
   on_conflict      text NOT NULL,
   on_error         text NOT NULL CHECK (on_error IN ('abort', 'quarantine')),
+  on_cast          text NOT NULL DEFAULT 'error' CHECK (on_cast IN ('error', 'lossy')),
   schema_policy    text NOT NULL CHECK (schema_policy IN ('apply', 'additive', 'ignore', 'error')),
   detect           text NOT NULL CHECK (detect IN ('log', 'diff')),
   state            text NOT NULL CHECK (state IN ('initial', 'active', 'resync')),
@@ -77,9 +84,10 @@ COMMENT ON TABLE tracksync.link IS 'the links: source, target, mapping, policies
 
 CREATE TABLE tracksync.merge_rule (
   link    text NOT NULL,
-  attnum  smallint NOT NULL,                  -- of the source's column
+  attnum  smallint NOT NULL,                  -- of the source's column; 0: an expression's …
+  column_name text NOT NULL DEFAULT '',       -- … column of the target
   rule    text NOT NULL CHECK (rule IN ('source', 'target', 'greatest', 'least', 'add')),
-  PRIMARY KEY (link, attnum)
+  PRIMARY KEY (link, attnum, column_name)
 );
 COMMENT ON TABLE tracksync.merge_rule IS 'how a merge decides about columns that both sides changed';
 

@@ -129,4 +129,12 @@ extern void ts_set_updated_columns(EState *estate, int n, const AttrNumber *attn
 extern void ts_insert_index_tuples(ResultRelInfo *relinfo, TupleTableSlot *slot, EState *estate, bool update,
 								   TsUpdateIndexes indexes);
 
+/* PostgreSQL 14: the parser can be told what to expect. */
+#include "parser/parser.h"
+#if PG_VERSION_NUM < 140000
+#define ts_raw_parser(text) raw_parser(text)
+#else
+#define ts_raw_parser(text) raw_parser((text), RAW_PARSE_DEFAULT)
+#endif
+
 #endif

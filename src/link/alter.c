@@ -1,14 +1,17 @@
 /* alter.c: altering and dropping links. */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 
 #include "base/catalog.h"
+#include "base/expression.h"
 #include "capture/buffer.h"
 #include "capture/track.h"
 #include "link/create.h"
@@ -22,28 +25,42 @@
 static void
 update_columns(const TsLink *link, const TsLinkOptions *o)
 {
-	static const Oid types[] = {TEXTOID, INT2ARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, OIDOID, INT4OID, INT2ARRAYOID, TEXTOID, INT8OID};
-	Datum		values[11];
-	char		nulls[12] = "           ";
+	static const Oid types[] = {TEXTOID, INT2ARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, OIDOID, INT4OID, INT2ARRAYOID, TEXTOID, INT8OID,
+	TEXTARRAYOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2ARRAYOID, TEXTOID};
+	TsStoredColumns columns = ts_link_stored_columns(link);
+	const char *texts[] = {link->server, link->filter, link->target_filter, link->former};
+	const int	places[] = {9, 12, 13, 16};
+	Datum		values[17];
+	char		nulls[18] = "                 ";
 	TsCatalog	cat;
 
 	values[0] = CStringGetTextDatum(link->name);
 	values[7] = Int32GetDatum(ts_shape_of(link->source));
-	values[1] = ts_link_column_arrays(link, &values[2], &values[8]);
+	values[1] = columns.attnums;
+	values[2] = columns.names;
+	values[8] = columns.target_attnums;
 	values[3] = JsonbPGetDatum(o->columns);
 	nulls[3] = o->columns ? ' ' : 'n';
 	values[4] = CStringGetTextDatum(link->target_schema);
 	values[5] = CStringGetTextDatum(link->target_name);
 	values[6] = ObjectIdGetDatum(link->target);
 	nulls[6] = OidIsValid(link->target) && link->server == NULL ? ' ' : 'n';
-	values[9] = link->server ? CStringGetTextDatum(link->server) : (Datum) 0;
-	nulls[9] = link->server ? ' ' : 'n';
 	values[10] = Int64GetDatum(link->generation);
+	values[11] = columns.expressions;
+	values[14] = columns.read_names;
+	values[15] = columns.read_attnums;
+	for (int i = 0; i < lengthof(texts); i++)
+	{
+		values[places[i]] = texts[i] ? CStringGetTextDatum(texts[i]) : (Datum) 0;
+		nulls[places[i]] = texts[i] ? ' ' : 'n';
+	}
 	ts_catalog_enter(&cat);
-	/* other columns, or another table: what the log says since the last push is not enough */
+	/* other columns or rows, or another table: what the log says since the last push is not enough */
 	ts_sql("UPDATE tracksync.link SET source_attnums = $2, target_columns = $3, columns = coalesce($4, columns), target_schema = $5, "
-		   "target_name = $6, target = $7, shape = $8, followed = $8, target_attnums = $9, server = $10, generation = $11, state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1",
-		   SPI_OK_UPDATE, 11, types, values, nulls);
+		   "target_name = $6, target = $7, shape = $8, followed = $8, target_attnums = $9, server = $10, generation = $11, expressions = $12, "
+		   "filter = $13, target_filter = $14, read_names = $15, read_attnums = $16, former_filter = $17, "
+		   "state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1",
+		   SPI_OK_UPDATE, 17, types, values, nulls);
 	ts_catalog_leave(&cat);
 }
 
@@ -71,24 +88,139 @@ update_options(const char *name, const TsLinkOptions *o)
 	ts_catalog_leave(&cat);
 }
 
-/* The columns as they were given when the link was made or altered; NULL: those that both sides share. */
-static Jsonb *
-given_columns(const char *name)
+static void
+push_string(JsonbParseState **state, JsonbIteratorToken token, const char *text)
 {
-	static const Oid types[] = {TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(name)};
-	MemoryContext context = CurrentMemoryContext;
-	char	   *text;
+	JsonbValue	value = {.type = jbvString};
+
+	value.val.string.val = pstrdup(text);
+	value.val.string.len = strlen(text);
+	(void) pushJsonbValue(state, token, &value);
+}
+
+/* The columns as they were given when the link was made or altered, under the names of now; NULL: those that both sides share. */
+static Jsonb *
+given_columns(const TsLink *link, Relation source)
+{
+	JsonbParseState *state = NULL;
+
+	if (link->by_name)
+		return NULL;
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		const TsColumn *col = &link->columns[i];
+		char	   *from = col->expression ? ts_link_read_text(link, source, col->expression) : get_attname(link->source, col->attnum, true);
+
+		if (from == NULL)
+			continue;
+		push_string(&state, WJB_KEY, col->target_name);
+		push_string(&state, WJB_VALUE, from);
+	}
+	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+}
+
+/* What is not given stays as it is, under the names of now. */
+static void
+keep_mapping(TsLink *link, TsLinkOptions *options)
+{
+	Relation	source = relation_open(link->source, AccessShareLock);
+
+	if (options->columns == NULL)
+		options->columns = given_columns(link, source);
+	if (options->filter == NULL && link->filter != NULL)
+		options->filter = ts_link_read_text(link, source, link->filter);
+	relation_close(source, NoLock);
+}
+
+/* The target's rows that the link takes for its own until now: they are still its own for the next push, which deletes those that are not. */
+static char *
+rows_so_far(const TsLink *now)
+{
+	TsLink	   *link = ts_link_load(now->name, false);
+	Relation	source,
+				target;
+	Node	   *condition = NULL;
+	char	   *text = "true";
+
+	if (link->state == TS_STATE_INITIAL)
+		return NULL;
+	/* no filter so far; or one that was altered twice, which nobody need know in detail: the next push compares */
+	if ((link->filter == NULL && link->target_filter == NULL) || link->former != NULL)
+		return "true";
+	link->target = now->target;
+	link->remote = now->remote;
+	if (!OidIsValid(link->target))
+		return NULL;
+	source = relation_open(link->source, AccessShareLock);
+	target = relation_open(link->target, AccessShareLock);
+	if (ts_link_resolve_source(link, source))
+		condition = ts_link_derive_condition(link, source, target);
+	if (condition != NULL)
+		text = ts_expression_sql(condition, link->target, NULL);
+	relation_close(target, NoLock);
+	relation_close(source, NoLock);
+	return text;
+}
+
+/* Other columns, or another target. */
+static void
+map_anew(TsLink *link, const TsLinkOptions *options)
+{
+	TsLinkOptions kept = *options;
+
+	if (options->server)
+		link->server = options->server[0] ? options->server : NULL;
+	if (link->server != NULL && !options->target)
+		ts_remote_table_open(link);
+	if (options->target)
+		ts_link_resolve_target_name(options->target, link);
+	else if (options->filter || options->target_filter)
+		link->former = rows_so_far(link);
+	keep_mapping(link, &kept);
+	link->create_target |= options->create_target;
+	link->ncolumns = 0;
+	ts_link_check_cycle(link);
+	ts_link_map(link, &kept, link->by_diff ? NULL : ts_tracked_need(link->source));
+	/* where it comes to it may have been before */
+	if (options->server && link->server != NULL)
+		link->generation = ts_ledger_generation(link);
+	update_columns(link, options);
+}
+
+/* Other rows: the columns stay as they are, whatever schema changes of the source are still to be followed. */
+static void
+filter_anew(TsLink *link, const TsLinkOptions *options)
+{
+	static const Oid types[] = {TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2ARRAYOID, TEXTOID};
+	const char *texts[3];
+	const int	places[] = {2, 3, 6};
+	TsStoredColumns columns;
+	Datum		values[7];
+	char		nulls[8] = "       ";
 	TsCatalog	cat;
 
+	if (link->server != NULL)
+		ts_remote_table_open(link);
+	link->former = rows_so_far(link);
+	ts_link_map_filters(link, options);
+	columns = ts_link_stored_columns(link);
+	values[0] = CStringGetTextDatum(link->name);
+	values[1] = columns.expressions;
+	values[4] = columns.read_names;
+	values[5] = columns.read_attnums;
+	texts[0] = link->filter;
+	texts[1] = link->target_filter;
+	texts[2] = link->former;
+	for (int i = 0; i < lengthof(texts); i++)
+	{
+		values[places[i]] = texts[i] ? CStringGetTextDatum(texts[i]) : (Datum) 0;
+		nulls[places[i]] = texts[i] ? ' ' : 'n';
+	}
 	ts_catalog_enter(&cat);
-	/* under the names of now: they may have been given others since */
-	ts_sql("SELECT (SELECT jsonb_object_agg(m.t, a.attname) FROM unnest(l.source_attnums, l.target_columns) m(a, t) "
-		   "JOIN pg_attribute a ON a.attrelid = l.source AND a.attnum = m.a) FROM tracksync.link l WHERE l.name = $1 AND l.columns IS NOT NULL "
-		   "UNION ALL SELECT NULL LIMIT 1", SPI_OK_SELECT, 1, types, values, NULL);
-	text = ts_keep(context, ts_sql_text(0, 1));
+	ts_sql("UPDATE tracksync.link SET expressions = $2, filter = $3, target_filter = $4, read_names = $5, read_attnums = $6, former_filter = $7, "
+		   "state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1", SPI_OK_UPDATE, 7, types, values, nulls);
 	ts_catalog_leave(&cat);
-	return text ? DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text))) : NULL;
 }
 
 void
@@ -105,37 +237,21 @@ ts_link_alter(const char *name, TsLinkOptions *options)
 	if (options->server && !options->target)
 		options->target = ts_link_target(link);
 	if (options->target || options->columns)
-	{
-		TsLinkOptions kept = *options;
-
-		if (options->server)
-			link->server = options->server[0] ? options->server : NULL;
-		if (link->server != NULL && !options->target)
-			ts_remote_table_open(link);
-		if (options->target)
-			ts_link_resolve_target_name(options->target, link);
-		if (kept.columns == NULL)
-			kept.columns = given_columns(name);
-		link->create_target |= options->create_target;
-		link->ncolumns = 0;
-		ts_link_check_cycle(link);
-		ts_link_map(link, &kept, ts_tracked_need(link->source));
-		/* where it comes to it may have been before */
-		if (options->server && link->server != NULL)
-			link->generation = ts_ledger_generation(link);
-		update_columns(link, options);
-	}
+		map_anew(link, options);
+	else if (options->filter || options->target_filter)
+		filter_anew(link, options);
 	update_options(name, options);
+	ts_link_set_on_cast(name, options->on_cast);
 }
 
 void
 ts_link_set_merge_rule(const char *name, const char *column, const char *rule)
 {
 	static const char *const rules[] = {"source", "target", "greatest", "least", "add"};
-	static const Oid types[] = {TEXTOID, INT2OID, TEXTOID};
+	static const Oid types[] = {TEXTOID, INT2OID, TEXTOID, TEXTOID};
 	TsLink	   *link = ts_link_load(name, true);
-	Datum		values[3];
-	AttrNumber	attnum = InvalidAttrNumber;
+	const TsColumn *col = NULL;
+	Datum		values[4];
 	bool		known = false;
 	TsCatalog	cat;
 
@@ -148,18 +264,19 @@ ts_link_set_merge_rule(const char *name, const char *column, const char *rule)
 				 errhint("Use 'source', 'target', 'greatest', 'least' or 'add'.")));
 	for (int i = 0; i < link->ncolumns; i++)
 		if (strcmp(link->columns[i].target_name, column) == 0)
-			attnum = link->columns[i].attnum;
-	if (attnum == InvalidAttrNumber)
+			col = &link->columns[i];
+	if (col == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("link \"%s\" has no column \"%s\"", name, column),
 				 errhint("Name a column of the target that the link writes.")));
 	values[0] = CStringGetTextDatum(name);
-	values[1] = Int16GetDatum(attnum);
+	values[1] = Int16GetDatum(col->attnum);
 	values[2] = CStringGetTextDatum(rule);
+	values[3] = CStringGetTextDatum(col->expression ? col->target_name : "");
 	ts_catalog_enter(&cat);
-	ts_sql("INSERT INTO tracksync.merge_rule (link, attnum, rule) VALUES ($1, $2, $3) ON CONFLICT (link, attnum) DO UPDATE SET rule = excluded.rule",
-		   SPI_OK_INSERT, 3, types, values, NULL);
+	ts_sql("INSERT INTO tracksync.merge_rule (link, attnum, column_name, rule) VALUES ($1, $2, $4, $3) ON CONFLICT (link, attnum, column_name) DO UPDATE SET rule = excluded.rule",
+		   SPI_OK_INSERT, 4, types, values, NULL);
 	ts_catalog_leave(&cat);
 }
 

@@ -15,6 +15,7 @@
 #include "link/cast.h"
 #include "link/fetch.h"
 #include "link/remote.h"
+#include "link/rows.h"
 
 #define FETCH_ROWS 1000
 
@@ -158,19 +159,32 @@ ts_cast_holds(const TsLink *link, const char *column, const char *type, char **c
 	return false;
 }
 
+TsSharing
+ts_cast_sharing(const TsLink *link)
+{
+	static const Oid types[] = {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, OIDOID};
+	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->target), CStringGetTextDatum(link->server ? link->server : ""),
+	CStringGetTextDatum(link->target_schema), CStringGetTextDatum(link->target_name), ObjectIdGetDatum(link->source)};
+	TsSharing	sharing = TS_SHARED_NOT;
+	TsCatalog	cat;
+	bool		isnull;
+
+	ts_catalog_enter(&cat);
+	if (ts_sql_reading("SELECT bool_and(source::oid = $6) FROM tracksync.link WHERE name <> $1 AND (target::oid = $2 OR "
+					   "(server = $3 AND target_schema = $4 AND target_name = $5))", 6, types, values, NULL) == 1)
+	{
+		bool		siblings = DatumGetBool(ts_sql_value(0, 1, &isnull));
+
+		sharing = isnull ? TS_SHARED_NOT : siblings ? TS_SHARED_WITH_SIBLINGS : TS_SHARED;
+	}
+	ts_catalog_leave(&cat);
+	return sharing;
+}
+
 bool
 ts_cast_is_shared(const TsLink *link)
 {
-	static const Oid types[] = {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->target), CStringGetTextDatum(link->server ? link->server : ""),
-	CStringGetTextDatum(link->target_schema), CStringGetTextDatum(link->target_name)};
-	TsCatalog	cat;
-	bool		shared;
-
-	ts_catalog_enter(&cat);
-	shared = ts_sql_reading("SELECT FROM tracksync.link WHERE name <> $1 AND (target::oid = $2 OR (server = $3 AND target_schema = $4 AND target_name = $5))", 5, types, values, NULL) > 0;
-	ts_catalog_leave(&cat);
-	return shared;
+	return ts_cast_sharing(link) != TS_SHARED_NOT;
 }
 
 bool
@@ -202,15 +216,14 @@ ts_cast_rows_besides(const TsLink *link, const TsColumn *lossy, bool harmed)
 	bool		isnull;
 
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "SELECT pg_catalog.count(*) FROM %s%s AS t WHERE NOT EXISTS (SELECT FROM %s%s AS s WHERE ",
-					 only(fetched || link->target_partitioned), fetched ? fetched : ts_quote_relation(link->target), only(link->source_partitioned),
-					 ts_quote_relation(link->source));
+	appendStringInfo(&sql, "SELECT pg_catalog.count(*) FROM %s%s AS t WHERE NOT EXISTS (SELECT FROM %s AS s WHERE ",
+					 only(fetched || link->target_partitioned), fetched ? fetched : ts_quote_relation(link->target), ts_source_rows(link));
 	for (int k = 0; k < link->nkeys; k++)
 	{
 		const TsColumn *col = &link->columns[link->keys[k]];
 
 		appendStringInfo(&sql, "%st.%s::%s %s s.%s::%s", k ? " AND " : "", quote_identifier(col->now_name ? col->now_name : col->target_name),
-						 ts_quote_type(col->target_base, -1), ts_quote_operator(col->key_eq_op), quote_identifier(col->source_name),
+						 ts_quote_type(col->target_base, -1), ts_quote_operator(col->key_eq_op), quote_identifier(col->target_name),
 						 ts_quote_type(col->target_base, -1));
 	}
 	appendStringInfoChar(&sql, ')');

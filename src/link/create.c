@@ -122,79 +122,17 @@ ts_link_check_cycle(const TsLink *link)
 				 errhint("Sync in one direction only.")));
 }
 
-/* {"target column": "source column", …} */
-static void
-map_named_columns(TsLink *link, Relation source, Jsonb *columns)
-{
-	JsonbIterator *it = JsonbIteratorInit(&columns->root);
-	JsonbValue	v;
-	JsonbIteratorToken token;
-	char	   *key = NULL;
-
-	if (!JB_ROOT_IS_OBJECT(columns))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("columns must be a JSON object"),
-				 errhint("For example: {\"target column\": \"source column\"}.")));
-	link->columns = palloc0(sizeof(TsColumn) * (JB_ROOT_COUNT(columns) + 1));
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			key = pnstrdup(v.val.string.val, v.val.string.len);
-		if (token != WJB_VALUE)
-			continue;
-		if (v.type != jbvString)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("the source of column \"%s\" must be a string", key),
-					 errhint("For example: {\"target column\": \"source column\"}.")));
-		link->columns[link->ncolumns].target_name = key;
-		link->columns[link->ncolumns].attnum = get_attnum(RelationGetRelid(source), pnstrdup(v.val.string.val, v.val.string.len));
-		if (link->columns[link->ncolumns].attnum <= 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column \"%s\" of table \"%s\" does not exist", pnstrdup(v.val.string.val, v.val.string.len),
-							RelationGetRelationName(source)),
-					 errhint("Expressions are not supported yet; name a column of the source.")));
-		link->ncolumns++;
-	}
-}
-
-/* Every column that both sides have, by name; without a target every column. A generated column is not written. */
-static void
-map_common_columns(TsLink *link, Relation source, Relation target)
-{
-	TupleDesc	desc = RelationGetDescr(source);
-
-	link->columns = palloc0(sizeof(TsColumn) * (desc->natts + 1));
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-		AttrNumber	there;
-
-		if (att->attisdropped || ts_is_virtual(att))
-			continue;
-		if (target != NULL)
-		{
-			there = get_attnum(RelationGetRelid(target), NameStr(att->attname));
-			if (there <= 0 || TupleDescAttr(RelationGetDescr(target), there - 1)->attgenerated)
-				continue;
-		}
-		link->columns[link->ncolumns].attnum = i + 1;
-		link->columns[link->ncolumns].target_name = pstrdup(NameStr(att->attname));
-		link->ncolumns++;
-	}
-}
-
 /* What the source's tracking is or would be, for resolving the link before anything is changed. */
 static TsTracked *
-expected_tracking(Relation source, const TsLinkOptions *options)
+expected_tracking(const TsLink *link, const TsLinkOptions *options)
 {
-	TsTracked  *tracked = ts_tracked_load(RelationGetRelid(source));
+	TsTracked  *tracked = ts_tracked_load(link->source);
+	Relation	source;
 	TsKeyIndex *key;
 
 	if (tracked != NULL)
 		return tracked;
+	source = relation_open(link->source, AccessShareLock);
 	key = ts_key_resolve(source, options->key, options->has_key);
 	tracked = palloc0(sizeof(TsTracked));
 	tracked->source = RelationGetRelid(source);
@@ -202,6 +140,7 @@ expected_tracking(Relation source, const TsLinkOptions *options)
 	tracked->keys = palloc(sizeof(AttrNumber) * key->nkeys);
 	for (int i = 0; i < key->nkeys; i++)
 		tracked->keys[i] = key->columns[i].attnum;
+	relation_close(source, NoLock);
 	return tracked;
 }
 
@@ -226,24 +165,6 @@ track_source(Oid source, const TsLinkOptions *options)
 	}
 }
 
-Datum
-ts_link_column_arrays(const TsLink *link, Datum *names, Datum *target_attnums)
-{
-	Datum	   *attnums = palloc(sizeof(Datum) * (link->ncolumns + 1));
-	Datum	   *texts = palloc(sizeof(Datum) * (link->ncolumns + 1));
-	Datum	   *there = palloc(sizeof(Datum) * (link->ncolumns + 1));
-
-	for (int i = 0; i < link->ncolumns; i++)
-	{
-		attnums[i] = Int16GetDatum(link->columns[i].attnum);
-		texts[i] = CStringGetTextDatum(link->columns[i].target_name);
-		there[i] = Int16GetDatum(OidIsValid(link->target) ? link->columns[i].target_attnum : 0);
-	}
-	*target_attnums = PointerGetDatum(construct_array(there, link->ncolumns, INT2OID, 2, true, TYPALIGN_SHORT));
-	*names = PointerGetDatum(construct_array(texts, link->ncolumns, TEXTOID, -1, false, TYPALIGN_INT));
-	return PointerGetDatum(construct_array(attnums, link->ncolumns, INT2OID, 2, true, TYPALIGN_SHORT));
-}
-
 static const char *
 or_default(const char *value, const char *otherwise)
 {
@@ -254,13 +175,15 @@ static void
 insert_link(const TsLink *link, const TsLinkOptions *o)
 {
 	static const Oid types[] = {TEXTOID, OIDOID, OIDOID, TEXTOID, TEXTOID, OIDOID, BOOLOID, INT2ARRAYOID, TEXTARRAYOID,
-		TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, JSONBOID, TEXTOID, INT4OID, INT2ARRAYOID, TEXTOID, INT8OID};
+		TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, JSONBOID, TEXTOID, INT4OID, INT2ARRAYOID, TEXTOID, INT8OID,
+	TEXTARRAYOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2ARRAYOID};
+	TsStoredColumns columns = ts_link_stored_columns(link);
 	const char *initial = or_default(o->initial, "copy");
 	Snapshot	snapshot = GetTransactionSnapshot();
 	TsTracked  *tracked = ts_tracked_need(link->source);
 	TsPending	pending;
-	Datum		values[25];
-	char		nulls[26] = "                         ";
+	Datum		values[30];
+	char		nulls[31] = "                              ";
 	TsCatalog	cat;
 
 	/* from here on, what commits is a change; what this transaction did so far is not */
@@ -275,7 +198,16 @@ insert_link(const TsLink *link, const TsLinkOptions *o)
 	values[5] = ObjectIdGetDatum(link->target);
 	nulls[5] = OidIsValid(link->target) && link->server == NULL ? ' ' : 'n';
 	values[6] = BoolGetDatum(link->create_target);
-	values[7] = ts_link_column_arrays(link, &values[8], &values[22]);
+	values[7] = columns.attnums;
+	values[8] = columns.names;
+	values[22] = columns.target_attnums;
+	values[25] = columns.expressions;
+	values[26] = link->filter ? CStringGetTextDatum(link->filter) : (Datum) 0;
+	nulls[26] = link->filter ? ' ' : 'n';
+	values[27] = link->target_filter ? CStringGetTextDatum(link->target_filter) : (Datum) 0;
+	nulls[27] = link->target_filter ? ' ' : 'n';
+	values[28] = columns.read_names;
+	values[29] = columns.read_attnums;
 	values[9] = CStringGetTextDatum(initial);
 	values[10] = CStringGetTextDatum(or_default(o->on_conflict, "error"));
 	values[11] = CStringGetTextDatum(or_default(o->on_error, "abort"));
@@ -297,38 +229,15 @@ insert_link(const TsLink *link, const TsLinkOptions *o)
 	ts_catalog_enter(&cat);
 	if (ts_sql("INSERT INTO tracksync.link (name, owner, source, target_schema, target_name, target, create_target, source_attnums, "
 			   "target_columns, initial, on_conflict, on_error, schema_policy, detect, state, position, own_txid, own_seq, storage, "
-			   "columns, system_identity, shape, followed, target_attnums, server, generation) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
-			   "$16::pg_snapshot, nullif($17, '0')::xid8, $18, $19, $20, $21, $22, $22, $23, $24, $25) ON CONFLICT (name) DO NOTHING",
-			   SPI_OK_INSERT, 25, types, values, nulls) == 0)
+			   "columns, system_identity, shape, followed, target_attnums, server, generation, "
+			   "expressions, filter, target_filter, read_names, read_attnums) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
+			   "$16::pg_snapshot, nullif($17, '0')::xid8, $18, $19, $20, $21, $22, $22, $23, $24, $25, $26, $27, $28, $29, $30) ON CONFLICT (name) DO NOTHING",
+			   SPI_OK_INSERT, 30, types, values, nulls) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("link \"%s\" already exists", link->name),
 				 errhint("Choose another name, or drop the link with tracksync.drop_link.")));
 	ts_catalog_leave(&cat);
-}
-
-/* Maps and checks the link against both relations, which stay locked until the transaction ends. */
-void
-ts_link_map(TsLink *link, const TsLinkOptions *options, const TsTracked *tracked)
-{
-	Relation	source = relation_open(link->source, AccessShareLock);
-	Relation	target = OidIsValid(link->target) ? relation_open(link->target, AccessShareLock) : NULL;
-
-	link->tracked = (TsTracked *) (tracked ? tracked : expected_tracking(source, options));
-	if (options->columns)
-		map_named_columns(link, source, options->columns);
-	else
-		map_common_columns(link, source, target);
-	if (link->ncolumns == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("source and target of link \"%s\" have no column in common", link->name),
-				 errhint("Name the columns with the argument \"columns\".")));
-	ts_link_resolve(link, source, target);
-	ts_link_check_rights(link, source, target);
-	if (target)
-		relation_close(target, NoLock);
-	relation_close(source, NoLock);
 }
 
 void
@@ -351,9 +260,10 @@ ts_link_create(const char *name, Oid source, TsLinkOptions *options)
 	link->server = options->server;
 	ts_link_resolve_target_name(options->target, link);
 	ts_link_check_cycle(link);
-	ts_link_map(link, options, NULL);
+	ts_link_map(link, options, expected_tracking(link, options));
 	ts_buffer_flush();
 	LockRelationOid(source, ShareUpdateExclusiveLock);
 	track_source(source, options);
 	insert_link(link, options);
+	ts_link_set_on_cast(name, options->on_cast);
 }

@@ -11,7 +11,8 @@ typedef struct TsLinkOptions
 	char	   *target;
 	char	   *server;
 	Jsonb	   *columns;
-	char	   *filter;
+	char	   *filter;			/* "": none */
+	char	   *target_filter;	/* "": what follows from the filter */
 	bool		has_key;
 	List	   *key;
 	char	   *initial;
@@ -20,6 +21,7 @@ typedef struct TsLinkOptions
 	char	   *schema_policy;
 	char	   *detect;
 	bool		create_target;
+	char	   *on_cast;
 } TsLinkOptions;
 
 /* A function's name in the options is made a qualified one. */

@@ -180,6 +180,17 @@ follow_name(TsEvolution *e, TsColumn *col, const TsShapeAtt *was, const TsShapeA
 	e->renames = lappend(e->renames, rename);
 }
 
+/* The target's column of an expression: what it is called now. */
+static void
+follow_expression(TsEvolution *e, TsColumn *col)
+{
+	Form_pg_attribute att = e->target != NULL ? column_there(e, col) : NULL;
+
+	if (att != NULL)
+		col->target_name = pstrdup(NameStr(att->attname));
+	col->now_name = col->target_name;
+}
+
 /* Puts the column that has this name aside; the SQL for it. */
 static char *
 put_aside(TsEvolution *e, const char *name)
@@ -316,6 +327,13 @@ ts_link_evolve(TsLink *link, Relation source, Relation target)
 		const TsShapeAtt *is = ts_evolution_att(e.now, columns[i].attnum);
 		TsColumn   *col = &link->columns[link->ncolumns];
 
+		if (columns[i].expression != NULL)
+		{
+			*col = columns[i];
+			follow_expression(&e, col);
+			link->ncolumns++;
+			continue;
+		}
 		/* after a restore a column is looked for by its name; one that is not found was not dropped */
 		if (columns[i].attnum <= 0)
 			ereport(ERROR,
@@ -335,7 +353,7 @@ ts_link_evolve(TsLink *link, Relation source, Relation target)
 	add_rename_steps(&e);
 	add_drop_steps(&e);
 	for (int i = 0; i < link->ncolumns; i++)
-		if (target != NULL)
+		if (target != NULL && link->columns[i].expression == NULL)
 			ts_link_follow_type(link, &link->columns[i], ts_evolution_att(e.then, link->columns[i].attnum),
 								ts_evolution_att(e.now, link->columns[i].attnum), target);
 	if (link->by_name)

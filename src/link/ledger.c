@@ -247,7 +247,8 @@ is_as_it_was(const TsLink *link, const Row *row)
 
 	ts_catalog_enter(&cat);
 	same = ts_sql("SELECT FROM tracksync.link l, LATERAL (SELECT $2::jsonb AS j) x WHERE l.name = $1 AND (j ->> 'shape')::int = $3 AND "
-				  "to_jsonb(l.source_attnums) = j -> 'source_attnums' AND to_jsonb(l.target_columns) = j -> 'target_columns'",
+				  "to_jsonb(l.source_attnums) = j -> 'source_attnums' AND to_jsonb(l.target_columns) = j -> 'target_columns' "
+				  "AND to_jsonb(l.expressions) = j -> 'expressions' AND l.filter IS NOT DISTINCT FROM j ->> 'filter'",
 				  SPI_OK_SELECT, 3, types, values, NULL) > 0;
 	ts_catalog_leave(&cat);
 	return same;
@@ -382,7 +383,7 @@ ts_ledger_write(TsLink *link, int64 push)
 	ts_catalog_enter(&cat);
 	ts_sql("UPDATE tracksync.link SET generation = $2 WHERE name = $1", SPI_OK_UPDATE, 2, types, local, NULL);
 	ts_sql("SELECT position::text, jsonb_build_object('position', position::text, 'storage', storage, 'shape', shape, 'followed', followed, "
-		   "'source_attnums', source_attnums, 'target_columns', target_columns, 'target_attnums', target_attnums, 'quarantine', "
+		   "'source_attnums', source_attnums, 'target_columns', target_columns, 'target_attnums', target_attnums, 'expressions', expressions, 'filter', filter, 'quarantine', "
 		   "(SELECT jsonb_agg(to_jsonb(q) - 'link') FROM tracksync.quarantine_record q WHERE q.link = l.name))::text "
 		   "FROM tracksync.link l WHERE name = $1", SPI_OK_SELECT, 1, types, local, NULL);
 	values[8] = ts_keep(context, ts_sql_text(0, 1));

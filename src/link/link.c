@@ -11,6 +11,7 @@
 #include "utils/lsyscache.h"
 
 #include "base/catalog.h"
+#include "base/expression.h"
 #include "base/quote.h"
 #include "link/link.h"
 
@@ -73,6 +74,45 @@ read_columns(TsLink *link, MemoryContext context)
 	}
 }
 
+/* Elements of a text array, kept; NULL where there is none. */
+static char **
+read_texts(int column, MemoryContext context, int *n)
+{
+	bool		isnull;
+	Datum	   *elems;
+	bool	   *nulls;
+	char	  **texts;
+
+	deconstruct_array(DatumGetArrayTypeP(ts_sql_value(0, column, &isnull)), TEXTOID, -1, false, TYPALIGN_INT, &elems, &nulls, n);
+	texts = MemoryContextAllocZero(context, sizeof(char *) * (*n + 1));
+	for (int i = 0; i < *n; i++)
+		texts[i] = nulls[i] ? NULL : ts_keep(context, TextDatumGetCString(elems[i]));
+	return texts;
+}
+
+/* The expressions, the filter, and what they call the source's columns. */
+static void
+read_expressions(TsLink *link, MemoryContext context)
+{
+	bool		isnull;
+	int			n;
+	char	  **expressions = read_texts(28, context, &n);
+	Datum	   *attnums;
+
+	for (int i = 0; i < n && i < link->ncolumns; i++)
+		link->columns[i].expression = expressions[i];
+	link->filter = ts_keep(context, ts_sql_text(0, 29));
+	link->target_filter = ts_keep(context, ts_sql_text(0, 30));
+	link->former = ts_keep(context, ts_sql_text(0, 31));
+	link->names = MemoryContextAllocZero(context, sizeof(TsNames));
+	link->names->names = read_texts(32, context, &link->names->n);
+	deconstruct_array(DatumGetArrayTypeP(ts_sql_value(0, 33, &isnull)), INT2OID, 2, true, TYPALIGN_SHORT, &attnums, NULL, &n);
+	link->names->attnums = MemoryContextAllocZero(context, sizeof(AttrNumber) * (n + 1));
+	for (int i = 0; i < n; i++)
+		link->names->attnums[i] = DatumGetInt16(attnums[i]);
+	link->by_diff = DatumGetBool(ts_sql_value(0, 34, &isnull));
+}
+
 static TsLink *
 read_link(MemoryContext context)
 {
@@ -100,8 +140,10 @@ read_link(MemoryContext context)
 	link->doubted = DatumGetBool(ts_sql_value(0, 25, &isnull));
 	link->server = ts_keep(context, ts_sql_text(0, 26));
 	link->generation = DatumGetInt64(ts_sql_value(0, 27, &isnull));
+	link->lossy = DatumGetBool(ts_sql_value(0, 35, &isnull));
 	link->state = read_state(ts_sql_text(0, 9));
 	read_columns(link, context);
+	read_expressions(link, context);
 	old = MemoryContextSwitchTo(context);
 	own = ts_sql_text(0, 13);
 	link->position = ts_position_parse(ts_sql_text(0, 12), own ? strtoull(own, NULL, 10) : 0,
@@ -168,7 +210,7 @@ load(const char *name, bool lock, bool newest, MemoryContext context)
 	char	   *sql = psprintf("SELECT name, owner::oid, source::oid, target_schema, target_name, create_target, initial, on_conflict, "
 							   "state, source_attnums, target_columns, position::text, own_txid::text, own_seq, storage, system_identity, "
 							   "target::oid, shape, columns IS NULL, schema_policy, target_attnums, followed, "
-							   "CASE WHEN on_conflict LIKE '%%.%%' THEN to_regprocedure(on_conflict || '(text, jsonb, jsonb, jsonb, jsonb)')::oid END, on_error = 'quarantine', doubted, server, generation FROM tracksync.link WHERE name = $1%s", lock ? " FOR UPDATE" : "");
+							   "CASE WHEN on_conflict LIKE '%%.%%' THEN to_regprocedure(on_conflict || '(text, jsonb, jsonb, jsonb, jsonb)')::oid END, on_error = 'quarantine', doubted, server, generation, expressions, filter, target_filter, former_filter, read_names, read_attnums, detect = 'diff', on_cast = 'lossy' FROM tracksync.link WHERE name = $1%s", lock ? " FOR UPDATE" : "");
 	TsCatalog	cat;
 	TsLink	   *link = NULL;
 

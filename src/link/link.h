@@ -7,6 +7,7 @@
 #include "log/position.h"
 #include "log/tracked.h"
 #include "link/priority.h"
+#include "nodes/bitmapset.h"
 #include "utils/relcache.h"
 
 typedef enum TsInitial
@@ -40,6 +41,31 @@ typedef enum TsSchemaPolicy
 	TS_SCHEMA_ERROR
 } TsSchemaPolicy;
 
+/* What a value of the source needs to become one of the target's column (fit.h). */
+typedef enum TsBridge
+{
+	TS_BRIDGE_NONE,				/* nothing, or a cast that can neither fail nor lose: statements do it */
+	TS_BRIDGE_CAST,				/* the assignment cast */
+	TS_BRIDGE_TEXT				/* its text: there is no such cast */
+} TsBridge;
+
+/* Who else writes to a target. */
+typedef enum TsSharing
+{
+	TS_SHARED_NOT,
+	TS_SHARED_WITH_SIBLINGS,	/* links of the same source: a row of theirs is one of that source */
+	TS_SHARED
+} TsSharing;
+
+/* Whose row of the target is it, by the filters? */
+typedef enum TsWhose
+{
+	TS_WHOSE_OWN = 'o',
+	TS_WHOSE_NOBODY = 'n',		/* no filter maps to it */
+	TS_WHOSE_SIBLING = 's',		/* another link's of the same source */
+	TS_WHOSE_STRANGER = 'f'		/* of another source */
+} TsWhose;
+
 /* What is to be done to the target before its rows are written. */
 typedef struct TsSchemaStep
 {
@@ -56,8 +82,11 @@ typedef struct TsSchemaStep
 /* One mapped column. */
 typedef struct TsColumn
 {
-	AttrNumber	attnum;			/* in the source */
-	char	   *source_name;
+	AttrNumber	attnum;			/* in the source; 0 of an expression */
+	char	   *expression;		/* as it is kept (base/expression.h); NULL: a column of the source, as it is */
+	Node	   *value;			/* the same, parsed, once it is resolved */
+	Bitmapset  *reads;			/* the source's columns that its value depends on, once it is resolved */
+	char	   *source_name;	/* of an expression: the target's */
 	Oid			source_type;	/* base type; what array parameters are made of */
 	int32		source_typmod;
 	Oid			source_declared;	/* with its domain */
@@ -74,6 +103,7 @@ typedef struct TsColumn
 	Oid			target_type;	/* as declared */
 	Oid			target_base;	/* its base type, */
 	int32		target_typmod;	/* with the type modifier in force */
+	TsBridge	bridge;
 	bool		identity_always;	/* the target's column is GENERATED ALWAYS AS IDENTITY */
 	Oid			sequence;		/* owned by the target's column; InvalidOid if none */
 	const char *remote_sequence;	/* the same of a target on another server, SQL; NULL if none */
@@ -111,6 +141,7 @@ typedef struct TsLink
 	TsInitial	initial;
 	TsConflictPolicy on_conflict;
 	bool		quarantine;		/* on_error: rows that the target does not take are left out */
+	bool		lossy;			/* on_cast: values that the target's types do not hold are rounded and cut, not refused */
 	Oid			conflict_function;	/* InvalidOid if it is gone */
 	TsLinkState state;
 	bool		doubted;		/* foreign keys of another link's target changed rows of this one's: only a comparison tells what they hold */
@@ -118,12 +149,25 @@ typedef struct TsLink
 	int			ncolumns;
 	TsColumn   *columns;
 	int			nkeys;
-	int		   *keys;			/* indexes into columns, in the log's key order */
+	int		   *keys;			/* indexes into columns, in the log's key order; of expressions in any */
+	bool		order_apart;	/* the log's order is not that of the link's keys */
 	bool		arbiter;		/* the target's unique index can infer ON CONFLICT */
 	bool		target_partitioned;	/* or has no children: no need to say ONLY */
 	bool		source_partitioned;
 	char	   *storage;		/* the source's storage at the last push; NULL before the first one */
 	TsTracked  *tracked;
+	bool		by_diff;		/* detect => 'diff': no log, each plan compares */
+	char	   *filter;			/* as it is kept; NULL: all rows */
+	Node	   *condition;		/* the same, parsed, once it is resolved */
+	Bitmapset  *condition_reads;
+	char	   *target_filter;	/* as it was given; NULL: it follows from the filter, if it does */
+	Bitmapset  *target_reads;	/* the target's columns that the next reads */
+	char	   *target_condition;	/* SQL over the target's row t, once it is resolved: the rows that are this link's; NULL: any */
+	TsSharing	shared;			/* of a filtered link */
+	char	   *whose;			/* SQL over t: whose row it is, a TsWhose as text; NULL: always this link's */
+	Node	   *former_condition;	/* the next, parsed, over the target's row */
+	char	   *former;			/* the target's rows that were this link's before it was altered, since the last push; NULL: the same */
+	struct TsNames *names;		/* what the source's columns are called in the filter and the expressions */
 	bool		by_name;		/* all columns that both sides share, also those to come */
 	TsSchemaPolicy policy;
 	int32		shape;			/* the source's at the last push, */
@@ -152,6 +196,15 @@ extern TsLink *ts_link_load_any(const char *name);
  * (target may be NULL while it does not exist). Errors: 42P01, 42703, 42804, 42P10, 55000.
  */
 extern void ts_link_resolve(TsLink *link, Relation source, Relation target);
+
+/* Must values of this base type travel as text? They cannot be the elements of an array, or their type may be another one on the server. */
+extern bool ts_link_as_text(const TsLink *link, Oid base);
+
+/* Only what depends on the source; false if columns of it are gone. */
+extern bool ts_link_resolve_source(TsLink *link, Relation source);
+
+/* The rows of the target that are the link's, over the target's row; NULL: that is not known. The source's side is resolved. */
+extern Node *ts_link_derive_condition(const TsLink *link, Relation source, Relation target);
 
 /* The target's name as it is now; or it is gone. */
 extern void ts_link_follow_target(TsLink *link);

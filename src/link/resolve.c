@@ -7,51 +7,131 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "parser/parse_coerce.h"
+#include "nodes/nodeFuncs.h"
 #include "rewrite/prs2lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
+#include "utils/typcache.h"
 
 #include "base/compat.h"
+#include "base/expression.h"
 #include "base/quote.h"
+#include "link/cast.h"
+#include "link/fit.h"
+#include "link/keys.h"
 #include "link/link.h"
 #include "link/remote.h"
 #include "link/retype.h"
+#include "link/rows.h"
 
-/* Can values of this type not be the elements of an array parameter? */
-static bool
-needs_text(Oid base)
+/* a type that is not the server's own may have another number there, or be another one: it goes by its text */
+bool
+ts_link_as_text(const TsLink *link, Oid base)
 {
-	return !OidIsValid(get_array_type(base)) || OidIsValid(get_base_element_type(base)) || type_is_rowtype(base);
+	return !OidIsValid(get_array_type(base)) || OidIsValid(get_base_element_type(base)) || type_is_rowtype(base) ||
+		(link->server != NULL && base >= FirstNormalObjectId);
 }
 
+/* A change of what the value does not depend on, or of ignored columns alone, is none; nor is one of what is another value each time. */
+static void
+resolve_ignored(const TsLink *link, TsColumn *col)
+{
+	Bitmapset  *left = bms_copy(col->reads);
+
+	for (int i = 0; link->tracked != NULL && i < link->tracked->nignored; i++)
+		left = bms_del_member(left, link->tracked->ignored[i]);
+	if (bms_is_empty(col->reads))
+		col->ignored = col->value != NULL && !ts_expression_is_immutable(col->value);
+	else
+		col->ignored = bms_is_empty(left);
+	bms_free(left);
+}
+
+/* What the source's column, or the expression, gives. */
 static void
 resolve_source_column(TsLink *link, TsColumn *col, Relation source)
 {
 	TupleDesc	desc = RelationGetDescr(source);
-	Form_pg_attribute att;
 
-	if (col->attnum > desc->natts || TupleDescAttr(desc, col->attnum - 1)->attisdropped)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("the source column for \"%s\" of link \"%s\" was dropped", col->target_name, link->name),
-				 errhint("Name the columns of the link anew with tracksync.alter_link.")));
-	att = TupleDescAttr(desc, col->attnum - 1);
-	col->source_name = pstrdup(NameStr(att->attname));
-	col->source_typmod = att->atttypmod;
-	col->source_declared = att->atttypid;
-	col->source_collation = att->attcollation;
-	col->source_type = getBaseTypeAndTypmod(att->atttypid, &col->source_typmod);
-	/* a type that is not the server's own may have another number there, or be another one: it goes by its text */
-	col->as_text = needs_text(col->source_type) || (link->server != NULL && col->source_type >= FirstNormalObjectId);
+	if (col->expression != NULL)
+	{
+		col->value = ts_expression_read(col->expression, source, link->names, InvalidOid,
+										psprintf("the expression for column \"%s\" of link \"%s\"", col->target_name, link->name));
+		col->reads = ts_expression_reads(col->value, NULL);
+		col->source_name = col->target_name;
+		col->source_declared = exprType(col->value);
+		col->source_typmod = exprTypmod(col->value);
+		col->source_collation = exprCollation(col->value);
+	}
+	else
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, col->attnum - 1);
+
+		col->source_name = pstrdup(NameStr(att->attname));
+		col->source_typmod = att->atttypmod;
+		col->source_declared = att->atttypid;
+		col->source_collation = att->attcollation;
+		col->reads = bms_make_singleton(col->attnum);
+	}
+	col->source_type = getBaseTypeAndTypmod(col->source_declared, &col->source_typmod);
+	col->as_text = ts_link_as_text(link, col->source_type);
+	col->bridge = TS_BRIDGE_NONE;
 	col->opaque = NULL;
 	col->domain_there = false;
 	get_typlenbyvalalign(col->source_type, &col->len, &col->byval, &col->align);
-	for (int i = 0; i < link->tracked->nignored; i++)
-		col->ignored |= link->tracked->ignored[i] == col->attnum;
+	resolve_ignored(link, col);
+}
+
+/* Which of the source's columns are gone, if any? */
+static const TsColumn *
+lost_column(const TsLink *link, Relation source)
+{
+	TupleDesc	desc = RelationGetDescr(source);
+
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		const TsColumn *col = &link->columns[i];
+
+		if (col->expression == NULL && (col->attnum <= 0 || col->attnum > desc->natts || TupleDescAttr(desc, col->attnum - 1)->attisdropped))
+			return col;
+	}
+	return NULL;
+}
+
+/* A change of what a filter reads must be a change of the row. */
+static void
+check_not_ignored(const TsLink *link)
+{
+	for (int i = 0; link->tracked != NULL && i < link->tracked->nignored; i++)
+		if (bms_is_member(link->tracked->ignored[i], link->condition_reads))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("the filter of link \"%s\" depends on column \"%s\", which is ignored", link->name,
+							get_attname(link->source, link->tracked->ignored[i], false)),
+					 errhint("Track the table without ignoring the column.")));
+}
+
+bool
+ts_link_resolve_source(TsLink *link, Relation source)
+{
+	link->source_partitioned = source->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
+	if (link->tracked == NULL && !link->by_diff)
+		link->tracked = ts_tracked_need(link->source);
+	if (lost_column(link, source) != NULL)
+		return false;
+	for (int i = 0; i < link->ncolumns; i++)
+		resolve_source_column(link, &link->columns[i], source);
+	link->condition = NULL;
+	if (link->filter != NULL)
+	{
+		link->condition = ts_expression_read(link->filter, source, link->names, BOOLOID, psprintf("the filter of link \"%s\"", link->name));
+		link->condition_reads = ts_expression_reads(link->condition, NULL);
+		check_not_ignored(link);
+	}
+	return true;
 }
 
 /* The sequence that a serial or identity column of the target owns. */
@@ -70,37 +150,6 @@ owned_sequence(Oid relid, AttrNumber attnum)
 			return lfirst_oid(lc);
 	}
 	return InvalidOid;
-}
-
-/*
- * Are two keys of the source equal if and only if they are on the target? Rounding, cutting and other equalities would merge rows
- * or split them.
- */
-static bool
-key_fits(const TsColumn *col, Oid target_collation)
-{
-	static const struct
-	{
-		Oid			from;
-		Oid			to;
-	}			exact[] = {
-		{INT2OID, INT4OID}, {INT2OID, INT8OID}, {INT2OID, NUMERICOID}, {INT2OID, FLOAT4OID}, {INT2OID, FLOAT8OID},
-		{INT4OID, INT8OID}, {INT4OID, NUMERICOID}, {INT4OID, FLOAT8OID}, {INT8OID, NUMERICOID}, {FLOAT4OID, FLOAT8OID},
-		{VARCHAROID, TEXTOID}, {TEXTOID, VARCHAROID}, {BPCHAROID, TEXTOID}, {BPCHAROID, VARCHAROID}, {NAMEOID, TEXTOID},
-		{NAMEOID, VARCHAROID}, {DATEOID, TIMESTAMPOID}
-	};
-	bool		fits = col->source_type == col->target_base;
-	bool		string = col->target_base == VARCHAROID || col->target_base == BPCHAROID;
-
-	for (int i = 0; i < lengthof(exact); i++)
-		fits |= exact[i].from == col->source_type && exact[i].to == col->target_base;
-	/* a string that is too long is refused when it is written; a number would be rounded */
-	if (!string && col->target_typmod != -1 && (col->source_type != col->target_base || col->target_typmod != col->source_typmod))
-		fits = false;
-	if (OidIsValid(col->source_collation) && OidIsValid(target_collation) && col->source_collation != target_collation &&
-		!(get_collation_isdeterministic(col->source_collation) && get_collation_isdeterministic(target_collation)))
-		fits = false;
-	return fits;
 }
 
 /* The column as the schema steps will leave it. */
@@ -147,15 +196,8 @@ resolve_target_column(TsLink *link, TsColumn *col, Relation target)
 		foresee_column(col);
 	col->identity_always = att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
 	col->sequence = owned_sequence(RelationGetRelid(target), col->target_attnum);
-	if (col->source_type != col->target_base &&
-		!can_coerce_type(1, &col->source_type, &col->target_base, COERCION_ASSIGNMENT))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of target table %s is of type %s, its source of type %s", col->target_name,
-						ts_link_target(link), format_type_be(col->target_type), format_type_be(col->source_type)),
-				 errdetail("There is no assignment cast from the one to the other."),
-				 errhint("Change the type of one of the columns, or leave the column out of the link.")));
-	if (col->is_key && !key_fits(col, att->attcollation))
+	col->bridge = ts_fit_bridge(col->source_type, col->source_typmod, col->target_base, col->target_typmod);
+	if (col->is_key && !ts_key_fits(col, att->attcollation))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("key column \"%s\" of target table %s is of type %s, its source of type %s", col->target_name,
@@ -163,76 +205,6 @@ resolve_target_column(TsLink *link, TsColumn *col, Relation target)
 						format_type_with_typemod(col->source_type, col->source_typmod)),
 				 errdetail("Keys that differ on one side may be equal on the other."),
 				 errhint("Give the target's column a type and collation that hold all keys of the source as they are.")));
-}
-
-static void
-resolve_keys(TsLink *link, Relation source)
-{
-	link->nkeys = link->tracked->nkeys;
-	link->keys = palloc(sizeof(int) * link->nkeys);
-	for (int i = 0; i < link->nkeys; i++)
-	{
-		link->keys[i] = -1;
-		/* of several columns that take it the one of the same name, else the first */
-		for (int j = 0; j < link->ncolumns; j++)
-			if (link->columns[j].attnum == link->tracked->keys[i] &&
-				(link->keys[i] < 0 || strcmp(link->columns[j].target_name, link->columns[j].source_name) == 0))
-				link->keys[i] = j;
-		if (link->keys[i] >= 0)
-			link->columns[link->keys[i]].is_key = true;
-		if (link->keys[i] < 0 && TupleDescAttr(RelationGetDescr(source), link->tracked->keys[i] - 1)->attisdropped)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
-					 errmsg("a key column of the source of link \"%s\" was dropped", link->name),
-					 errdetail("Table \"%s\" is tracked by a key that it does not have any more.", get_rel_name(link->source)),
-					 errhint("Untrack the table with cascade => true, then make its links anew.")));
-		if (link->keys[i] < 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
-					 errmsg("key column \"%s\" of table \"%s\" is not among the columns of link \"%s\"",
-							get_attname(link->source, link->tracked->keys[i], false), get_rel_name(link->source), link->name),
-					 errhint("The target needs a column for each column of the key.")));
-	}
-}
-
-static void
-resolve_target_key(TsLink *link, Relation source, Relation target)
-{
-	TsKeyIndex *own = ts_key_index_find(source, link->tracked->nkeys, link->tracked->keys);
-	AttrNumber *attnums = palloc(sizeof(AttrNumber) * link->nkeys);
-	TsKeyIndex *index;
-
-	for (int i = 0; i < link->nkeys; i++)
-		attnums[i] = link->columns[link->keys[i]].target_attnum;
-	index = ts_key_index_find(target, link->nkeys, attnums);
-	if (index == NULL)
-	{
-		StringInfoData names;
-
-		initStringInfo(&names);
-		for (int i = 0; i < link->nkeys; i++)
-			appendStringInfo(&names, "%s%s", i ? ", " : "", quote_identifier(link->columns[link->keys[i]].target_name));
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
-				 errmsg("target table %s has no unique index on the key (%s)", ts_link_target(link), names.data),
-				 errhint("CREATE UNIQUE INDEX ON %s (%s)", ts_link_target(link), names.data)));
-	}
-	link->arbiter = index->immediate;
-	for (int i = 0; i < link->nkeys; i++)
-		for (int j = 0; j < index->nkeys; j++)
-			if (index->columns[j].attnum == attnums[i])
-			{
-				link->columns[link->keys[i]].key_eq_op = index->columns[j].eq_op;
-				link->columns[link->keys[i]].key_collation = index->columns[j].collation;
-			}
-	/* a key that will have another type will be compared as the source's is */
-	for (int i = 0; own != NULL && i < own->nkeys; i++)
-		for (int j = 0; j < link->nkeys; j++)
-			if (link->columns[link->keys[j]].retyped && link->columns[link->keys[j]].attnum == own->columns[i].attnum)
-			{
-				link->columns[link->keys[j]].key_eq_op = own->columns[i].eq_op;
-				link->columns[link->keys[j]].key_collation = own->columns[i].collation;
-			}
 }
 
 static void
@@ -259,7 +231,7 @@ check_kind(const TsLink *link, Relation target)
 static void
 foresee_target(TsLink *link, Relation source)
 {
-	TsKeyIndex *index = ts_key_index_find(source, link->tracked->nkeys, link->tracked->keys);
+	TsKeyIndex *index = link->tracked ? ts_key_index_find(source, link->tracked->nkeys, link->tracked->keys) : NULL;
 
 	for (int i = 0; i < link->ncolumns; i++)
 	{
@@ -267,14 +239,92 @@ foresee_target(TsLink *link, Relation source)
 
 		ts_check_type_owner(link, col->source_name, col->source_declared);
 		col->target_attnum = i + 1;
-		col->target_type = TupleDescAttr(RelationGetDescr(source), col->attnum - 1)->atttypid;
+		col->target_type = col->source_declared;
 		col->target_base = col->source_type;
 		col->target_typmod = col->source_typmod;
 		for (int j = 0; index != NULL && j < index->nkeys; j++)
 			if (index->columns[j].attnum == col->attnum)
 				col->key_eq_op = index->columns[j].eq_op;
+		if (col->value != NULL && col->is_key)
+			col->key_eq_op = lookup_type_cache(col->source_type, TYPECACHE_EQ_OPR)->eq_opr;
 	}
 	link->arbiter = true;
+}
+
+/* The filter over the target's row, from which its columns' values came; NULL if it reads what the target does not have as it is. */
+static Node *
+follow_filter(const TsLink *link, Relation source, Relation target)
+{
+	AttrNumber *there = palloc0(sizeof(AttrNumber) * (RelationGetNumberOfAttributes(source) + 1));
+
+	if (link->condition == NULL)
+		return NULL;
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		const TsColumn *col = &link->columns[i];
+
+		if (col->attnum > 0 && !col->ignored)
+			there[col->attnum - 1] = Max(get_attnum(RelationGetRelid(target), col->now_name ? col->now_name : col->target_name), 0);
+	}
+	return ts_expression_moved(link->condition, there, target);
+}
+
+Node *
+ts_link_derive_condition(const TsLink *link, Relation source, Relation target)
+{
+	if (link->target_filter != NULL)
+		return ts_expression_read(link->target_filter, target, NULL, BOOLOID, psprintf("the target_filter of link \"%s\"", link->name));
+	return follow_filter(link, source, target);
+}
+
+/* CASE WHEN it is ours THEN 'o' WHEN it is a sibling's THEN 's' WHEN … THEN 'f' ELSE 'n' END */
+static void
+resolve_whose(TsLink *link)
+{
+	StringInfoData sql;
+	ListCell   *lc;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CASE WHEN (%s) IS TRUE THEN '%c'", link->target_condition, TS_WHOSE_OWN);
+	foreach(lc, link->shared != TS_SHARED_NOT ? ts_links_beside(link) : NIL)
+	{
+		TsLink	   *other = ts_source_of(lfirst(lc), link);
+
+		if (other != NULL && other->target_condition != NULL)
+			appendStringInfo(&sql, " WHEN (%s) IS TRUE THEN '%c'", other->target_condition,
+							 other->source == link->source ? TS_WHOSE_SIBLING : TS_WHOSE_STRANGER);
+	}
+	appendStringInfo(&sql, " ELSE '%c' END", TS_WHOSE_NOBODY);
+	link->whose = sql.data;
+}
+
+/* Which rows of the target are the link's? */
+static void
+resolve_target_condition(TsLink *link, Relation source, Relation target)
+{
+	Node	   *condition = ts_link_derive_condition(link, source, target);
+
+	link->target_condition = condition != NULL ? ts_expression_sql(condition, RelationGetRelid(target), "t") : NULL;
+	link->target_reads = ts_expression_reads(condition, NULL);
+	link->shared = link->condition != NULL || link->target_filter != NULL ? ts_cast_sharing(link) : TS_SHARED_NOT;
+	if (link->shared != TS_SHARED_NOT && link->target_condition == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("it is not known which rows of target %s are those of link \"%s\"", ts_link_target(link), link->name),
+				 errdetail("Other links write to the target, and its columns do not tell whether a row passes the filter."),
+				 errhint("Say it over the target's columns with the argument \"target_filter\".")));
+	link->whose = NULL;
+	if (link->target_condition != NULL)
+		resolve_whose(link);
+	/* rows that were the link's are its own until they are deleted */
+	if (link->target_condition == NULL || link->former == NULL)
+		return;
+	/* once: schema steps of a push give columns other names */
+	if (link->former_condition == NULL)
+		link->former_condition = ts_expression_read(link->former, target, NULL, BOOLOID, psprintf("the former filter of link \"%s\"", link->name));
+	link->target_reads = ts_expression_reads(link->former_condition, link->target_reads);
+	link->target_condition = psprintf("(%s) OR (%s)", link->target_condition,
+									  ts_expression_sql(link->former_condition, RelationGetRelid(target), "t"));
 }
 
 void
@@ -296,12 +346,12 @@ ts_link_resolve(TsLink *link, Relation source, Relation target)
 	link->foreseen = false;
 	for (int i = 0; i < link->ncolumns; i++)
 		link->foreseen |= link->columns[i].now_name != NULL || link->columns[i].future != NULL;
-	link->source_partitioned = source->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
-	if (link->tracked == NULL)
-		link->tracked = ts_tracked_need(link->source);
-	for (int i = 0; i < link->ncolumns; i++)
-		resolve_source_column(link, &link->columns[i], source);
-	resolve_keys(link, source);
+	if (!ts_link_resolve_source(link, source))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("the source column for \"%s\" of link \"%s\" was dropped", lost_column(link, source)->target_name, link->name),
+				 errhint("Name the columns of the link anew with tracksync.alter_link.")));
+	ts_keys_resolve(link, source, target);
 	if (target == NULL)
 	{
 		if (!link->create_target)
@@ -317,7 +367,8 @@ ts_link_resolve(TsLink *link, Relation source, Relation target)
 	link->target_partitioned = target->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
 	for (int i = 0; i < link->ncolumns; i++)
 		resolve_target_column(link, &link->columns[i], target);
-	resolve_target_key(link, source, target);
+	ts_keys_resolve_target(link, source, target);
+	resolve_target_condition(link, source, target);
 	if (link->server != NULL)
 		ts_remote_resolve(link);
 }
@@ -355,9 +406,16 @@ ts_link_check_rights(const TsLink *link, Relation source, Relation target)
 	}			needed[] = {{ACL_SELECT, "read"}, {ACL_INSERT, "insert into"}, {ACL_UPDATE, "update"}, {ACL_DELETE, "delete from"}};
 
 	if (pg_class_aclcheck(link->source, link->owner, ACL_SELECT) != ACLCHECK_OK)
+	{
+		Bitmapset  *reads = bms_copy(link->condition_reads);
+		int			attnum = -1;
+
 		for (int i = 0; i < link->ncolumns; i++)
-			if (pg_attribute_aclcheck(link->source, link->columns[i].attnum, link->owner, ACL_SELECT) != ACLCHECK_OK)
+			reads = bms_add_members(reads, link->columns[i].reads);
+		while ((attnum = bms_next_member(reads, attnum)) >= 0)
+			if (pg_attribute_aclcheck(link->source, (AttrNumber) attnum, link->owner, ACL_SELECT) != ACLCHECK_OK)
 				deny(link, "read", link->source);
+	}
 	check_rls(link, link->source);
 	/* there, it was checked when it was described */
 	if (target == NULL || link->server != NULL)

@@ -116,11 +116,13 @@ adopt(Oid source, Oid logid, bool strict)
 		   "position = pg_current_snapshot(), own_txid = NULL, own_seq = 0, "
 		   "target_attnums = array_fill(0::smallint, ARRAY[cardinality(target_columns)]), "
 		   "source_attnums = (SELECT array_agg(coalesce(m.is, 0) ORDER BY k.ord) FROM unnest(l.source_attnums) WITH ORDINALITY k(n, ord) "
+		   "LEFT JOIN m ON m.was = k.n), "
+		   "read_attnums = (SELECT coalesce(array_agg(coalesce(m.is, 0) ORDER BY k.ord), '{}') FROM unnest(l.read_attnums) WITH ORDINALITY k(n, ord) "
 		   "LEFT JOIN m ON m.was = k.n) WHERE l.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, types, values, NULL);
 	ts_sql("WITH s AS (SELECT names FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY shape DESC LIMIT 1), "
 		   "m AS (SELECT u.n AS was, a.attnum AS is FROM s, unnest(s.names) WITH ORDINALITY u(name, n) JOIN pg_attribute a "
 		   "ON a.attrelid = $1 AND a.attname = u.name AND a.attnum > 0 AND NOT a.attisdropped) "
-		   "UPDATE tracksync.merge_rule r SET attnum = m.is FROM m, tracksync.link l WHERE m.was = r.attnum AND m.was <> m.is AND l.name = r.link "
+		   "UPDATE tracksync.merge_rule r SET attnum = m.is FROM m, tracksync.link l WHERE m.was = r.attnum AND r.attnum > 0 AND m.was <> m.is AND l.name = r.link "
 		   "AND l.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 1, types, values, NULL);
 	/* where the newest shape is still the one of now, as in a copy, numbers mean what they did: what is pending stays so */
 	ts_sql("SELECT max(shape) FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_SELECT, 1, types, values, NULL);

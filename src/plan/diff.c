@@ -7,12 +7,12 @@
  * the second:
  *   SELECT t.ctid IS NULL, NOT record_image_eq(ROW(t.a), ROW(s.a)), …, s.k, s.a, … FROM ONLY source s
  *    LEFT JOIN ONLY target t ON t.k = s.k WHERE t.ctid IS NULL OR NOT record_image_eq(ROW(t.*), ROW(s.*)) ORDER BY s.k
+ * A column whose type differs so that a value may not fit is compared by tracksync.holds.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -22,6 +22,7 @@
 #include "base/quote.h"
 #include "link/fetch.h"
 #include "link/remote.h"
+#include "link/rows.h"
 #include "plan/change.h"
 #include "plan/keep.h"
 #include "plan/statement.h"
@@ -39,6 +40,7 @@ typedef struct DiffSource
 	SPITupleTable *rows;
 	uint64		nrows;
 	uint64		row;
+	Datum	   *order;			/* the key of the source's row at hand, in the log's order */
 } DiffSource;
 
 /* The target's column, and the source's value as the target would hold it, both without domains. */
@@ -56,9 +58,9 @@ ts_diff_target_value(const TsColumn *col)
 }
 
 static char *
-source_value(const TsColumn *col, const char *alias, const char *name)
+source_value(const TsColumn *col, const char *alias)
 {
-	return ts_as_target(col, psprintf("%s.%s", alias, quote_identifier(name)));
+	return ts_as_target(col, psprintf("%s.%s", alias, quote_identifier(col->target_name)));
 }
 
 /* A key is compared whole: a type modifier would cut or round it to that of another row. */
@@ -80,7 +82,7 @@ append_key_match(StringInfo sql, const TsLink *link, const char *alias)
 		const TsColumn *col = &link->columns[link->keys[i]];
 
 		appendStringInfo(sql, "%s%s %s %s", i ? " AND " : "", ts_diff_target_value(col), ts_quote_operator(col->key_eq_op),
-						 key_value(col, alias, col->source_name));
+						 key_value(col, alias, col->target_name));
 	}
 }
 
@@ -105,67 +107,48 @@ ts_diff_target(const TsLink *link)
 	return sql.data;
 }
 
+/*
+ * AND NOT (t may be a row of the other link, AND EXISTS (SELECT FROM the other link's rows AS o WHERE o has the key of t)), by the other
+ * link's own mapping.
+ */
+static void
+append_other_source(StringInfo sql, const TsLink *link, const char *name)
+{
+	TsLink	   *other = ts_source_of(name, link);
+	StringInfoData match;
+
+	initStringInfo(&match);
+	for (int i = 0; other != NULL && i < link->nkeys; i++)
+		for (int j = 0; j < other->ncolumns; j++)
+		{
+			const TsColumn *col = &link->columns[link->keys[i]];
+			const TsColumn *its = &other->columns[j];
+
+			if (strcmp(its->target_name, col->now_name ? col->now_name : col->target_name) != 0)
+				continue;
+			/* a cast could run somebody else's code with our rights */
+			if (its->source_type != col->target_base)
+				ereport(ERROR,
+						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						 errmsg("link \"%s\" cannot compare: another link writes to its target", link->name),
+						 errdetail("The key of the source of link \"%s\" is of another type than that of the target.", name),
+						 errhint("Give both the same type, or each link a target of its own.")));
+			appendStringInfo(&match, "%s%s %s %s", match.len ? " AND " : "", ts_diff_target_value(col), ts_quote_operator(col->key_eq_op),
+							 key_value(col, "o", its->target_name));
+		}
+	if (match.len > 0)
+		appendStringInfo(sql, " AND NOT (%s EXISTS (SELECT FROM %s AS o WHERE %s))",
+						 other->target_condition && !link->foreseen && ts_fetch_has(link, other->target_reads) ? psprintf("(%s) IS TRUE AND", other->target_condition) : "", ts_source_rows(other), match.data);
+}
+
 /* Rows that another link puts into the same target are not ours to delete. */
 static void
 append_other_sources(StringInfo sql, const TsLink *link)
 {
-	static const Oid types[] = {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->target), CStringGetTextDatum(link->server ? link->server : ""),
-	CStringGetTextDatum(link->target_schema), CStringGetTextDatum(link->target_name)};
-	MemoryContext context = CurrentMemoryContext;
-	List	   *sources;
 	ListCell   *lc;
-	TsCatalog	cat;
-	uint64		n;
 
-	ts_catalog_enter(&cat);
-	n = ts_sql_reading("SELECT name FROM tracksync.link WHERE name <> $1 AND (target::oid = $2 OR (server = $3 AND target_schema = $4 AND target_name = $5)) "
-					   "ORDER BY name", 5, types, values, NULL);
-	sources = ts_sql_texts(n, context);
-	ts_catalog_leave(&cat);
-	foreach(lc, sources)
-	{
-		/* columns by the other link's own mapping: target column name → its source column */
-		static const Oid	one[] = {TEXTOID};
-		Datum		name[] = {CStringGetTextDatum(lfirst(lc))};
-		StringInfoData match;
-		Oid			source;
-		bool		isnull;
-		char		kind;
-
-		initStringInfo(&match);
-		ts_catalog_enter(&cat);
-		n = ts_sql_reading("SELECT l.source::oid, m.t, a.attname::text, a.atttypid FROM tracksync.link l, "
-						   "unnest(l.source_attnums, l.target_columns) m(a, t), pg_attribute a "
-						   "WHERE l.name = $1 AND a.attrelid = l.source AND a.attnum = m.a AND NOT a.attisdropped", 1, one, name, NULL);
-		source = n ? DatumGetObjectId(ts_sql_value(0, 1, &isnull)) : InvalidOid;
-		if (n > 0)
-			LockRelationOid(source, AccessShareLock);
-		for (int i = 0; i < link->nkeys; i++)
-			for (uint64 j = 0; j < n; j++)
-			{
-				const TsColumn *col = &link->columns[link->keys[i]];
-
-				if (strcmp(ts_sql_text(j, 2), col->now_name ? col->now_name : col->target_name) != 0)
-					continue;
-				/* a cast could run somebody else's code with our rights */
-				if (getBaseType(DatumGetObjectId(ts_sql_value(j, 4, &isnull))) != col->target_base)
-					ereport(ERROR,
-							(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-							 errmsg("link \"%s\" cannot compare: another link writes to its target", link->name),
-							 errdetail("The key of the source of link \"%s\" is of another type than that of the target.", (char *) lfirst(lc)),
-							 errhint("Give both the same type, or each link a target of its own.")));
-				MemoryContextSwitchTo(context);
-				appendStringInfo(&match, "%s%s %s %s", match.len ? " AND " : "", ts_diff_target_value(col),
-								 ts_quote_operator(col->key_eq_op), key_value(col, "o", ts_sql_text(j, 3)));
-			}
-		ts_catalog_leave(&cat);
-		if (match.len == 0)
-			continue;
-		kind = get_rel_relkind(source);
-		appendStringInfo(sql, " AND NOT EXISTS (SELECT FROM %s%s AS o WHERE %s)", only(kind == RELKIND_PARTITIONED_TABLE),
-						 ts_quote_relation(source), match.data);
-	}
+	foreach(lc, ts_links_beside(link))
+		append_other_source(sql, link, lfirst(lc));
 }
 
 /* The keys, as a table q. */
@@ -214,7 +197,7 @@ append_keys(StringInfo sql, const TsLink *link, const char *alias, List *keys)
 		const TsColumn *col = &link->columns[link->keys[i]];
 
 		appendStringInfo(sql, "%sq.%s::%s %s %s", i ? " AND " : "", quote_identifier(col->target_name), ts_quote_type(col->target_base, -1),
-						 ts_quote_operator(col->key_eq_op), strcmp(alias, "t") == 0 ? ts_diff_target_value(col) : key_value(col, alias, col->source_name));
+						 ts_quote_operator(col->key_eq_op), strcmp(alias, "t") == 0 ? ts_diff_target_value(col) : key_value(col, alias, col->target_name));
 	}
 	appendStringInfoChar(sql, ')');
 }
@@ -238,9 +221,9 @@ delete_query(const TsLink *link, const char *fetched, List *keys)
 	appendStringInfo(&sql, " FROM %s AS t WHERE ", target_rows(link, fetched));
 	for (int i = 0; i < link->nkeys; i++)
 		appendStringInfo(&sql, "%s IS NOT NULL AND ", ts_diff_target_value(&link->columns[link->keys[i]]));
-	appendStringInfo(&sql, "NOT EXISTS (SELECT FROM %s%s AS s WHERE ", only(link->source_partitioned), ts_quote_relation(link->source));
+	appendStringInfo(&sql, "NOT EXISTS (SELECT FROM %s AS s WHERE ", ts_source_rows(link));
 	append_key_match(&sql, link, "s");
-	appendStringInfoChar(&sql, ')');
+	appendStringInfo(&sql, ")%s", ts_target_rows_condition(link));
 	append_other_sources(&sql, link);
 	append_keys(&sql, link, "t", keys);
 	appendStringInfoString(&sql, " ORDER BY ");
@@ -249,38 +232,41 @@ delete_query(const TsLink *link, const char *fetched, List *keys)
 	return sql.data;
 }
 
-/* Is the source's value cast, which may fail? */
-static bool
-is_cast(const TsColumn *col)
+/*
+ * Does the target hold the source's value? By a function, which takes a value that the target cannot hold for one that it does not: it is
+ * for the push to say which one it is.
+ */
+static char *
+holds(const TsLink *link, const TsColumn *col)
 {
-	return col->source_type != col->target_base || (col->target_typmod != -1 && col->target_typmod != col->source_typmod);
+	return psprintf("tracksync.holds(%s, s.%s, %d, %s)", ts_diff_target_value(col), quote_identifier(col->target_name), col->target_typmod,
+					link->lossy ? "false" : "true");
 }
 
-/* casts: compare values that have to be cast; else they may differ. */
 static char *
-write_query(const TsLink *link, bool target_exists, const char *fetched, List *keys, bool casts)
+write_query(const TsLink *link, bool target_exists, const char *fetched, List *keys)
 {
 	StringInfoData sql,
 				have,
-				want;
+				want,
+				fits;
 	const char *there = ts_fetch_there(link);
-	bool		blind = false;
 
 	initStringInfo(&sql);
 	initStringInfo(&have);
 	initStringInfo(&want);
+	initStringInfo(&fits);
 	appendStringInfoString(&sql, target_exists ? psprintf("SELECT %s IS NULL", there) : "SELECT true");
 	for (int i = 0; i < link->ncolumns; i++)
 	{
 		const TsColumn *col = &link->columns[i];
-		char	   *mine = source_value(col, "s", col->source_name);
+		char	   *mine = source_value(col, "s");
 		char	   *theirs = ts_diff_target_value(col);
 
-		/* one row that the target cannot hold, which is why it is in quarantine, must not stop the others */
-		if (target_exists && !casts && !col->is_key && is_cast(col))
+		if (target_exists && col->bridge != TS_BRIDGE_NONE && !col->is_key && !col->ignored)
 		{
-			appendStringInfo(&sql, ", %s IS NOT NULL", there);
-			blind = true;
+			appendStringInfo(&sql, ", %s IS NOT NULL AND NOT %s", there, holds(link, col));
+			appendStringInfo(&fits, " OR NOT %s", holds(link, col));
 		}
 		else if (target_exists && (!col->ignored || col->future != NULL))
 		{
@@ -292,20 +278,24 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 			appendStringInfoString(&sql, ", false");
 	}
 	for (int i = 0; i < link->ncolumns; i++)
-		appendStringInfo(&sql, ", s.%s", quote_identifier(link->columns[i].source_name));
-	appendStringInfo(&sql, " FROM %s%s AS s", only(link->source_partitioned), ts_quote_relation(link->source));
+		appendStringInfo(&sql, ", s.%s", quote_identifier(link->columns[i].target_name));
+	for (int i = 0; link->order_apart && i < link->tracked->nkeys; i++)
+		appendStringInfo(&sql, ", s.\"" TS_SOURCE_KEY "\"", i + 1);
+	appendStringInfo(&sql, " FROM %s AS s", ts_source_rows(link));
 	if (target_exists)
 	{
 		appendStringInfo(&sql, " LEFT JOIN %s AS t ON ", target_rows(link, fetched));
 		append_key_match(&sql, link, "s");
-		appendStringInfo(&sql, " WHERE (%s OR %s IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s)))", blind ? "true" : "false", there, have.data, want.data);
+		appendStringInfo(&sql, " WHERE (%s IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))%s)", there, have.data, want.data, fits.data);
 	}
 	else
 		appendStringInfoString(&sql, " WHERE true");
 	append_keys(&sql, link, "s", keys);
 	appendStringInfoString(&sql, " ORDER BY ");
-	for (int i = 0; i < link->nkeys; i++)
-		appendStringInfo(&sql, "%ss.%s", i ? ", " : "", quote_identifier(link->columns[link->keys[i]].source_name));
+	for (int i = 0; link->order_apart && i < link->tracked->nkeys; i++)
+		appendStringInfo(&sql, "%ss.\"" TS_SOURCE_KEY "\"", i ? ", " : "", i + 1);
+	for (int i = 0; !link->order_apart && i < link->nkeys; i++)
+		appendStringInfo(&sql, "%ss.%s", i ? ", " : "", quote_identifier(link->columns[link->keys[i]].target_name));
 	return sql.data;
 }
 
@@ -363,6 +353,8 @@ diff_next(TsChangeSource *base, TsChange *change)
 	tuple = source->rows->vals[source->row++];
 	desc = source->rows->tupdesc;
 	memset(change->mask, 0, link->ncolumns);
+	change->maybe = false;
+	change->order = NULL;
 	if (source->at == 0)
 	{
 		change->op = TS_CHANGE_DELETE;
@@ -389,6 +381,9 @@ diff_next(TsChangeSource *base, TsChange *change)
 							link->columns[i].source_name),
 					 errhint("Set the key's columns NOT NULL.")));
 	}
+	for (int i = 0; link->tracked != NULL && i < link->tracked->nkeys; i++)
+		source->order[i] = link->order_apart ? SPI_getbinval(tuple, desc, 2 * link->ncolumns + 2 + i, &isnull) : change->new_values[link->keys[i]];
+	change->order = source->order;
 	return true;
 }
 
@@ -406,35 +401,36 @@ diff_end(TsChangeSource *base)
 }
 
 static TsChangeSource *
-diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys, bool casts)
+diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys)
 {
 	DiffSource *source = palloc0(sizeof(DiffSource));
 
 	source->base.link = link;
 	source->base.text_keys = true;
+	source->order = palloc(sizeof(Datum) * ((link->tracked ? link->tracked->nkeys : 0) + 1));
 	source->base.next = diff_next;
 	source->base.end = diff_end;
 	if (link->server != NULL && target_exists)
 		source->fetched = ts_fetch_target(link, keys_there(link, keys), &source->store);
 	source->queries[0] = mirror && target_exists ? delete_query(link, source->fetched, keys) : NULL;
-	source->queries[1] = write_query(link, target_exists, source->fetched, keys, casts);
+	source->queries[1] = write_query(link, target_exists, source->fetched, keys);
 	return &source->base;
 }
 
 TsChangeSource *
 ts_diff_source(const TsLink *link, Relation target, bool mirror)
 {
-	return diff_source(link, target != NULL, mirror, link->only, true);
+	return diff_source(link, target != NULL, mirror, link->only);
 }
 
 TsChangeSource *
 ts_diff_all_source(const TsLink *link)
 {
-	return diff_source(link, true, false, link->only, true);
+	return diff_source(link, true, false, link->only);
 }
 
 TsChangeSource *
 ts_diff_keys_source(const TsLink *link, List *keys)
 {
-	return diff_source(link, true, true, keys, false);
+	return diff_source(link, true, true, keys);
 }

@@ -1,7 +1,6 @@
 /* key.c: keys of a link's rows. */
 #include "postgres.h"
 
-#include "access/nbtree.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/array.h"
@@ -11,6 +10,7 @@
 #include "utils/rel.h"
 
 #include "base/catalog.h"
+#include "link/keys.h"
 #include "plan/keep.h"
 #include "plan/key.h"
 
@@ -18,25 +18,17 @@ TsKeySet *
 ts_key_set_create(const TsLink *link, Relation source)
 {
 	TsKeySet   *set = palloc0(sizeof(TsKeySet));
-	TsKeyIndex *index = ts_key_index_find(source, link->tracked->nkeys, link->tracked->keys);
+	TsKeyOrder *order = ts_keys_order(link, source);
 
-	if (index == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
-				 errmsg("the key of tracked table \"%s\" has no unique index any more", RelationGetRelationName(source)),
-				 errhint("Create the unique index again, or untrack the table and track it with another key.")));
-	ts_key_index_reorder(index, link->nkeys, link->tracked->keys);
 	set->link = link;
 	set->order = palloc0(sizeof(FmgrInfo) * link->nkeys);
 	set->collation = palloc0(sizeof(Oid) * link->nkeys);
 	set->equal = palloc0(sizeof(Oid) * link->nkeys);
 	for (int i = 0; i < link->nkeys; i++)
 	{
-		const TsKeyColumn *col = &index->columns[i];
-
-		fmgr_info(get_opfamily_proc(col->opfamily, col->opcintype, col->opcintype, BTORDER_PROC), &set->order[i]);
-		set->collation[i] = col->collation;
-		set->equal[i] = col->eq_op;
+		set->order[i] = order[i].compare;
+		set->collation[i] = order[i].collation;
+		set->equal[i] = order[i].equal;
 	}
 	return set;
 }

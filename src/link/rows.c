@@ -1,0 +1,90 @@
+/* rows.c: the source's rows as a link maps them, for queries. */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "base/catalog.h"
+#include "base/expression.h"
+#include "base/quote.h"
+#include "link/rows.h"
+
+char *
+ts_source_value(const TsLink *link, const TsColumn *col, const char *alias)
+{
+	if (col->value != NULL)
+		return psprintf("(%s)", ts_expression_sql(col->value, link->source, alias));
+	return psprintf("%s.%s", alias, quote_identifier(col->source_name));
+}
+
+/* (SELECT s.a AS x, (s.b * s.c) AS y FROM ONLY schema.source AS s WHERE filter) */
+char *
+ts_source_rows(const TsLink *link)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	for (int i = 0; i < link->ncolumns; i++)
+		appendStringInfo(&sql, "%s%s AS %s", i ? ", " : "(SELECT ", ts_source_value(link, &link->columns[i], "s"),
+						 quote_identifier(link->columns[i].target_name));
+	for (int i = 0; link->order_apart && i < link->tracked->nkeys; i++)
+		appendStringInfo(&sql, ", s.%s AS \"" TS_SOURCE_KEY "\"", quote_identifier(get_attname(link->source, link->tracked->keys[i], false)), i + 1);
+	appendStringInfo(&sql, " FROM %s%s AS s", link->source_partitioned ? "" : "ONLY ", ts_quote_relation(link->source));
+	if (link->condition != NULL)
+		appendStringInfo(&sql, " WHERE (%s)", ts_expression_sql(link->condition, link->source, "s"));
+	appendStringInfoChar(&sql, ')');
+	return sql.data;
+}
+
+List *
+ts_links_beside(const TsLink *link)
+{
+	static const Oid types[] = {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->target), CStringGetTextDatum(link->server ? link->server : ""),
+	CStringGetTextDatum(link->target_schema), CStringGetTextDatum(link->target_name)};
+	MemoryContext context = CurrentMemoryContext;
+	List	   *names;
+	TsCatalog	cat;
+	uint64		n;
+
+	ts_catalog_enter(&cat);
+	n = ts_sql_reading("SELECT name FROM tracksync.link WHERE name <> $1 AND (target::oid = $2 OR (server = $3 AND target_schema = $4 AND target_name = $5)) "
+					   "ORDER BY name", 5, types, values, NULL);
+	names = ts_sql_texts(n, context);
+	ts_catalog_leave(&cat);
+	return names;
+}
+
+TsLink *
+ts_source_of(const char *name, const TsLink *mine)
+{
+	TsLink	   *link = ts_link_load_any(name);
+	Relation	source = link != NULL && get_rel_name(link->source) != NULL ? try_relation_open(link->source, AccessShareLock) : NULL;
+	bool		whole;
+
+	if (source == NULL)
+		return NULL;
+	whole = ts_link_resolve_source(link, source);
+	if (whole)
+	{
+		Relation	target = relation_open(mine->target, NoLock);
+		Node	   *condition = ts_link_derive_condition(link, source, target);
+
+		link->target_condition = condition ? ts_expression_sql(condition, mine->target, "t") : NULL;
+		link->target_reads = ts_expression_reads(condition, NULL);
+		relation_close(target, NoLock);
+	}
+	relation_close(source, NoLock);
+	return whole ? link : NULL;
+}
+
+const char *
+ts_target_rows_condition(const TsLink *link)
+{
+	if (link->target_condition == NULL)
+		return "";
+	return psprintf(" AND (%s) IS TRUE", link->target_condition);
+}
