@@ -34,6 +34,11 @@ extern TsTracked *ts_tracked_load(Oid source);
 extern TsTracked *ts_tracked_load_newest(Oid source);
 /* The same; 55000 if it is not tracked. */
 extern TsTracked *ts_tracked_need(Oid source);
+/* The topmost partitioned table above a relation, or itself: writing to the one is writing to the other. */
+extern Oid	ts_topmost(Oid relid);
+/* Which table this is, of all tables of all servers: ts_system_identity() and the OID of the topmost. */
+extern char *ts_table_identity(Oid relid);
+
 /* The tracked table among a relation and its partitioned ancestors, as of now: its OID, or InvalidOid. */
 extern Oid	ts_tracked_root(Oid relid);
 
@@ -42,6 +47,9 @@ extern bool ts_tracked_keys_fit(const TsTracked *tracked, TupleDesc source);
 
 /* The log holds no key: from here on it has them in the types of now. Inside ts_catalog_enter. */
 extern void ts_tracked_renew_keys(Oid source);
+
+/* The same for the links of a source that come from another database: columns are found by their names. Inside ts_catalog_enter. */
+extern void ts_tracked_adopt_links(Oid source);
 
 /* One key column's index support. */
 typedef struct TsKeyColumn
@@ -74,5 +82,7 @@ extern void ts_key_index_reorder(TsKeyIndex *index, int nkeys, const AttrNumber 
  * the smallest unique index on NOT NULL columns. Errors: 42703 unknown column, 42P10 no usable key.
  */
 extern TsKeyIndex *ts_key_resolve(Relation rel, List *names, bool explicitly);
+/* The same without a list, of the keys whose columns are all among these (by attribute number minus one; NULL: all); NULL: none. */
+extern TsKeyIndex *ts_key_among(Relation rel, const bool *among);
 
 #endif

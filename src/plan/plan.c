@@ -12,6 +12,7 @@
 #include "base/catalog.h"
 #include "base/quote.h"
 #include "base/sequence.h"
+#include "link/back.h"
 #include "link/cast.h"
 #include "link/remote.h"
 #include "link/step.h"
@@ -84,10 +85,15 @@ quarantined_keys(const TsLink *link)
 	return keys;
 }
 
-/* An identity column that is GENERATED ALWAYS cannot be updated. */
+/*
+ * An identity column that is GENERATED ALWAYS cannot be updated. And where rows change on both sides, what decides about conflicts decides
+ * about rows under one key.
+ */
 static bool
 keys_can_change(const TsLink *link)
 {
+	if ((link->on_conflict == TS_CONFLICT_MERGE || link->on_conflict == TS_CONFLICT_FUNCTION) && ts_link_back(link) != TS_BACK_NONE)
+		return false;
 	for (int i = 0; i < link->nkeys; i++)
 		if (link->columns[link->keys[i]].identity_always)
 			return false;
@@ -100,6 +106,9 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 			   TsPending *pending)
 {
 	*compared = true;
+	memset(pending, 0, sizeof(TsPending));
+	if (link->by_diff)
+		return ts_diff_source(link, target, link->state != TS_STATE_INITIAL || link->initial != TS_INITIAL_COPY);
 	if (link->state == TS_STATE_ACTIVE)
 	{
 		TsStorageChange trust = source_trust(link, distrust);
