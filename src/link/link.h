@@ -135,6 +135,7 @@ typedef struct TsLink
 	Bitmapset  *condition_reads;
 	char	   *target_filter;	/* as it was given; NULL: it follows from the filter, if it does */
 	char	   *target_condition;	/* SQL over the target's row t, once it is resolved: the rows that are this link's; NULL: any */
+	bool		condition_travels;	/* it means the same on the target's server */
 	char	   *former;			/* the target's rows that were this link's before it was altered, since the last push; NULL: the same */
 	struct TsNames *names;		/* what the source's columns are called in the filter and the expressions */
 	bool		by_name;		/* all columns that both sides share, also those to come */
@@ -145,6 +146,8 @@ typedef struct TsLink
 	List	   *uniques;		/* of TsUnique: the target's, once a push has asked for them */
 	bool		foreseen;		/* the columns are resolved against the target as it will be */
 	List	   *only;			/* comparisons are of rows with these keys, JSON by the target's column names; NIL: of all */
+	char	   *narrow_here;	/* comparisons of all rows are of those for which this holds (SQL over the source's row s), */
+	char	   *narrow_there;	/* and this, where the target is, over its row t; NULL: of all */
 	bool		values_unknown;	/* after the schema steps only a comparison tells which rows need values */
 } TsLink;
 

@@ -265,6 +265,7 @@ resolve_target_condition(TsLink *link, Relation source, Relation target)
 		derive_condition(link, source, target);
 
 	link->target_condition = condition != NULL ? ts_expression_sql(condition, RelationGetRelid(target), "t") : NULL;
+	link->condition_travels = condition != NULL && link->former == NULL && ts_expression_is_builtin(condition);
 	if (link->condition != NULL && condition == NULL && ts_cast_is_shared(link))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

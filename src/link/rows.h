@@ -15,6 +15,8 @@ extern char *ts_source_value(const TsLink *link, const TsColumn *col, const char
  * link's columns are resolved.
  */
 extern char *ts_source_rows(const TsLink *link);
+/* The same of rows s of the source for which the condition holds, too. */
+extern char *ts_source_rows_where(const TsLink *link, const char *condition);
 /* Another link, its source locked and its columns resolved as far as that goes; NULL if it has lost its source, or columns of it. */
 extern TsLink *ts_source_of(const char *name);
 /* SQL: AND t is a row that the link's filter maps to; "" if that may be any row. */

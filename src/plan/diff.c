@@ -23,6 +23,7 @@
 #include "link/remote.h"
 #include "link/rows.h"
 #include "plan/change.h"
+#include "plan/diff.h"
 #include "plan/keep.h"
 #include "plan/statement.h"
 
@@ -55,15 +56,15 @@ ts_diff_target_value(const TsColumn *col)
 	return psprintf("t.%s::%s", name, ts_quote_type(col->target_base, col->target_typmod));
 }
 
-static char *
-source_value(const TsColumn *col, const char *alias)
+char *
+ts_diff_source_value(const TsColumn *col, const char *alias)
 {
 	return ts_as_target(col, psprintf("%s.%s", alias, quote_identifier(col->target_name)));
 }
 
 /* A key is compared whole: a type modifier would cut or round it to that of another row. */
-static char *
-key_value(const TsColumn *col, const char *alias, const char *name)
+char *
+ts_diff_key_value(const TsColumn *col, const char *alias, const char *name)
 {
 	char	   *value = psprintf("%s.%s::%s", alias, quote_identifier(name), ts_quote_type(col->target_base, -1));
 
@@ -72,15 +73,15 @@ key_value(const TsColumn *col, const char *alias, const char *name)
 	return psprintf("(%s) COLLATE %s", value, ts_quote_collation(col->key_collation));
 }
 
-static void
-append_key_match(StringInfo sql, const TsLink *link, const char *alias)
+void
+ts_diff_append_key_match(StringInfo sql, const TsLink *link, const char *alias)
 {
 	for (int i = 0; i < link->nkeys; i++)
 	{
 		const TsColumn *col = &link->columns[link->keys[i]];
 
 		appendStringInfo(sql, "%s%s %s %s", i ? " AND " : "", ts_diff_target_value(col), ts_quote_operator(col->key_eq_op),
-						 key_value(col, alias, col->target_name));
+						 ts_diff_key_value(col, alias, col->target_name));
 	}
 }
 
@@ -129,15 +130,15 @@ append_other_source(StringInfo sql, const TsLink *link, const char *name)
 						 errdetail("The key of the source of link \"%s\" is of another type than that of the target.", name),
 						 errhint("Give both the same type, or each link a target of its own.")));
 			appendStringInfo(&match, "%s%s %s %s", match.len ? " AND " : "", ts_diff_target_value(col), ts_quote_operator(col->key_eq_op),
-							 key_value(col, "o", its->target_name));
+							 ts_diff_key_value(col, "o", its->target_name));
 		}
 	if (match.len > 0)
 		appendStringInfo(sql, " AND NOT EXISTS (SELECT FROM %s AS o WHERE %s)", ts_source_rows(other), match.data);
 }
 
 /* Rows that another link puts into the same target are not ours to delete. */
-static void
-append_other_sources(StringInfo sql, const TsLink *link)
+void
+ts_diff_append_other_sources(StringInfo sql, const TsLink *link)
 {
 	static const Oid types[] = {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID};
 	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->target), CStringGetTextDatum(link->server ? link->server : ""),
@@ -191,26 +192,25 @@ keys_there(const TsLink *link, List *keys)
 	return sql.data;
 }
 
-/* AND the row of "alias" has one of the keys. */
-static void
-append_keys(StringInfo sql, const TsLink *link, const char *alias, List *keys)
+void
+ts_diff_append_keys(StringInfo sql, const TsLink *link, const char *alias, List *keys, bool has)
 {
 	if (keys == NIL)
 		return;
-	appendStringInfo(sql, " AND EXISTS (SELECT FROM %s WHERE ", key_table(link, keys, true));
+	appendStringInfo(sql, " AND %sEXISTS (SELECT FROM %s WHERE ", has ? "" : "NOT ", key_table(link, keys, true));
 	for (int i = 0; i < link->nkeys; i++)
 	{
 		const TsColumn *col = &link->columns[link->keys[i]];
 
 		appendStringInfo(sql, "%sq.%s::%s %s %s", i ? " AND " : "", quote_identifier(col->target_name), ts_quote_type(col->target_base, -1),
-						 ts_quote_operator(col->key_eq_op), strcmp(alias, "t") == 0 ? ts_diff_target_value(col) : key_value(col, alias, col->target_name));
+						 ts_quote_operator(col->key_eq_op), strcmp(alias, "t") == 0 ? ts_diff_target_value(col) : ts_diff_key_value(col, alias, col->target_name));
 	}
 	appendStringInfoChar(sql, ')');
 }
 
 /* What stands for the target in a query here. */
-static char *
-target_rows(const TsLink *link, const char *fetched)
+char *
+ts_diff_target_rows(const TsLink *link, const char *fetched)
 {
 	return fetched ? psprintf("%s", fetched) : psprintf("%s%s", only(link->target_partitioned), ts_link_target(link));
 }
@@ -224,23 +224,22 @@ delete_query(const TsLink *link, const char *fetched, List *keys)
 	appendStringInfoString(&sql, "SELECT ");
 	for (int i = 0; i < link->nkeys; i++)
 		appendStringInfo(&sql, "%s(%s)::pg_catalog.text", i ? ", " : "", ts_diff_target_value(&link->columns[link->keys[i]]));
-	appendStringInfo(&sql, " FROM %s AS t WHERE ", target_rows(link, fetched));
+	appendStringInfo(&sql, " FROM %s AS t WHERE ", ts_diff_target_rows(link, fetched));
 	for (int i = 0; i < link->nkeys; i++)
 		appendStringInfo(&sql, "%s IS NOT NULL AND ", ts_diff_target_value(&link->columns[link->keys[i]]));
 	appendStringInfo(&sql, "NOT EXISTS (SELECT FROM %s AS s WHERE ", ts_source_rows(link));
-	append_key_match(&sql, link, "s");
+	ts_diff_append_key_match(&sql, link, "s");
 	appendStringInfoChar(&sql, ')');
-	append_other_sources(&sql, link);
-	append_keys(&sql, link, "t", keys);
+	ts_diff_append_other_sources(&sql, link);
+	ts_diff_append_keys(&sql, link, "t", keys, true);
 	appendStringInfoString(&sql, " ORDER BY ");
 	for (int i = 0; i < link->nkeys; i++)
 		appendStringInfo(&sql, "%s%s", i ? ", " : "", ts_diff_target_value(&link->columns[link->keys[i]]));
 	return sql.data;
 }
 
-/* Is the source's value cast, which may fail? */
-static bool
-is_cast(const TsColumn *col)
+bool
+ts_diff_is_cast(const TsColumn *col)
 {
 	return col->source_type != col->target_base || (col->target_typmod != -1 && col->target_typmod != col->source_typmod);
 }
@@ -262,11 +261,11 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 	for (int i = 0; i < link->ncolumns; i++)
 	{
 		const TsColumn *col = &link->columns[i];
-		char	   *mine = source_value(col, "s");
+		char	   *mine = ts_diff_source_value(col, "s");
 		char	   *theirs = ts_diff_target_value(col);
 
 		/* one row that the target cannot hold, which is why it is in quarantine, must not stop the others */
-		if (target_exists && !casts && !col->is_key && is_cast(col))
+		if (target_exists && !casts && !col->is_key && ts_diff_is_cast(col))
 		{
 			appendStringInfo(&sql, ", %s IS NOT NULL", there);
 			blind = true;
@@ -285,13 +284,15 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 	appendStringInfo(&sql, " FROM %s AS s", ts_source_rows(link));
 	if (target_exists)
 	{
-		appendStringInfo(&sql, " LEFT JOIN %s AS t ON ", target_rows(link, fetched));
-		append_key_match(&sql, link, "s");
+		appendStringInfo(&sql, " LEFT JOIN %s AS t ON ", ts_diff_target_rows(link, fetched));
+		ts_diff_append_key_match(&sql, link, "s");
 		appendStringInfo(&sql, " WHERE (%s OR %s IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s)))", blind ? "true" : "false", there, have.data, want.data);
 	}
 	else
 		appendStringInfoString(&sql, " WHERE true");
-	append_keys(&sql, link, "s", keys);
+	ts_diff_append_keys(&sql, link, "s", keys, true);
+	if (fetched != NULL && keys == NIL && link->narrow_here != NULL)
+		appendStringInfo(&sql, " AND (%s)", link->narrow_here);
 	appendStringInfoString(&sql, " ORDER BY ");
 	for (int i = 0; i < link->nkeys; i++)
 		appendStringInfo(&sql, "%ss.%s", i ? ", " : "", quote_identifier(link->columns[link->keys[i]].target_name));
@@ -404,7 +405,7 @@ diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys, boo
 	source->base.next = diff_next;
 	source->base.end = diff_end;
 	if (link->server != NULL && target_exists)
-		source->fetched = ts_fetch_target(link, keys_there(link, keys), &source->store);
+		source->fetched = ts_fetch_target(link, keys != NIL ? keys_there(link, keys) : link->narrow_there, &source->store);
 	source->queries[0] = mirror && target_exists ? delete_query(link, source->fetched, keys) : NULL;
 	source->queries[1] = write_query(link, target_exists, source->fetched, keys, casts);
 	return &source->base;

@@ -65,9 +65,8 @@ source_trust(const TsLink *link, bool distrust)
 	return ts_storage_compare(link->storage, ts_source_storage(link->source));
 }
 
-/* The keys of the link's rows in quarantine, JSON. */
-static List *
-quarantined_keys(const TsLink *link)
+List *
+ts_plan_quarantined(const TsLink *link)
 {
 	static const Oid types[] = {TEXTOID};
 	Datum		values[] = {CStringGetTextDatum(link->name)};
@@ -102,7 +101,7 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 	if (link->state == TS_STATE_ACTIVE)
 	{
 		TsStorageChange trust = source_trust(link, distrust);
-		List	   *quarantined = quarantined_keys(link);
+		List	   *quarantined = ts_plan_quarantined(link);
 		bool		unknown = link->values_unknown || link->doubted;
 		bool		follow = trust == TS_STORAGE_SAME && !unknown && keys_can_change(link);
 		TsChangeSource *changes = trust == TS_STORAGE_LOST ? NULL : ts_log_source(link, source, snapshot, follow, pending);
