@@ -29,11 +29,13 @@
 #include "log/prune.h"
 #include "plan/merge.h"
 #include "remote/connection.h"
+#include "verify/repair.h"
 
 PG_FUNCTION_INFO_V1(tracksync_plan);
 PG_FUNCTION_INFO_V1(tracksync_plan_fingerprint);
 PG_FUNCTION_INFO_V1(tracksync_net_changes);
 PG_FUNCTION_INFO_V1(tracksync_push);
+PG_FUNCTION_INFO_V1(tracksync_repair);
 
 static void
 add_context(void *arg)
@@ -278,8 +280,10 @@ static List *pushing = NIL;
 /* A call, and what it returns. */
 typedef struct Call
 {
-	FunctionCallInfo fcinfo;
 	const char *name;
+	char	   *expect;			/* NULL: any plan */
+	bool		dry_run;
+	TsRepair	repair;
 	TsResult	result;
 } Call;
 
@@ -380,48 +384,69 @@ with_links(const char *name)
 	return links;
 }
 
-Datum
-tracksync_push(PG_FUNCTION_ARGS)
+static void
+run_call(FunctionCallInfo fcinfo, Call *call)
 {
 	List	   *before = pushing;
-	Call		call = {.fcinfo = fcinfo};
 	List	   *servers;
 	bool		group;
 
-	ts_need_arg(fcinfo, 0, "name");
-	ts_need_arg(fcinfo, 2, "dry_run");
-	call.name = ts_text_arg(fcinfo, 0);
-	pushing = with_links(call.name);
+	call->name = ts_text_arg(fcinfo, 0);
+	pushing = with_links(call->name);
 	PG_TRY();
 	{
-		call.result = ts_result_begin(fcinfo);
-		servers = servers_of(ts_group_links(call.name, &group));
+		call->result = ts_result_begin(fcinfo);
+		servers = servers_of(ts_group_links(call->name, &group));
 		if (servers == NIL)
-			push(&call);
+			push(call);
 		else
-			push_with_retries(&call, servers);
+			push_with_retries(call, servers);
 	}
 	PG_FINALLY();
 	{
 		pushing = before;
 	}
 	PG_END_TRY();
+}
+
+Datum
+tracksync_push(PG_FUNCTION_ARGS)
+{
+	Call		call = {0};
+
+	ts_need_arg(fcinfo, 0, "name");
+	ts_need_arg(fcinfo, 2, "dry_run");
+	call.expect = ts_text_arg(fcinfo, 1);
+	call.dry_run = PG_GETARG_BOOL(2);
+	run_call(fcinfo, &call);
+	PG_RETURN_NULL();
+}
+
+Datum
+tracksync_repair(PG_FUNCTION_ARGS)
+{
+	Call		call = {0};
+
+	ts_need_arg(fcinfo, 0, "name");
+	ts_need_arg(fcinfo, 1, "delete_extra");
+	call.repair = PG_GETARG_BOOL(1) ? TS_REPAIR_MIRROR : TS_REPAIR_KEEP;
+	run_call(fcinfo, &call);
 	PG_RETURN_NULL();
 }
 
 static void
 push(Call *call)
 {
-	FunctionCallInfo fcinfo = call->fcinfo;
 	TsOpening	opening;
 	TsMerged   *merged;
 	TsPushed   *pushed;
 	Relation   *sources;
-	char	   *expect = ts_text_arg(fcinfo, 1);
-	bool		dry_run;
+	char	   *expect = call->expect;
+	bool		dry_run = call->dry_run;
 
-	dry_run = PG_GETARG_BOOL(2);
 	ts_open(&opening, call->name, dry_run ? TS_OPEN_TRY : TS_OPEN_PUSH);
+	for (int i = 0; i < opening.n && call->repair != TS_REPAIR_NONE; i++)
+		ts_repair_prepare(opening.links[i].link, opening.links[i].source, opening.links[i].target, call->repair);
 	sources = palloc(sizeof(Relation) * (opening.n + 1));
 	merged = build(&opening, TS_PLAN_KEEP | (expect ? TS_PLAN_FINGERPRINT : 0));
 	if (expect)

@@ -33,6 +33,14 @@ typedef enum TsLinkState
 	TS_STATE_RESYNC				/* the log does not: the next push compares, and deletes what only the target has */
 } TsLinkState;
 
+/* Is source and target compared, though the log tells the changes? */
+typedef enum TsRepair
+{
+	TS_REPAIR_NONE,
+	TS_REPAIR_KEEP,				/* what only the target has stays, but for what the log says was deleted */
+	TS_REPAIR_MIRROR			/* it is deleted */
+} TsRepair;
+
 typedef enum TsSchemaPolicy
 {
 	TS_SCHEMA_APPLY,
@@ -146,6 +154,7 @@ typedef struct TsLink
 	List	   *uniques;		/* of TsUnique: the target's, once a push has asked for them */
 	bool		foreseen;		/* the columns are resolved against the target as it will be */
 	List	   *only;			/* comparisons are of rows with these keys, JSON by the target's column names; NIL: of all */
+	TsRepair	repair;
 	char	   *narrow_here;	/* comparisons of all rows are of those for which this holds (SQL over the source's row s), */
 	char	   *narrow_there;	/* and this, where the target is, over its row t; NULL: of all */
 	bool		values_unknown;	/* after the schema steps only a comparison tells which rows need values */

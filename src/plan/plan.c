@@ -98,11 +98,11 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 			   TsPending *pending)
 {
 	*compared = true;
-	if (link->state == TS_STATE_ACTIVE)
+	if (link->state == TS_STATE_ACTIVE && link->repair != TS_REPAIR_MIRROR)
 	{
 		TsStorageChange trust = source_trust(link, distrust);
 		List	   *quarantined = ts_plan_quarantined(link);
-		bool		unknown = link->values_unknown || link->doubted;
+		bool		unknown = link->values_unknown || link->doubted || link->repair != TS_REPAIR_NONE;
 		bool		follow = trust == TS_STORAGE_SAME && !unknown && keys_can_change(link);
 		TsChangeSource *changes = trust == TS_STORAGE_LOST ? NULL : ts_log_source(link, source, snapshot, follow, pending);
 
@@ -116,7 +116,7 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 			return changes;
 	}
 	*pending = ts_log_pending(link->tracked, snapshot, link->position, false);
-	return ts_diff_source(link, target, link->state != TS_STATE_INITIAL || link->initial == TS_INITIAL_MIRROR);
+	return ts_diff_source(link, target, link->state != TS_STATE_INITIAL || link->initial == TS_INITIAL_MIRROR || link->repair == TS_REPAIR_MIRROR);
 }
 
 /* Remembers how far the sequences of the target's columns must go. */
