@@ -82,6 +82,9 @@ form(const TsColumn *col, char *value)
 			default:
 				break;
 		}
+	/* text is sent in the client's encoding; there that is this database's */
+	if (pg_get_client_encoding() == GetDatabaseEncoding())
+		return psprintf("(%s)::pg_catalog.text", value);
 	return psprintf("pg_catalog.convert_to((%s)::pg_catalog.text, %s)", value, quote_literal_cstr(GetDatabaseEncodingName()));
 }
 
@@ -89,6 +92,8 @@ form(const TsColumn *col, char *value)
 static char *
 value_of(const TsLink *link, const TsColumn *col, bool there)
 {
+	if (!there && col->opaque == NULL && !ts_diff_is_cast(col))
+		return form(col, psprintf("(s.%s)::%s", quote_identifier(col->target_name), ts_quote_type(col->target_base, -1)));
 	if (!there)
 		return form(col, ts_diff_source_value(col, "s"));
 	return form(col, psprintf("t.%s::%s", quote_identifier(col->now_name ? col->now_name : col->target_name), ts_target_type(link, col, true)));
@@ -130,10 +135,41 @@ hash(const TsLink *link, const char *what, int number)
 	return psprintf("pg_catalog.concat('x', pg_catalog.substr(%s, %d, 16))::pg_catalog.bit(64)::pg_catalog.int8", what, number == 1 ? 1 : 17);
 }
 
+static bool
+is_integer(Oid type)
+{
+	return type == INT2OID || type == INT4OID || type == INT8OID;
+}
+
+/* SQL: a hash of the key, if it is of integers: several times as fast as that of its bytes. Else NULL. */
+static char *
+integer_hash(const TsLink *link, bool there)
+{
+	StringInfoData sql;
+
+	if (!is_fast(link))
+		return NULL;
+	initStringInfo(&sql);
+	for (int i = 0; i < link->nkeys; i++)
+	{
+		const TsColumn *col = &link->columns[link->keys[i]];
+
+		if (!is_integer(col->target_base))
+			return NULL;
+		appendStringInfo(&sql, "%spg_catalog.hashint8extended((%s)::pg_catalog.int8, %d)", i ? " OPERATOR(pg_catalog.#) " : "",
+						 value_of(link, col, there), i);
+	}
+	return psprintf("(%s)", sql.data);
+}
+
 /* SQL: the bucket of the row s or t. */
 static char *
 bucket(const TsLink *link, int n, bool there)
 {
+	char	   *integers = integer_hash(link, there);
+
+	if (integers != NULL)
+		return psprintf("(%s OPERATOR(pg_catalog.&) %d)", integers, n - 1);
 	return psprintf("(%s OPERATOR(pg_catalog.&) %d)", hash(link, hashable(link, sent(link, true, there)), 0), n - 1);
 }
 

@@ -63,14 +63,15 @@ old_value(const Gathering *g, const TsNetChange *net, int i, Datum *value, bool 
 {
 	*value = (Datum) 0;
 	*isnull = true;
-	if (net->op == TS_NET_DELETE)
-		for (int k = 0; k < g->link->tracked->nkeys; k++)
-			if (g->link->tracked->keys[k] == i + 1)
-			{
-				*value = net->keys[k];
-				*isnull = false;
+	for (int k = 0; k < g->link->tracked->nkeys; k++)
+		if (g->link->tracked->keys[k] == i + 1)
+		{
+			/* the same key, though it may have been written otherwise */
+			*value = net->keys[k];
+			*isnull = false;
+			if (net->op == TS_NET_DELETE && !net->old_known[i])
 				return true;
-			}
+		}
 	if (ts_is_virtual(TupleDescAttr(g->source, i)))
 		return false;
 	if (net->op == TS_NET_INSERT || (net->op == TS_NET_UPDATE && !net->changed[i]))
@@ -103,7 +104,7 @@ put_row(TsInFlight *flight, Gathering *g, const TsNetChange *net)
 		{
 			unknown[nunknown++] = Int16GetDatum(i + 1);
 			/* which row of the target it was */
-			flight->doubtful |= net->op != TS_NET_INSERT && bms_is_member(i + 1, g->keys);
+			flight->doubtful |= net->op != TS_NET_INSERT && g->nulls[n] && bms_is_member(i + 1, g->keys);
 		}
 		n++;
 	}
