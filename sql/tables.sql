@@ -83,9 +83,10 @@ COMMENT ON TABLE tracksync.link IS 'the links: source, target, mapping, policies
 
 CREATE TABLE tracksync.merge_rule (
   link    text NOT NULL,
-  attnum  smallint NOT NULL,                  -- of the source's column
+  attnum  smallint NOT NULL,                  -- of the source's column; 0: an expression's …
+  column_name text NOT NULL DEFAULT '',       -- … column of the target
   rule    text NOT NULL CHECK (rule IN ('source', 'target', 'greatest', 'least', 'add')),
-  PRIMARY KEY (link, attnum)
+  PRIMARY KEY (link, attnum, column_name)
 );
 COMMENT ON TABLE tracksync.merge_rule IS 'how a merge decides about columns that both sides changed';
 

@@ -222,6 +222,25 @@ tell_link(TsExplained *e)
 	ts_fact_add(e, TS_ASPECT_LINK, 0, pstrdup(states[link->state]), ts_detail_done(&detail));
 }
 
+/* The event's key as the link's expressions make it. */
+static void
+map_key(TsExplained *e, TupleTableSlot *event, Datum *keys, bool *isnull)
+{
+	const TsTracked *tracked = e->link->tracked;
+	TupleTableSlot *row;
+	bool	   *known;
+
+	ts_mapper_reset(e->mapper);
+	row = ts_mapper_old(e->mapper, &known);
+	for (int i = 0; !*isnull && i < tracked->nkeys; i++)
+	{
+		row->tts_values[tracked->keys[i] - 1] = slot_getattr(event, TS_EVENT_FIRST_KEY + i, isnull);
+		row->tts_isnull[tracked->keys[i] - 1] = *isnull;
+	}
+	for (int i = 0; !*isnull && i < e->link->nkeys; i++)
+		keys[i] = ts_mapper_value(e->mapper, e->link->keys[i], row, isnull);
+}
+
 static bool
 event_wanted(void *arg, TupleTableSlot *event)
 {
@@ -230,7 +249,9 @@ event_wanted(void *arg, TupleTableSlot *event)
 	Datum	   *keys = palloc(sizeof(Datum) * e->link->nkeys);
 	bool		wanted;
 
-	for (int i = 0; !isnull && i < e->link->nkeys; i++)
+	if (e->link->order_apart)
+		map_key(e, event, keys, &isnull);
+	for (int i = 0; !e->link->order_apart && !isnull && i < e->link->nkeys; i++)
 		keys[i] = slot_getattr(event, TS_EVENT_FIRST_KEY + i, &isnull);
 	wanted = !isnull && ts_key_set_has(e->keys, keys, true);
 	pfree(keys);
@@ -260,6 +281,7 @@ tell_events(TsExplained *e)
 		TupleDescInitEntry(events.desc, i + 1, names[i], types[i], -1, 0);
 	events.store = tuplestore_begin_heap(false, false, work_mem);
 	slot = MakeSingleTupleTableSlot(events.desc, &TTSOpsMinimalTuple);
+	e->mapper = ts_mapper_create(e->link, e->opened->source);
 	ts_changes_read(&events, e->link->source, e->snapshot, NULL, event_wanted, e);
 	while (tuplestore_gettupleslot(events.store, true, false, slot))
 	{
@@ -276,6 +298,7 @@ tell_events(TsExplained *e)
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	tuplestore_end(events.store);
+	ts_mapper_end(e->mapper);
 }
 
 /* The key by the target's names as they will be, if it is one of the link's: these, or those of now, none of them null. */

@@ -165,7 +165,7 @@ ts_fact_is_source(const TsExplained *e, const char *alias)
 
 	initStringInfo(&sql);
 	for (int k = 0; k < e->link->nkeys; k++)
-		appendStringInfo(&sql, "%s%s.%s %s $%d", k ? " AND " : "", alias, quote_identifier(e->link->columns[e->link->keys[k]].source_name),
+		appendStringInfo(&sql, "%s%s.%s %s $%d", k ? " AND " : "", alias, quote_identifier(e->link->columns[e->link->keys[k]].target_name),
 						 ts_quote_operator(e->keys->equal[k]), k + 2);
 	return sql.data;
 }

@@ -7,6 +7,7 @@
 #include "api/args.h"
 #include "plan/change.h"
 #include "plan/key.h"
+#include "plan/mapper.h"
 
 /* In the order in which they are told. */
 typedef enum TsAspect
@@ -31,6 +32,7 @@ typedef struct TsExplained
 	Snapshot	snapshot;
 	List	   *facts;
 	TsKeySet   *keys;			/* the one asked for, then those that its row comes from or goes to */
+	TsMapper   *mapper;		/* while events are told */
 	List	   *changes;		/* TsChange: the net changes of these keys */
 	const TsChange *change;		/* the one at hand */
 	bool		planned;		/* they could be found out */

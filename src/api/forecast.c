@@ -62,6 +62,7 @@ look(Forecast *f, TsChangeOp op, const unsigned char *mask)
 	found.holds_new = row[1] && row[1][0] == 't';
 	found.holds_old = row[2] && row[2][0] == 't';
 	found.row = row[3];
+	found.whose = row[4] ? (TsWhose) row[4][0] : TS_WHOSE_OWN;
 	return found;
 }
 
@@ -168,7 +169,7 @@ decide(Forecast *f)
 				return pstrdup("insert");
 			if (found->holds_new)
 				return pstrdup("nothing: the target has the row already");
-			return conflict(f, TS_INSERT_EXISTS, NULL) ? pstrdup("overwrite of the target's row") : NULL;
+			return found->whose == TS_WHOSE_SIBLING || conflict(f, TS_INSERT_EXISTS, NULL) ? pstrdup("overwrite of the target's row") : NULL;
 		case TS_CHANGE_UPDATE:
 			if (!found->there && change->moved)
 			{
@@ -178,18 +179,20 @@ decide(Forecast *f)
 				*found = look(f, TS_CHANGE_INSERT, all);
 				if (found->there && found->holds_new)
 					return pstrdup("nothing: the target has the row under its new key already");
-				return conflict(f, TS_UPDATE_MISSING, NULL) ? pstrdup(found->there ? "overwrite of the target's row" : "insert") : NULL;
+				return change->maybe || conflict(f, TS_UPDATE_MISSING, NULL) ? pstrdup(found->there ? "overwrite of the target's row" : "insert") : NULL;
 			}
 			if (!found->there)
-				return conflict(f, TS_UPDATE_MISSING, NULL) ? pstrdup("insert") : NULL;
+				return change->maybe || conflict(f, TS_UPDATE_MISSING, NULL) ? pstrdup("insert") : NULL;
 			if (found->holds_new && !change->moved)
 				return pstrdup("nothing: the target holds the new values already");
 			return found->holds_old || conflict(f, TS_UPDATE_DIFFERS, NULL) ? update_of(f) : NULL;
 		case TS_CHANGE_DELETE:
-			if (!found->there && f->e->link->on_conflict == TS_CONFLICT_ERROR && !conflict(f, TS_DELETE_MISSING, NULL))
+			if (!found->there && !change->maybe && f->e->link->on_conflict == TS_CONFLICT_ERROR && !conflict(f, TS_DELETE_MISSING, NULL))
 				return NULL;
 			if (!found->there)
 				return pstrdup("nothing: the target does not have the row any more");
+			if (found->whose != TS_WHOSE_OWN && (found->whose != TS_WHOSE_NOBODY || change->maybe))
+				return pstrdup("nothing: the target's row is not the link's");
 			return found->holds_old || conflict(f, TS_DELETE_DIFFERS, NULL) ? pstrdup("delete") : NULL;
 	}
 	return NULL;

@@ -6,7 +6,9 @@
 
 #include "api/fact.h"
 #include "base/catalog.h"
+#include "base/expression.h"
 #include "base/quote.h"
+#include "link/rows.h"
 #include "plan/statement.h"
 
 /* SELECT to_jsonb(r.*) FROM (SELECT … FROM source AS s WHERE it has the key) AS r */
@@ -19,16 +21,17 @@ source_query(const TsExplained *e, bool mapped)
 	for (int i = 0; i < e->link->ncolumns; i++)
 	{
 		const TsColumn *col = &e->link->columns[i];
-		char	   *value = psprintf("s.%s", quote_identifier(col->source_name));
+		char	   *value = psprintf("s.%s", quote_identifier(col->target_name));
 
 		if (mapped)
 			appendStringInfo(&sql, "%spg_catalog.jsonb_build_object('from', %s::pg_catalog.text, 'value', %s) AS %s", i ? ", " : "",
-							 quote_literal_cstr(col->source_name), ts_as_target(col, value), quote_identifier(col->target_name));
+							 quote_literal_cstr(col->value ? ts_expression_sql(col->value, e->link->source, NULL) : col->source_name), ts_as_target(col, value),
+							 quote_identifier(col->target_name));
 		else
-			appendStringInfo(&sql, "%s%s", i ? ", " : "", value);
+			appendStringInfo(&sql, "%s%s AS %s", i ? ", " : "", value, quote_identifier(col->source_name));
 	}
-	return psprintf("SELECT pg_catalog.to_jsonb(r.*)::pg_catalog.text FROM (SELECT %s FROM %s%s AS s WHERE %s) AS r", sql.data,
-					e->link->source_partitioned ? "" : "ONLY ", ts_quote_relation(e->link->source), ts_fact_is_source(e, "s"));
+	return psprintf("SELECT pg_catalog.to_jsonb(r.*)::pg_catalog.text FROM (SELECT %s FROM %s AS s WHERE %s) AS r", sql.data,
+					ts_source_rows(e->link), ts_fact_is_source(e, "s"));
 }
 
 void

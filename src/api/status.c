@@ -127,7 +127,7 @@ count_rows(Oid source, const TsTracked *tracked, const TsPosition *oldest, Datum
 	PushActiveSnapshot(GetTransactionSnapshot());
 	snapshot = RegisterSnapshot(GetActiveSnapshot());
 	SPI_connect();
-	stream = ts_net_begin(rel, tracked, snapshot, oldest, true, &pending);
+	stream = ts_net_begin(rel, tracked, snapshot, oldest, true, NULL, &pending);
 	while (ts_net_next(stream, &change))
 		counts[change.op]++;
 	ts_net_end(stream);

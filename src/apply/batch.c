@@ -159,7 +159,8 @@ write_directly(TsWriter *writer, TsBatch *batch, uint64 *done)
 {
 	TsWrite		write = {.op = batch->op, .mask = batch->mask, .n = batch->n, .rows = batch->rows};
 
-	if (writer->target->ops->write == NULL || writer->probing || batch->rows[0].moved || (batch->op == TS_CHANGE_DELETE && writer->text_keys) ||
+	if (writer->target->ops->write == NULL || writer->probing || batch->rows[0].moved ||
+		(batch->op == TS_CHANGE_DELETE && (writer->text_keys || writer->link->shared != TS_SHARED_NOT)) ||
 		(batch->op == TS_CHANGE_INSERT && writer->careful))
 		return false;
 	write.done = palloc0(sizeof(bool) * batch->n);
@@ -227,6 +228,7 @@ ts_batch_copy(const TsWriter *writer, TsChangeOp op, const TsChange *from)
 	to.op = op;
 	to.moved = from->moved;
 	to.in_circle = from->in_circle;
+	to.maybe = from->maybe;
 	memcpy(to.mask, from->mask, link->ncolumns);
 	memcpy(to.new_nulls, from->new_nulls, link->ncolumns);
 	memcpy(to.old_nulls, from->old_nulls, link->ncolumns);

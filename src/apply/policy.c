@@ -72,18 +72,18 @@ call_function(const TsLink *link, const TsDispute *dispute)
 	return row;
 }
 
-/* The rule for a column that both sides changed, by the source's attribute number; NULL = none. */
+/* The rule for a column that both sides changed; NULL = none. */
 static const char *
-rule_of(const TsLink *link, AttrNumber attnum)
+rule_of(const TsLink *link, const TsColumn *col)
 {
-	static const Oid types[] = {TEXTOID, INT2OID};
-	Datum		values[] = {CStringGetTextDatum(link->name), Int16GetDatum(attnum)};
+	static const Oid types[] = {TEXTOID, INT2OID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(link->name), Int16GetDatum(col->attnum), CStringGetTextDatum(col->value ? col->target_name : "")};
 	MemoryContext context = CurrentMemoryContext;
 	char	   *rule = NULL;
 	TsCatalog	cat;
 
 	ts_catalog_enter(&cat);
-	if (ts_sql("SELECT rule FROM tracksync.merge_rule WHERE link = $1 AND attnum = $2", SPI_OK_SELECT, 2, types, values, NULL) == 1)
+	if (ts_sql("SELECT rule FROM tracksync.merge_rule WHERE link = $1 AND attnum = $2 AND column_name = $3", SPI_OK_SELECT, 3, types, values, NULL) == 1)
 		rule = ts_keep(context, ts_sql_text(0, 1));
 	ts_catalog_leave(&cat);
 	return rule;
@@ -112,7 +112,8 @@ source_field(const TsColumn *col, const char *key)
 static char *
 clash(const TsLink *link, const TsColumn *col, const char *key)
 {
-	const char *rule = rule_of(link, col->attnum);
+	/* an ignored column goes along, and never makes a conflict */
+	const char *rule = col->ignored ? "source" : rule_of(link, col);
 	char	   *o = typed("x.o", col),
 			   *s = typed("x.s", col),
 			   *t = typed("x.t", col);

@@ -13,11 +13,12 @@ note_found(void *arg, int ncolumns, char *const *values)
 	int64		i = strtoll(values[0], NULL, 10);
 	TsFound    *found = &batch->found[i];
 
-	/* values: number, holds new, holds old, row */
+	/* values: number, holds new, holds old, row, whose */
 	found->there = true;
 	found->holds_new = values[1] && values[1][0] == 't';
 	found->holds_old = values[2] && values[2][0] == 't';
 	found->row = values[3] ? pstrdup(values[3]) : NULL;
+	found->whose = values[4] ? (TsWhose) values[4][0] : TS_WHOSE_OWN;
 }
 
 /*
@@ -89,6 +90,13 @@ typedef struct Decision
 	int		   *insert;			/* the row is missing */
 } Decision;
 
+/* Not what is another link's by now; nor what is not the link's, if the row may not have been its either. */
+static bool
+may_delete(const TsFound *found, bool maybe)
+{
+	return found->whose == TS_WHOSE_OWN || (found->whose == TS_WHOSE_NOBODY && !maybe);
+}
+
 static void
 decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
 {
@@ -99,23 +107,25 @@ decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
 		case TS_CHANGE_INSERT:
 			if (!found->there)
 				d->insert[d->ninsert++] = i;
-			else if (!found->holds_new && conflict(writer, batch, i, TS_INSERT_EXISTS))
+			/* another link of the same source put it there when the key was that one's, and has not followed the source since */
+			else if (!found->holds_new && (found->whose == TS_WHOSE_SIBLING || conflict(writer, batch, i, TS_INSERT_EXISTS)))
 				d->write[d->nwrite++] = i;
 			break;
 		case TS_CHANGE_UPDATE:
 			if (!found->there)
 			{
-				if (conflict(writer, batch, i, TS_UPDATE_MISSING))
+				if (batch->rows[i].maybe || conflict(writer, batch, i, TS_UPDATE_MISSING))
 					d->insert[d->ninsert++] = i;
 			}
-			else if (!found->holds_new && (found->holds_old || conflict(writer, batch, i, TS_UPDATE_DIFFERS)))
+			else if (!found->holds_new && ((found->holds_old && found->whose != TS_WHOSE_STRANGER) || conflict(writer, batch, i, TS_UPDATE_DIFFERS)))
 				d->write[d->nwrite++] = i;
 			break;
 		case TS_CHANGE_DELETE:
 			/* gone already: what was wanted, but for those who want to know */
-			if (!found->there && writer->link->on_conflict == TS_CONFLICT_ERROR && !writer->compared)
+			if (!found->there && writer->link->on_conflict == TS_CONFLICT_ERROR && !writer->compared && !batch->rows[i].maybe &&
+				writer->link->shared == TS_SHARED_NOT)
 				(void) conflict(writer, batch, i, TS_DELETE_MISSING);
-			if (found->there && (found->holds_old || conflict(writer, batch, i, TS_DELETE_DIFFERS)))
+			if (found->there && may_delete(found, batch->rows[i].maybe) && (found->holds_old || conflict(writer, batch, i, TS_DELETE_DIFFERS)))
 				d->write[d->nwrite++] = i;
 			break;
 	}
@@ -147,7 +157,7 @@ ts_settle_moved(TsWriter *writer, const TsBatch *batch, int n, const int *lost)
 	{
 		if (there.found[i].there && there.found[i].holds_new)
 			continue;
-		if (!conflict(writer, &there, i, TS_UPDATE_MISSING))
+		if (!there.rows[i].maybe && !conflict(writer, &there, i, TS_UPDATE_MISSING))
 			continue;
 		if (there.found[i].there)
 			d.write[d.nwrite++] = i;

@@ -16,6 +16,7 @@ typedef struct TsFound
 	bool		done;			/* written at the first attempt */
 	bool		holds_new;
 	bool		holds_old;
+	TsWhose		whose;			/* of a target that several links share */
 	char	   *row;			/* jsonb text */
 } TsFound;
 

@@ -24,6 +24,12 @@
 #include "base/compat.h"
 #include "base/expression.h"
 
+typedef struct Given
+{
+	const char *query;
+	const char *what;
+} Given;
+
 /* What the parser's hook has to know. */
 typedef struct Parsing
 {
@@ -32,10 +38,20 @@ typedef struct Parsing
 	const char *what;
 } Parsing;
 
+/* Says which expression it is; a place in its text is not one in the query that gave it. */
 static void
 add_context(void *arg)
 {
-	errcontext("%s", (const char *) arg);
+	const Given *given = arg;
+	int			at = geterrposition();
+
+	if (at > 0)
+	{
+		errposition(0);
+		internalerrposition(at);
+		internalerrquery(given->query);
+	}
+	errcontext("%s", given->what);
 }
 
 /* The column of that name, 0 if there is none. */
@@ -94,14 +110,14 @@ column_hook(ParseState *pstate, ColumnRef *ref)
 
 /* One expression, as the grammar has it. */
 static Node *
-raw_expression(const char *text, const char *what)
+raw_expression(const char *query, const char *text, const char *what)
 {
-	List	   *statements = ts_raw_parser(psprintf("SELECT (%s)", text));
+	List	   *statements = ts_raw_parser(query);
 	SelectStmt *select = list_length(statements) == 1 ? (SelectStmt *) linitial_node(RawStmt, statements)->stmt : NULL;
 	SelectStmt	plain = {.type = T_SelectStmt};
 	ResTarget  *target;
 
-	/* nothing but one column: whatever would have closed the parenthesis shows in another field */
+	/* nothing but one column: what else there is shows in another field */
 	if (select == NULL || !IsA(select, SelectStmt) || list_length(select->targetList) != 1)
 		select = NULL;
 	if (select != NULL)
@@ -115,7 +131,7 @@ raw_expression(const char *text, const char *what)
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 errmsg("%s is not one expression", what),
 				 errdetail("It is: %s", text),
-				 errhint("Give an expression over the columns of the row, without comments.")));
+				 errhint("Give an expression over the columns of the row.")));
 	return target->val;
 }
 
@@ -130,11 +146,11 @@ has_subquery(Node *node, void *context)
 }
 
 static Node *
-parse(const char *text, Relation rel, const TsNames *names, Oid type, const char *what)
+parse(const char *query, const char *text, Relation rel, const TsNames *names, Oid type, const char *what)
 {
 	Parsing		p = {.rel = rel, .names = names, .what = what};
 	ParseState *pstate = make_parsestate(NULL);
-	Node	   *raw = raw_expression(text, what);
+	Node	   *raw = raw_expression(query, text, what);
 	Node	   *expr;
 
 	if (has_subquery(raw, NULL))
@@ -143,6 +159,7 @@ parse(const char *text, Relation rel, const TsNames *names, Oid type, const char
 				 errmsg("%s has a subquery", what),
 				 errdetail("What other tables hold changes without an event of this one."),
 				 errhint("Use a view as source with detect => 'diff', or an expression over the row's own columns.")));
+	pstate->p_sourcetext = query;
 	pstate->p_pre_columnref_hook = column_hook;
 	pstate->p_ref_hook_state = &p;
 	expr = transformExpr(pstate, raw, EXPR_KIND_CHECK_CONSTRAINT);
@@ -178,11 +195,12 @@ parse(const char *text, Relation rel, const TsNames *names, Oid type, const char
 Node *
 ts_expression_parse(const char *text, Relation rel, const TsNames *names, Oid type, const char *what)
 {
-	ErrorContextCallback callback = {.callback = add_context, .arg = unconstify(char *, what), .previous = error_context_stack};
+	Given		given = {.query = psprintf("SELECT %s", text), .what = what};
+	ErrorContextCallback callback = {.callback = add_context, .arg = &given, .previous = error_context_stack};
 	Node	   *expr;
 
 	error_context_stack = &callback;
-	expr = parse(text, rel, names, type, what);
+	expr = parse(given.query, text, rel, names, type, what);
 	error_context_stack = callback.previous;
 	return expr;
 }

@@ -140,10 +140,13 @@ rows_so_far(const TsLink *now)
 	TsLink	   *link = ts_link_load(now->name, false);
 	Relation	source,
 				target;
+	Node	   *condition = NULL;
+	char	   *text = "true";
 
 	if (link->state == TS_STATE_INITIAL)
 		return NULL;
-	if (link->filter == NULL && link->target_filter == NULL)
+	/* no filter so far; or one that was altered twice, which nobody need know in detail: the next push compares */
+	if ((link->filter == NULL && link->target_filter == NULL) || link->former != NULL)
 		return "true";
 	link->target = now->target;
 	link->remote = now->remote;
@@ -151,10 +154,73 @@ rows_so_far(const TsLink *now)
 		return NULL;
 	source = relation_open(link->source, AccessShareLock);
 	target = relation_open(link->target, AccessShareLock);
-	ts_link_resolve(link, source, target);
+	if (ts_link_resolve_source(link, source))
+		condition = ts_link_derive_condition(link, source, target);
+	if (condition != NULL)
+		text = ts_expression_sql(condition, link->target, NULL);
 	relation_close(target, NoLock);
 	relation_close(source, NoLock);
-	return link->target_condition ? link->target_condition : "true";
+	return text;
+}
+
+/* Other columns, or another target. */
+static void
+map_anew(TsLink *link, const TsLinkOptions *options)
+{
+	TsLinkOptions kept = *options;
+
+	if (options->server)
+		link->server = options->server[0] ? options->server : NULL;
+	if (link->server != NULL && !options->target)
+		ts_remote_table_open(link);
+	if (options->target)
+		ts_link_resolve_target_name(options->target, link);
+	else if (options->filter || options->target_filter)
+		link->former = rows_so_far(link);
+	keep_mapping(link, &kept);
+	link->create_target |= options->create_target;
+	link->ncolumns = 0;
+	ts_link_check_cycle(link);
+	ts_link_map(link, &kept, link->by_diff ? NULL : ts_tracked_need(link->source));
+	/* where it comes to it may have been before */
+	if (options->server && link->server != NULL)
+		link->generation = ts_ledger_generation(link);
+	update_columns(link, options);
+}
+
+/* Other rows: the columns stay as they are, whatever schema changes of the source are still to be followed. */
+static void
+filter_anew(TsLink *link, const TsLinkOptions *options)
+{
+	static const Oid types[] = {TEXTOID, TEXTARRAYOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2ARRAYOID, TEXTOID};
+	const char *texts[3];
+	const int	places[] = {2, 3, 6};
+	TsStoredColumns columns;
+	Datum		values[7];
+	char		nulls[8] = "       ";
+	TsCatalog	cat;
+
+	if (link->server != NULL)
+		ts_remote_table_open(link);
+	link->former = rows_so_far(link);
+	ts_link_map_filters(link, options);
+	columns = ts_link_stored_columns(link);
+	values[0] = CStringGetTextDatum(link->name);
+	values[1] = columns.expressions;
+	values[4] = columns.read_names;
+	values[5] = columns.read_attnums;
+	texts[0] = link->filter;
+	texts[1] = link->target_filter;
+	texts[2] = link->former;
+	for (int i = 0; i < lengthof(texts); i++)
+	{
+		values[places[i]] = texts[i] ? CStringGetTextDatum(texts[i]) : (Datum) 0;
+		nulls[places[i]] = texts[i] ? ' ' : 'n';
+	}
+	ts_catalog_enter(&cat);
+	ts_sql("UPDATE tracksync.link SET expressions = $2, filter = $3, target_filter = $4, read_names = $5, read_attnums = $6, former_filter = $7, "
+		   "state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1", SPI_OK_UPDATE, 7, types, values, nulls);
+	ts_catalog_leave(&cat);
 }
 
 void
@@ -170,29 +236,10 @@ ts_link_alter(const char *name, TsLinkOptions *options)
 				 errhint("Drop the link, untrack the table and make both anew with the other key.")));
 	if (options->server && !options->target)
 		options->target = ts_link_target(link);
-	if (options->target || options->columns || options->filter || options->target_filter)
-	{
-		TsLinkOptions kept = *options;
-
-		if (options->server)
-			link->server = options->server[0] ? options->server : NULL;
-		if (link->server != NULL && !options->target)
-			ts_remote_table_open(link);
-		link->former = NULL;
-		if (options->target)
-			ts_link_resolve_target_name(options->target, link);
-		else if (options->filter || options->target_filter)
-			link->former = rows_so_far(link);
-		keep_mapping(link, &kept);
-		link->create_target |= options->create_target;
-		link->ncolumns = 0;
-		ts_link_check_cycle(link);
-		ts_link_map(link, &kept, link->by_diff ? NULL : ts_tracked_need(link->source));
-		/* where it comes to it may have been before */
-		if (options->server && link->server != NULL)
-			link->generation = ts_ledger_generation(link);
-		update_columns(link, options);
-	}
+	if (options->target || options->columns)
+		map_anew(link, options);
+	else if (options->filter || options->target_filter)
+		filter_anew(link, options);
 	update_options(name, options);
 }
 
@@ -200,10 +247,10 @@ void
 ts_link_set_merge_rule(const char *name, const char *column, const char *rule)
 {
 	static const char *const rules[] = {"source", "target", "greatest", "least", "add"};
-	static const Oid types[] = {TEXTOID, INT2OID, TEXTOID};
+	static const Oid types[] = {TEXTOID, INT2OID, TEXTOID, TEXTOID};
 	TsLink	   *link = ts_link_load(name, true);
-	Datum		values[3];
-	AttrNumber	attnum = InvalidAttrNumber;
+	const TsColumn *col = NULL;
+	Datum		values[4];
 	bool		known = false;
 	TsCatalog	cat;
 
@@ -216,18 +263,19 @@ ts_link_set_merge_rule(const char *name, const char *column, const char *rule)
 				 errhint("Use 'source', 'target', 'greatest', 'least' or 'add'.")));
 	for (int i = 0; i < link->ncolumns; i++)
 		if (strcmp(link->columns[i].target_name, column) == 0)
-			attnum = link->columns[i].attnum;
-	if (attnum == InvalidAttrNumber)
+			col = &link->columns[i];
+	if (col == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("link \"%s\" has no column \"%s\"", name, column),
 				 errhint("Name a column of the target that the link writes.")));
 	values[0] = CStringGetTextDatum(name);
-	values[1] = Int16GetDatum(attnum);
+	values[1] = Int16GetDatum(col->attnum);
 	values[2] = CStringGetTextDatum(rule);
+	values[3] = CStringGetTextDatum(col->expression ? col->target_name : "");
 	ts_catalog_enter(&cat);
-	ts_sql("INSERT INTO tracksync.merge_rule (link, attnum, rule) VALUES ($1, $2, $3) ON CONFLICT (link, attnum) DO UPDATE SET rule = excluded.rule",
-		   SPI_OK_INSERT, 3, types, values, NULL);
+	ts_sql("INSERT INTO tracksync.merge_rule (link, attnum, column_name, rule) VALUES ($1, $2, $4, $3) ON CONFLICT (link, attnum, column_name) DO UPDATE SET rule = excluded.rule",
+		   SPI_OK_INSERT, 4, types, values, NULL);
 	ts_catalog_leave(&cat);
 }
 

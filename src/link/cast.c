@@ -159,19 +159,32 @@ ts_cast_holds(const TsLink *link, const char *column, const char *type, char **c
 	return false;
 }
 
+TsSharing
+ts_cast_sharing(const TsLink *link)
+{
+	static const Oid types[] = {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, OIDOID};
+	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->target), CStringGetTextDatum(link->server ? link->server : ""),
+	CStringGetTextDatum(link->target_schema), CStringGetTextDatum(link->target_name), ObjectIdGetDatum(link->source)};
+	TsSharing	sharing = TS_SHARED_NOT;
+	TsCatalog	cat;
+	bool		isnull;
+
+	ts_catalog_enter(&cat);
+	if (ts_sql_reading("SELECT bool_and(source::oid = $6) FROM tracksync.link WHERE name <> $1 AND (target::oid = $2 OR "
+					   "(server = $3 AND target_schema = $4 AND target_name = $5))", 6, types, values, NULL) == 1)
+	{
+		bool		siblings = DatumGetBool(ts_sql_value(0, 1, &isnull));
+
+		sharing = isnull ? TS_SHARED_NOT : siblings ? TS_SHARED_WITH_SIBLINGS : TS_SHARED;
+	}
+	ts_catalog_leave(&cat);
+	return sharing;
+}
+
 bool
 ts_cast_is_shared(const TsLink *link)
 {
-	static const Oid types[] = {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->target), CStringGetTextDatum(link->server ? link->server : ""),
-	CStringGetTextDatum(link->target_schema), CStringGetTextDatum(link->target_name)};
-	TsCatalog	cat;
-	bool		shared;
-
-	ts_catalog_enter(&cat);
-	shared = ts_sql_reading("SELECT FROM tracksync.link WHERE name <> $1 AND (target::oid = $2 OR (server = $3 AND target_schema = $4 AND target_name = $5))", 5, types, values, NULL) > 0;
-	ts_catalog_leave(&cat);
-	return shared;
+	return ts_cast_sharing(link) != TS_SHARED_NOT;
 }
 
 bool

@@ -8,6 +8,7 @@
 extern bool ts_cast_holds(const TsLink *link, const char *column, const char *type, char **culprit);
 /* Does another link write to the target, too? */
 extern bool ts_cast_is_shared(const TsLink *link);
+extern TsSharing ts_cast_sharing(const TsLink *link);
 /* Is there a value of the target's column that is another one when it is cast? As the link's owner. */
 extern bool ts_cast_changes(const TsLink *link, const char *column, const char *type);
 /*

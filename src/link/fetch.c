@@ -40,6 +40,28 @@ ts_fetch_there(const TsLink *link)
 	return link->server == NULL ? "t.ctid" : "t.\"" THERE "\"";
 }
 
+static List *
+add_name(List *names, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, names)
+		if (strcmp(lfirst(lc), name) == 0)
+			return names;
+	return lappend(names, pstrdup(name));
+}
+
+bool
+ts_fetch_has(const TsLink *link, const Bitmapset *attnums)
+{
+	Bitmapset  *there = bms_copy(link->target_reads);
+
+	for (int i = 0; i < link->ncolumns; i++)
+		if (link->columns[i].target_attnum > 0)
+			there = bms_add_member(there, link->columns[i].target_attnum);
+	return link->server == NULL || bms_is_subset(attnums, there);
+}
+
 /* The columns that the link has there now; the last one is there in each row. */
 static TupleDesc
 describe(const TsLink *link, List **names)
@@ -60,6 +82,9 @@ describe(const TsLink *link, List **names)
 		if (get_attnum(link->target, name) > 0 && (col->future == NULL || col->now_name != NULL))
 			*names = lappend(*names, unconstify(char *, name));
 	}
+	/* and those that tell which rows are the link's */
+	for (int attnum = -1; (attnum = bms_next_member(link->target_reads, attnum)) >= 0;)
+		*names = add_name(*names, NameStr(TupleDescAttr(there, attnum - 1)->attname));
 	desc = CreateTemplateTupleDesc(list_length(*names) + 1);
 	foreach(lc, *names)
 	{

@@ -10,6 +10,8 @@
  * and one more, of which it is known that no row has it NULL.
  */
 extern char *ts_fetch_target(const TsLink *link, const char *condition, struct Tuplestorestate **store);
+/* Are these columns of the target, attribute numbers, among those that are fetched, or is it here? */
+extern bool ts_fetch_has(const TsLink *link, const Bitmapset *attnums);
 /* Lets go of them, once no query is open that reads them. */
 extern void ts_fetch_end(const char *name, struct Tuplestorestate *store);
 

@@ -49,6 +49,23 @@ typedef enum TsSchemaPolicy
 	TS_SCHEMA_ERROR
 } TsSchemaPolicy;
 
+/* Who else writes to a target. */
+typedef enum TsSharing
+{
+	TS_SHARED_NOT,
+	TS_SHARED_WITH_SIBLINGS,	/* links of the same source: a row of theirs is one of that source */
+	TS_SHARED
+} TsSharing;
+
+/* Whose row of the target is it, by the filters? */
+typedef enum TsWhose
+{
+	TS_WHOSE_OWN = 'o',
+	TS_WHOSE_NOBODY = 'n',		/* no filter maps to it */
+	TS_WHOSE_SIBLING = 's',		/* another link's of the same source */
+	TS_WHOSE_STRANGER = 'f'		/* of another source */
+} TsWhose;
+
 /* What is to be done to the target before its rows are written. */
 typedef struct TsSchemaStep
 {
@@ -142,8 +159,12 @@ typedef struct TsLink
 	Node	   *condition;		/* the same, parsed, once it is resolved */
 	Bitmapset  *condition_reads;
 	char	   *target_filter;	/* as it was given; NULL: it follows from the filter, if it does */
+	Bitmapset  *target_reads;	/* the target's columns that the next reads */
 	char	   *target_condition;	/* SQL over the target's row t, once it is resolved: the rows that are this link's; NULL: any */
 	bool		condition_travels;	/* it means the same on the target's server */
+	TsSharing	shared;			/* of a filtered link */
+	char	   *whose;			/* SQL over t: whose row it is, a TsWhose as text; NULL: always this link's */
+	Node	   *former_condition;	/* the next, parsed, over the target's row */
 	char	   *former;			/* the target's rows that were this link's before it was altered, since the last push; NULL: the same */
 	struct TsNames *names;		/* what the source's columns are called in the filter and the expressions */
 	bool		by_name;		/* all columns that both sides share, also those to come */
@@ -180,6 +201,9 @@ extern void ts_link_resolve(TsLink *link, Relation source, Relation target);
 
 /* Only what depends on the source; false if columns of it are gone. */
 extern bool ts_link_resolve_source(TsLink *link, Relation source);
+
+/* The rows of the target that are the link's, over the target's row; NULL: that is not known. The source's side is resolved. */
+extern Node *ts_link_derive_condition(const TsLink *link, Relation source, Relation target);
 
 /* The target's name as it is now; or it is gone. */
 extern void ts_link_follow_target(TsLink *link);

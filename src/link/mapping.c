@@ -114,9 +114,8 @@ map_common_columns(TsLink *link, Relation source, Relation target)
 	}
 }
 
-/* A change of what a filter reads must be a change of the row. */
 static void
-check_filter(const TsLink *link, Relation source, const Node *condition, const Bitmapset *reads)
+check_filter(const TsLink *link, const Node *condition)
 {
 	if (!link->by_diff && !ts_expression_is_immutable(condition))
 		ereport(ERROR,
@@ -124,13 +123,6 @@ check_filter(const TsLink *link, Relation source, const Node *condition, const B
 				 errmsg("the filter of link \"%s\" depends on more than the row", link->name),
 				 errdetail("It is not immutable: rows could enter or leave it without an event."),
 				 errhint("Use immutable functions, or detect => 'diff'.")));
-	for (int i = 0; link->tracked != NULL && i < link->tracked->nignored; i++)
-		if (bms_is_member(link->tracked->ignored[i], reads))
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("the filter of link \"%s\" depends on column \"%s\", which is ignored", link->name,
-							get_attname(RelationGetRelid(source), link->tracked->ignored[i], false)),
-					 errhint("Track the table without ignoring the column.")));
 }
 
 /* The rows of the target that are the link's, if they are to be told otherwise than by its filter. */
@@ -163,7 +155,6 @@ static void
 map_filter(TsLink *link, const TsLinkOptions *options, Relation source, Bitmapset **reads)
 {
 	Node	   *condition;
-	Bitmapset  *own;
 
 	if (options->filter == NULL)
 		return;
@@ -171,10 +162,9 @@ map_filter(TsLink *link, const TsLinkOptions *options, Relation source, Bitmapse
 	if (options->filter[0] == '\0')
 		return;
 	condition = ts_expression_parse(options->filter, source, NULL, BOOLOID, psprintf("the filter of link \"%s\"", link->name));
-	own = ts_expression_reads(condition, NULL);
-	check_filter(link, source, condition, own);
+	check_filter(link, condition);
 	link->filter = ts_expression_sql(condition, RelationGetRelid(source), NULL);
-	*reads = bms_add_members(*reads, own);
+	*reads = ts_expression_reads(condition, *reads);
 }
 
 void
@@ -199,6 +189,36 @@ ts_link_map(TsLink *link, const TsLinkOptions *options, TsTracked *tracked)
 	link->names = ts_names_of(source, reads);
 	ts_link_resolve(link, source, target);
 	ts_link_check_rights(link, source, target);
+	if (target)
+		relation_close(target, NoLock);
+	relation_close(source, NoLock);
+}
+
+void
+ts_link_map_filters(TsLink *link, const TsLinkOptions *options)
+{
+	Relation	source = relation_open(link->source, AccessShareLock);
+	Relation	target = OidIsValid(link->target) ? relation_open(link->target, AccessShareLock) : NULL;
+	TsLinkOptions kept = *options;
+	Bitmapset  *reads = NULL;
+
+	link->tracked = link->by_diff ? NULL : ts_tracked_need(link->source);
+	if (kept.filter == NULL && link->filter != NULL)
+		kept.filter = ts_link_read_text(link, source, link->filter);
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		TsColumn   *col = &link->columns[i];
+		Node	   *value;
+
+		if (col->expression == NULL)
+			continue;
+		value = ts_expression_read(col->expression, source, link->names, InvalidOid, psprintf("the expression for column \"%s\" of link \"%s\"", col->target_name, link->name));
+		col->expression = ts_expression_sql(value, RelationGetRelid(source), NULL);
+		reads = ts_expression_reads(value, reads);
+	}
+	map_filter(link, &kept, source, &reads);
+	map_target_filter(link, options, target);
+	link->names = ts_names_of(source, reads);
 	if (target)
 		relation_close(target, NoLock);
 	relation_close(source, NoLock);

@@ -15,6 +15,8 @@ extern void ts_link_check_cycle(const TsLink *link);
  */
 extern void ts_link_map(TsLink *link, const TsLinkOptions *options, TsTracked *tracked);
 
+/* Only the filters; what the link's expressions are called is put right with them. */
+extern void ts_link_map_filters(TsLink *link, const TsLinkOptions *options);
 /* An expression or filter of the link that was kept, under the names of now. */
 extern char *ts_link_read_text(const TsLink *link, Relation source, const char *kept);
 

@@ -25,6 +25,7 @@
 #include "link/link.h"
 #include "link/remote.h"
 #include "link/retype.h"
+#include "link/rows.h"
 
 /* Can values of this type not be the elements of an array parameter? */
 static bool
@@ -99,6 +100,19 @@ lost_column(const TsLink *link, Relation source)
 	return NULL;
 }
 
+/* A change of what a filter reads must be a change of the row. */
+static void
+check_not_ignored(const TsLink *link)
+{
+	for (int i = 0; link->tracked != NULL && i < link->tracked->nignored; i++)
+		if (bms_is_member(link->tracked->ignored[i], link->condition_reads))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("the filter of link \"%s\" depends on column \"%s\", which is ignored", link->name,
+							get_attname(link->source, link->tracked->ignored[i], false)),
+					 errhint("Track the table without ignoring the column.")));
+}
+
 bool
 ts_link_resolve_source(TsLink *link, Relation source)
 {
@@ -114,6 +128,7 @@ ts_link_resolve_source(TsLink *link, Relation source)
 	{
 		link->condition = ts_expression_read(link->filter, source, link->names, BOOLOID, psprintf("the filter of link \"%s\"", link->name));
 		link->condition_reads = ts_expression_reads(link->condition, NULL);
+		check_not_ignored(link);
 	}
 	return true;
 }
@@ -244,37 +259,79 @@ foresee_target(TsLink *link, Relation source)
 
 /* The filter over the target's row, from which its columns' values came; NULL if it reads what the target does not have as it is. */
 static Node *
-derive_condition(const TsLink *link, Relation source, Relation target)
+follow_filter(const TsLink *link, Relation source, Relation target)
 {
 	AttrNumber *there = palloc0(sizeof(AttrNumber) * (RelationGetNumberOfAttributes(source) + 1));
 
 	if (link->condition == NULL)
 		return NULL;
 	for (int i = 0; i < link->ncolumns; i++)
-		if (link->columns[i].attnum > 0 && !link->columns[i].ignored)
-			there[link->columns[i].attnum - 1] = link->columns[i].target_attnum;
+	{
+		const TsColumn *col = &link->columns[i];
+
+		if (col->attnum > 0 && !col->ignored)
+			there[col->attnum - 1] = Max(get_attnum(RelationGetRelid(target), col->now_name ? col->now_name : col->target_name), 0);
+	}
 	return ts_expression_moved(link->condition, there, target);
+}
+
+Node *
+ts_link_derive_condition(const TsLink *link, Relation source, Relation target)
+{
+	if (link->target_filter != NULL)
+		return ts_expression_read(link->target_filter, target, NULL, BOOLOID, psprintf("the target_filter of link \"%s\"", link->name));
+	return follow_filter(link, source, target);
+}
+
+/* CASE WHEN it is ours THEN 'o' WHEN it is a sibling's THEN 's' WHEN … THEN 'f' ELSE 'n' END */
+static void
+resolve_whose(TsLink *link)
+{
+	StringInfoData sql;
+	ListCell   *lc;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CASE WHEN (%s) IS TRUE THEN '%c'", link->target_condition, TS_WHOSE_OWN);
+	foreach(lc, link->shared != TS_SHARED_NOT ? ts_links_beside(link) : NIL)
+	{
+		TsLink	   *other = ts_source_of(lfirst(lc), link);
+
+		if (other != NULL && other->target_condition != NULL)
+			appendStringInfo(&sql, " WHEN (%s) IS TRUE THEN '%c'", other->target_condition,
+							 other->source == link->source ? TS_WHOSE_SIBLING : TS_WHOSE_STRANGER);
+	}
+	appendStringInfo(&sql, " ELSE '%c' END", TS_WHOSE_NOBODY);
+	link->whose = sql.data;
 }
 
 /* Which rows of the target are the link's? */
 static void
 resolve_target_condition(TsLink *link, Relation source, Relation target)
 {
-	Node	   *condition = link->target_filter != NULL ?
-		ts_expression_read(link->target_filter, target, NULL, BOOLOID, psprintf("the target_filter of link \"%s\"", link->name)) :
-		derive_condition(link, source, target);
+	Node	   *condition = ts_link_derive_condition(link, source, target);
 
 	link->target_condition = condition != NULL ? ts_expression_sql(condition, RelationGetRelid(target), "t") : NULL;
 	link->condition_travels = condition != NULL && link->former == NULL && ts_expression_is_builtin(condition);
-	if (link->condition != NULL && condition == NULL && ts_cast_is_shared(link))
+	link->target_reads = ts_expression_reads(condition, NULL);
+	link->shared = link->condition != NULL || link->target_filter != NULL ? ts_cast_sharing(link) : TS_SHARED_NOT;
+	if (link->shared != TS_SHARED_NOT && link->target_condition == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("it is not known which rows of target %s are those of link \"%s\"", ts_link_target(link), link->name),
 				 errdetail("Other links write to the target, and its columns do not tell whether a row passes the filter."),
 				 errhint("Say it over the target's columns with the argument \"target_filter\".")));
+	link->whose = NULL;
+	if (link->target_condition != NULL)
+		resolve_whose(link);
 	/* rows that were the link's are its own until they are deleted */
-	if (link->target_condition != NULL && link->former != NULL)
-		link->target_condition = psprintf("(%s) OR (%s)", link->target_condition, link->former);
+	if (link->target_condition == NULL || link->former == NULL)
+		return;
+	/* once: schema steps of a push give columns other names */
+	if (link->former_condition == NULL)
+		link->former_condition = ts_expression_read(link->former, target, NULL, BOOLOID, psprintf("the former filter of link \"%s\"", link->name));
+	link->target_reads = ts_expression_reads(link->former_condition, link->target_reads);
+	link->target_condition = psprintf("(%s) OR (%s)", link->target_condition,
+									  ts_expression_sql(link->former_condition, RelationGetRelid(target), "t"));
 }
 
 void

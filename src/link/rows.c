@@ -2,10 +2,12 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "base/catalog.h"
 #include "base/expression.h"
 #include "base/quote.h"
 #include "link/rows.h"
@@ -44,8 +46,27 @@ ts_source_rows_where(const TsLink *link, const char *condition)
 	return sql.data;
 }
 
+List *
+ts_links_beside(const TsLink *link)
+{
+	static const Oid types[] = {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->target), CStringGetTextDatum(link->server ? link->server : ""),
+	CStringGetTextDatum(link->target_schema), CStringGetTextDatum(link->target_name)};
+	MemoryContext context = CurrentMemoryContext;
+	List	   *names;
+	TsCatalog	cat;
+	uint64		n;
+
+	ts_catalog_enter(&cat);
+	n = ts_sql_reading("SELECT name FROM tracksync.link WHERE name <> $1 AND (target::oid = $2 OR (server = $3 AND target_schema = $4 AND target_name = $5)) "
+					   "ORDER BY name", 5, types, values, NULL);
+	names = ts_sql_texts(n, context);
+	ts_catalog_leave(&cat);
+	return names;
+}
+
 TsLink *
-ts_source_of(const char *name)
+ts_source_of(const char *name, const TsLink *mine)
 {
 	TsLink	   *link = ts_link_load_any(name);
 	Relation	source = link != NULL && get_rel_name(link->source) != NULL ? try_relation_open(link->source, AccessShareLock) : NULL;
@@ -54,6 +75,15 @@ ts_source_of(const char *name)
 	if (source == NULL)
 		return NULL;
 	whole = ts_link_resolve_source(link, source);
+	if (whole)
+	{
+		Relation	target = relation_open(mine->target, NoLock);
+		Node	   *condition = ts_link_derive_condition(link, source, target);
+
+		link->target_condition = condition ? ts_expression_sql(condition, mine->target, "t") : NULL;
+		link->target_reads = ts_expression_reads(condition, NULL);
+		relation_close(target, NoLock);
+	}
 	relation_close(source, NoLock);
 	return whole ? link : NULL;
 }

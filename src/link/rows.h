@@ -17,8 +17,13 @@ extern char *ts_source_value(const TsLink *link, const TsColumn *col, const char
 extern char *ts_source_rows(const TsLink *link);
 /* The same of rows s of the source for which the condition holds, too. */
 extern char *ts_source_rows_where(const TsLink *link, const char *condition);
-/* Another link, its source locked and its columns resolved as far as that goes; NULL if it has lost its source, or columns of it. */
-extern TsLink *ts_source_of(const char *name);
+/* The names of the other links that write to the link's target. */
+extern List *ts_links_beside(const TsLink *link);
+/*
+ * Another link of the same target, its source locked, the columns that it reads and target_condition resolved; NULL if it has lost its
+ * source, or columns of it.
+ */
+extern TsLink *ts_source_of(const char *name, const TsLink *link);
 /* SQL: AND t is a row that the link's filter maps to; "" if that may be any row. */
 extern const char *ts_target_rows_condition(const TsLink *link);
 

@@ -133,5 +133,7 @@ ts_fold_result(TsFold *fold, TupleTableSlot *live, bool *changed)
 		changed[i] = true;
 		matters |= !fold->ignored[i];
 	}
+	for (int attnum = -1; !matters && (attnum = bms_next_member(fold->tell, attnum)) >= 0;)
+		matters = fold->touched[attnum - 1];
 	return matters ? TS_NET_UPDATE : TS_NET_NOTHING;
 }

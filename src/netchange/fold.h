@@ -11,12 +11,14 @@
 
 #include "access/tupdesc.h"
 #include "log/image.h"
+#include "nodes/bitmapset.h"
 #include "netchange/netchange.h"
 
 typedef struct TsFold
 {
 	TupleDesc	desc;			/* the source's row as it is now */
 	const bool *ignored;		/* per attribute: a change of this one alone is none */
+	const Bitmapset *tell;		/* attribute numbers: of these, that there were changes is told even if they come to nothing */
 	MemoryContext context;		/* of the old values; reset per key */
 	int64		inserts;
 	int64		deletes;

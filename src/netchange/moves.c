@@ -184,6 +184,7 @@ show(TsMoves *moves, const Output *output, TsProbe *probe, bool *changed, TsNetC
 	change->old_values = origin->fold.values;
 	change->old_nulls = origin->fold.nulls;
 	change->changed = changed;
+	change->touched = origin->fold.touched;
 	switch (output->what)
 	{
 		case OUT_DELETE:

@@ -113,7 +113,8 @@ read_moves(TsNetStream *stream, const TsTracked *tracked, Snapshot snapshot, con
 }
 
 TsNetStream *
-ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const TsPosition *pos, bool follow_keys, TsPending *pending)
+ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const TsPosition *pos, bool follow_keys,
+			 const Bitmapset *tell, TsPending *pending)
 {
 	TsNetStream *stream = palloc0(sizeof(TsNetStream));
 	TupleDesc	desc = RelationGetDescr(source);
@@ -130,6 +131,7 @@ ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const
 		if (tracked->ignored[i] <= desc->natts)
 			stream->ignored[tracked->ignored[i] - 1] = true;
 	stream->fold = ts_fold_create(desc, stream->ignored);
+	stream->fold->tell = tell;
 	stream->changed = palloc0(sizeof(bool) * (desc->natts + 1));
 	stream->keys = palloc0(sizeof(Datum) * stream->nkeys);
 	stream->event = MakeSingleTupleTableSlot(stream->eventdesc, &TTSOpsMinimalTuple);
@@ -223,6 +225,7 @@ ts_net_next(TsNetStream *stream, TsNetChange *change)
 		change->old_values = stream->fold->values;
 		change->old_nulls = stream->fold->nulls;
 		change->changed = stream->changed;
+		change->touched = stream->fold->touched;
 		return true;
 	}
 	return stream->moves != NULL && ts_moves_next(stream->moves, stream->probe, stream->changed, change);

@@ -35,6 +35,7 @@ typedef struct TsNetChange
 	const Datum *old_values;
 	const bool *old_nulls;
 	const bool *changed;		/* UPDATE: the value differs, or may differ */
+	const bool *touched;		/* UPDATE: it was changed at some time, or may have been */
 } TsNetChange;
 
 typedef struct TsNetStream TsNetStream;
@@ -42,10 +43,11 @@ typedef struct TsNetStream TsNetStream;
 /*
  * source is open and locked, snapshot is registered; needs an SPI connection. The rows of the log that the position has not
  * passed are read here. Sets *wholesale if a TRUNCATE or gap is among them: then the log alone does not tell the changes.
- * follow_keys: a changed key is an UPDATE; else a DELETE and an INSERT, and everything comes in key order.
+ * follow_keys: a changed key is an UPDATE; else a DELETE and an INSERT, and everything comes in key order. tell: of attributes with these
+ * numbers changes are an UPDATE even if they come to nothing.
  */
 extern TsNetStream *ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const TsPosition *pos,
-								 bool follow_keys, TsPending *pending);
+								 bool follow_keys, const Bitmapset *tell, TsPending *pending);
 /* The next net change that is not "nothing"; false at the end. */
 extern bool ts_net_next(TsNetStream *stream, TsNetChange *change);
 extern void ts_net_end(TsNetStream *stream);

@@ -33,6 +33,8 @@ typedef struct TsChange
 	bool		backfill;		/* an UPDATE of values that no event tells of */
 	bool		moved;			/* an UPDATE of the key; these come last and stay in their order */
 	bool		in_circle;		/* of rows that get each other's keys */
+	bool		maybe;			/* whether the target has the row is not known: one that is not there is inserted, or need not be deleted */
+	const Datum *order;			/* the key of the source's row, in the log's order; NULL: not told */
 	unsigned char *mask;
 	Datum	   *new_values;		/* all columns; not for DELETE */
 	bool	   *new_nulls;

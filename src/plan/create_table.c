@@ -1,6 +1,7 @@
 /* create_table.c: the SQL of a target that does not exist yet. */
 #include "postgres.h"
 
+#include "nodes/nodeFuncs.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -21,14 +22,15 @@ ts_statement_create_table(const TsLink *link, Relation source)
 	for (int i = 0; i < link->ncolumns; i++)
 	{
 		const TsColumn *col = &link->columns[i];
-		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(source), col->attnum - 1);
+		Form_pg_attribute att = col->value ? NULL : TupleDescAttr(RelationGetDescr(source), col->attnum - 1);
+		int32		typmod = att ? att->atttypmod : exprTypmod(col->value);
 
-		appendStringInfo(&sql, "%s %s", quote_identifier(col->target_name), ts_quote_type(att->atttypid, att->atttypmod));
-		if (OidIsValid(att->attcollation) && att->attcollation != get_typcollation(att->atttypid))
-			appendStringInfo(&sql, " COLLATE %s", ts_quote_collation(att->attcollation));
-		if (ts_default_is_safe(link, &shape->atts[col->attnum - 1]))
+		appendStringInfo(&sql, "%s %s", quote_identifier(col->target_name), ts_quote_type(col->source_declared, typmod));
+		if (OidIsValid(col->source_collation) && col->source_collation != get_typcollation(col->source_declared))
+			appendStringInfo(&sql, " COLLATE %s", ts_quote_collation(col->source_collation));
+		if (att && ts_default_is_safe(link, &shape->atts[col->attnum - 1]))
 			appendStringInfo(&sql, " DEFAULT %s", shape->atts[col->attnum - 1].expression);
-		if (att->attnotnull)
+		if (att && att->attnotnull)
 			appendStringInfoString(&sql, " NOT NULL");
 		appendStringInfoString(&sql, ", ");
 	}

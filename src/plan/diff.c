@@ -40,6 +40,7 @@ typedef struct DiffSource
 	SPITupleTable *rows;
 	uint64		nrows;
 	uint64		row;
+	Datum	   *order;			/* the key of the source's row at hand, in the log's order */
 } DiffSource;
 
 /* The target's column, and the source's value as the target would hold it, both without domains. */
@@ -106,11 +107,14 @@ ts_diff_target(const TsLink *link)
 	return sql.data;
 }
 
-/* AND NOT EXISTS (SELECT FROM the other link's rows AS o WHERE o has the key of t), by the other link's own mapping. */
+/*
+ * AND NOT (t may be a row of the other link, AND EXISTS (SELECT FROM the other link's rows AS o WHERE o has the key of t)), by the other
+ * link's own mapping.
+ */
 static void
 append_other_source(StringInfo sql, const TsLink *link, const char *name)
 {
-	TsLink	   *other = ts_source_of(name);
+	TsLink	   *other = ts_source_of(name, link);
 	StringInfoData match;
 
 	initStringInfo(&match);
@@ -133,28 +137,17 @@ append_other_source(StringInfo sql, const TsLink *link, const char *name)
 							 ts_diff_key_value(col, "o", its->target_name));
 		}
 	if (match.len > 0)
-		appendStringInfo(sql, " AND NOT EXISTS (SELECT FROM %s AS o WHERE %s)", ts_source_rows(other), match.data);
+		appendStringInfo(sql, " AND NOT (%s EXISTS (SELECT FROM %s AS o WHERE %s))",
+						 other->target_condition && !link->foreseen && ts_fetch_has(link, other->target_reads) ? psprintf("(%s) IS TRUE AND", other->target_condition) : "", ts_source_rows(other), match.data);
 }
 
 /* Rows that another link puts into the same target are not ours to delete. */
 void
 ts_diff_append_other_sources(StringInfo sql, const TsLink *link)
 {
-	static const Oid types[] = {TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->target), CStringGetTextDatum(link->server ? link->server : ""),
-	CStringGetTextDatum(link->target_schema), CStringGetTextDatum(link->target_name)};
-	MemoryContext context = CurrentMemoryContext;
-	List	   *sources;
 	ListCell   *lc;
-	TsCatalog	cat;
-	uint64		n;
 
-	ts_catalog_enter(&cat);
-	n = ts_sql_reading("SELECT name FROM tracksync.link WHERE name <> $1 AND (target::oid = $2 OR (server = $3 AND target_schema = $4 AND target_name = $5)) "
-					   "ORDER BY name", 5, types, values, NULL);
-	sources = ts_sql_texts(n, context);
-	ts_catalog_leave(&cat);
-	foreach(lc, sources)
+	foreach(lc, ts_links_beside(link))
 		append_other_source(sql, link, lfirst(lc));
 }
 
@@ -229,7 +222,7 @@ delete_query(const TsLink *link, const char *fetched, List *keys)
 		appendStringInfo(&sql, "%s IS NOT NULL AND ", ts_diff_target_value(&link->columns[link->keys[i]]));
 	appendStringInfo(&sql, "NOT EXISTS (SELECT FROM %s AS s WHERE ", ts_source_rows(link));
 	ts_diff_append_key_match(&sql, link, "s");
-	appendStringInfoChar(&sql, ')');
+	appendStringInfo(&sql, ")%s", ts_target_rows_condition(link));
 	ts_diff_append_other_sources(&sql, link);
 	ts_diff_append_keys(&sql, link, "t", keys, true);
 	appendStringInfoString(&sql, " ORDER BY ");
@@ -281,6 +274,8 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 	}
 	for (int i = 0; i < link->ncolumns; i++)
 		appendStringInfo(&sql, ", s.%s", quote_identifier(link->columns[i].target_name));
+	for (int i = 0; link->order_apart && i < link->tracked->nkeys; i++)
+		appendStringInfo(&sql, ", s.\"" TS_SOURCE_KEY "\"", i + 1);
 	appendStringInfo(&sql, " FROM %s AS s", ts_source_rows(link));
 	if (target_exists)
 	{
@@ -294,7 +289,9 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 	if (fetched != NULL && keys == NIL && link->narrow_here != NULL)
 		appendStringInfo(&sql, " AND (%s)", link->narrow_here);
 	appendStringInfoString(&sql, " ORDER BY ");
-	for (int i = 0; i < link->nkeys; i++)
+	for (int i = 0; link->order_apart && i < link->tracked->nkeys; i++)
+		appendStringInfo(&sql, "%ss.\"" TS_SOURCE_KEY "\"", i ? ", " : "", i + 1);
+	for (int i = 0; !link->order_apart && i < link->nkeys; i++)
 		appendStringInfo(&sql, "%ss.%s", i ? ", " : "", quote_identifier(link->columns[link->keys[i]].target_name));
 	return sql.data;
 }
@@ -353,6 +350,8 @@ diff_next(TsChangeSource *base, TsChange *change)
 	tuple = source->rows->vals[source->row++];
 	desc = source->rows->tupdesc;
 	memset(change->mask, 0, link->ncolumns);
+	change->maybe = false;
+	change->order = NULL;
 	if (source->at == 0)
 	{
 		change->op = TS_CHANGE_DELETE;
@@ -379,6 +378,9 @@ diff_next(TsChangeSource *base, TsChange *change)
 							link->columns[i].source_name),
 					 errhint("Set the key's columns NOT NULL.")));
 	}
+	for (int i = 0; link->tracked != NULL && i < link->tracked->nkeys; i++)
+		source->order[i] = link->order_apart ? SPI_getbinval(tuple, desc, 2 * link->ncolumns + 2 + i, &isnull) : change->new_values[link->keys[i]];
+	change->order = source->order;
 	return true;
 }
 
@@ -402,6 +404,7 @@ diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys, boo
 
 	source->base.link = link;
 	source->base.text_keys = true;
+	source->order = palloc(sizeof(Datum) * ((link->tracked ? link->tracked->nkeys : 0) + 1));
 	source->base.next = diff_next;
 	source->base.end = diff_end;
 	if (link->server != NULL && target_exists)

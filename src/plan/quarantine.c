@@ -56,6 +56,7 @@ quarantine_next(TsChangeSource *base, TsChange *change)
 	change->backfill = false;
 	change->moved = false;
 	change->in_circle = false;
+	change->maybe = false;
 	return true;
 }
 

@@ -39,23 +39,14 @@ look(RepairSource *repair, Side *side)
 	return side->ready;
 }
 
-static const Datum *
-values(const TsChange *change)
-{
-	return change->op == TS_CHANGE_DELETE ? change->old_values : change->new_values;
-}
-
-/* The order of the two changes' keys. */
+/* The order of the two changes' keys, the source's. */
 static int
 compare(const RepairSource *repair)
 {
-	const TsLink *link = repair->base.link;
-
-	for (int i = 0; i < link->nkeys; i++)
+	for (int i = 0; i < repair->base.link->tracked->nkeys; i++)
 	{
-		int			k = link->keys[i];
 		int			order = DatumGetInt32(FunctionCall2Coll(&repair->order[i], repair->collation[i],
-														values(&repair->log.change)[k], values(&repair->diff.change)[k]));
+														repair->log.change.order[i], repair->diff.change.order[i]));
 
 		if (order != 0)
 			return order;
@@ -69,6 +60,7 @@ hand_over(const RepairSource *repair, Side *side, TsChange *to)
 	int			n = repair->base.link->ncolumns;
 
 	to->op = side->change.op;
+	to->maybe = side->change.maybe;
 	memcpy(to->mask, side->change.mask, n);
 	memcpy(to->new_values, side->change.new_values, sizeof(Datum) * n);
 	memcpy(to->new_nulls, side->change.new_nulls, sizeof(bool) * n);
@@ -130,7 +122,8 @@ TsChangeSource *
 ts_repair_source(const TsLink *link, Relation source, Relation target, TsChangeSource *log)
 {
 	RepairSource *repair = palloc0(sizeof(RepairSource));
-	TsKeyIndex *index = ts_key_index_find(source, link->nkeys, link->tracked->keys);
+	int			nkeys = link->tracked->nkeys;
+	TsKeyIndex *index = ts_key_index_find(source, nkeys, link->tracked->keys);
 
 	repair->base.link = link;
 	repair->base.text_keys = false;	/* its deletes come from the log */
@@ -140,10 +133,10 @@ ts_repair_source(const TsLink *link, Relation source, Relation target, TsChangeS
 	repair->diff.source = ts_diff_source(link, target, false);
 	ts_change_init(&repair->log.change, link->ncolumns);
 	ts_change_init(&repair->diff.change, link->ncolumns);
-	ts_key_index_reorder(index, link->nkeys, link->tracked->keys);
-	repair->order = palloc0(sizeof(FmgrInfo) * link->nkeys);
-	repair->collation = palloc(sizeof(Oid) * link->nkeys);
-	for (int i = 0; i < link->nkeys; i++)
+	ts_key_index_reorder(index, nkeys, link->tracked->keys);
+	repair->order = palloc0(sizeof(FmgrInfo) * nkeys);
+	repair->collation = palloc(sizeof(Oid) * nkeys);
+	for (int i = 0; i < nkeys; i++)
 	{
 		const TsKeyColumn *col = &index->columns[i];
 

@@ -7,7 +7,7 @@
  *    WHERE t.k OPERATOR(pg_catalog.=) v.p1 AND record_image_eq(ROW(t.a), ROW(v.p3))
  *   INSERT INTO s.t AS t (k, a) OVERRIDING SYSTEM VALUE SELECT v.p1, v.p2 FROM ROWS FROM (…) AS v(p1, p2)
  *    ON CONFLICT (k) DO NOTHING
- *   SELECT v.p9, record_image_eq(<new>), <old by default equality>, to_jsonb(t) FROM ROWS FROM (…) AS v(…)
+ *   SELECT v.p9, record_image_eq(<new>), <old by default equality>, to_jsonb(t), <whose it is> FROM ROWS FROM (…) AS v(…)
  *     JOIN ONLY s.t AS t ON … FOR UPDATE OF t
  *
  * Where three or more columns of one side are needed and source and target agree in their types, they travel as one array of
@@ -21,6 +21,7 @@
 #include "utils/builtins.h"
 
 #include "link/remote.h"
+#include "link/rows.h"
 #include "plan/builder.h"
 #include "plan/holders.h"
 
@@ -56,6 +57,8 @@ build_delete(TsBuilder *b, bool anyway)
 		return;
 	if (!b->text_keys)
 		ts_build_image_eq(b, " AND ", TS_COLUMN_KNOWN, true, false);
+	/* a row that is another link's by now */
+	appendStringInfoString(&b->sql, ts_target_rows_condition(b->link));
 	/* a row that is gone could not be told from one that this statement deleted */
 	appendStringInfo(&b->sql, "\nRETURNING v.p%d", ts_build_param(b, -1, false));
 }
@@ -71,6 +74,8 @@ build_update(TsBuilder *b, bool anyway, bool everything)
 	ts_build_key_match(b);
 	if (anyway)
 		return;
+	if (b->link->shared == TS_SHARED)
+		appendStringInfoString(&b->sql, ts_target_rows_condition(b->link));
 	ts_build_image_eq(b, " AND ", TS_COLUMN_CHANGED | TS_COLUMN_KNOWN, true, false);
 	/* without an old value to compare: a row that holds the new ones is not written */
 	if (ts_change_has_unknown(b->link, b->mask))
@@ -132,7 +137,7 @@ build_look(TsBuilder *b)
 		appendStringInfoString(&b->sql, "true");
 	else
 		ts_build_old_holds(b, op == TS_CHANGE_UPDATE ? TS_COLUMN_CHANGED | TS_COLUMN_KNOWN : TS_COLUMN_KNOWN);
-	appendStringInfoString(&b->sql, ", pg_catalog.to_jsonb(t.*)\n  FROM ");
+	appendStringInfo(&b->sql, ", pg_catalog.to_jsonb(t.*), %s\n  FROM ", b->link->whose && !b->link->foreseen ? b->link->whose : "'o'");
 	ts_build_rows(b);
 	appendStringInfo(&b->sql, "\n  JOIN %s AS t ON ", b->stmt->kind == TS_STATEMENT_PEEK ? ts_diff_target(b->link) :
 					 psprintf("%s%s", ts_build_only(b->link), ts_link_target(b->link)));

@@ -27,6 +27,9 @@
 
 #define FIXED 2					/* columns before the values */
 
+#define ROW_IN_CIRCLE 0x01
+#define ROW_MAYBE 0x02
+
 struct TsStore
 {
 	const TsLink *link;
@@ -86,9 +89,9 @@ ts_store_begin(const TsLink *link, TsChangeOp op, bool text_keys, bool compared,
 
 /* Is the new value of an UPDATE kept? What is written, and the key; the whole row where a missing row would be inserted, or an image made. */
 static bool
-keeps_new(const TsStore *store, int column, unsigned char mask)
+keeps_new(const TsStore *store, const TsChange *change, int column)
 {
-	return (mask & TS_COLUMN_CHANGED) || store->link->columns[column].is_key || store->whole_rows;
+	return (change->mask[column] & TS_COLUMN_CHANGED) || change->maybe || store->link->columns[column].is_key || store->whole_rows;
 }
 
 static void
@@ -111,7 +114,7 @@ put_update(TsStore *store, const TsChange *change)
 	appendStringInfoSpaces(&store->payload, VARHDRSZ);
 	for (int i = 0; i < store->link->ncolumns; i++)
 	{
-		if (keeps_new(store, i, change->mask[i]))
+		if (keeps_new(store, change, i))
 			put_datum(store, i, change->new_values[i], change->new_nulls[i]);
 		if (change->mask[i] & TS_COLUMN_KNOWN)
 			put_datum(store, i, change->old_values[i], change->old_nulls[i]);
@@ -145,10 +148,10 @@ ts_store_put(TsStore *store, const TsChange *change)
 	int			n = store->link->ncolumns;
 	bytea	   *mask = palloc(VARHDRSZ + n + 1);
 
-	/* the byte after the mask says whether the row is in a circle */
+	/* the byte after the mask says what else is said of the row */
 	SET_VARSIZE(mask, VARHDRSZ + n + 1);
 	memcpy(VARDATA(mask), change->mask, n);
-	VARDATA(mask)[n] = (char) change->in_circle;
+	VARDATA(mask)[n] = (char) ((change->in_circle ? ROW_IN_CIRCLE : 0) | (change->maybe ? ROW_MAYBE : 0));
 	store->values[0] = PointerGetDatum(mask);
 	store->values[1] = Int64GetDatum(store->n++);
 	if (store->op == TS_CHANGE_UPDATE)
@@ -192,7 +195,7 @@ read_update(TsStore *store, TsChange *change, Datum stored, Size *bytes)
 	for (int i = 0; i < store->link->ncolumns; i++)
 	{
 		change->new_nulls[i] = true;
-		if (keeps_new(store, i, change->mask[i]))
+		if (keeps_new(store, change, i))
 			change->new_values[i] = datumRestore(&at, &change->new_nulls[i]);
 		if (change->mask[i] & TS_COLUMN_KNOWN)
 			change->old_values[i] = datumRestore(&at, &change->old_nulls[i]);
@@ -234,7 +237,8 @@ ts_store_next(TsStore *store, TsChange *change, Size *bytes)
 	ts_change_init(change, store->link->ncolumns);
 	change->op = store->op;
 	memcpy(change->mask, VARDATA_ANY(mask), store->link->ncolumns);
-	change->in_circle = VARDATA_ANY(mask)[store->link->ncolumns];
+	change->in_circle = (VARDATA_ANY(mask)[store->link->ncolumns] & ROW_IN_CIRCLE) != 0;
+	change->maybe = (VARDATA_ANY(mask)[store->link->ncolumns] & ROW_MAYBE) != 0;
 	change->moved = ts_change_moves(store->link, change->mask);
 	if (store->op == TS_CHANGE_UPDATE)
 		read_update(store, change, slot_getattr(store->slot, FIXED + 1, &isnull), bytes);

@@ -149,7 +149,7 @@ ts_inflight_begin(TsInFlight *flight, const TsLink *link, Relation source, Snaps
 	for (int i = 0; i < link->nkeys; i++)
 		g.keys = bms_add_members(g.keys, link->columns[link->keys[i]].reads);
 	flight->store = tuplestore_begin_heap(true, false, work_mem);
-	stream = ts_net_begin(source, link->tracked, snapshot, link->position, false, &pending);
+	stream = ts_net_begin(source, link->tracked, snapshot, link->position, false, NULL, &pending);
 	flight->doubtful = pending.wholesale || pending.rows_came;
 	while (!pending.wholesale && ts_net_next(stream, &net))
 	{

@@ -184,6 +184,13 @@ old_query(const Verify *v)
 	ts_diff_append_key_match(&sql, link, "s");
 	appendStringInfo(&sql, " WHERE s." TS_FLIGHT_SURE " AND CASE WHEN %s IS NULL THEN n.%s IS NOT NULL ELSE NOT (%s) AND (n.%s IS NULL OR NOT %s) END",
 					 ts_fetch_there(link), key, is_equal_as_known(v), key, is_new(link));
+	/* a row that went over to another link's rows, and was shipped by that one */
+	if (link->shared != TS_SHARED_NOT)
+	{
+		appendStringInfo(&sql, " AND (%s IS NULL OR (%s) IS TRUE OR (true", ts_fetch_there(link), link->target_condition);
+		ts_diff_append_other_sources(&sql, link);
+		appendStringInfoString(&sql, "))");
+	}
 	ts_diff_append_keys(&sql, link, "s", v->quarantined, false);
 	append_narrow(&sql, v);
 	append_order(&sql, link, false);
