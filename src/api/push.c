@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "api/args.h"
+#include "api/done.h"
 #include "api/netchange.h"
 #include "apply/push.h"
 #include "base/attempt.h"
@@ -64,24 +65,6 @@ build(TsOpening *opening, int flags)
 	return ts_merge_plans(opening->n, plans);
 }
 
-/* A user's step of a group belongs to none of its links. */
-static void
-put_place(const TsStep *step, const TsLink *link, Datum *values, bool *nulls)
-{
-	values[3] = CStringGetTextDatum(step->owner ? step->owner : link->name);
-	nulls[4] = step->owner != NULL && strcmp(step->owner, link->name) != 0;
-	values[4] = CStringGetTextDatum(ts_link_target(link));
-}
-
-/* What is not done in this database is said. */
-static const char *
-describe_step(const TsOpening *opening, const TsStep *step, const TsLink *link)
-{
-	if (link->server == NULL || step->function != NULL)
-		return step->description;
-	return psprintf("%s on server %s%s", step->description, quote_identifier(link->server), opening->split ? ", in a transaction of its own" : "");
-}
-
 Datum
 tracksync_plan(PG_FUNCTION_ARGS)
 {
@@ -103,10 +86,10 @@ tracksync_plan(PG_FUNCTION_ARGS)
 		values[0] = Int32GetDatum(i + 1);
 		values[1] = Int32GetDatum(step->priority);
 		values[2] = CStringGetTextDatum(step->kind);
-		put_place(step, link, values, nulls);
+		ts_put_place(step, link, values, nulls);
 		values[5] = Int64GetDatum(step->rows);
 		values[6] = BoolGetDatum(step->destructive);
-		values[7] = CStringGetTextDatum(describe_step(&opening, step, link));
+		values[7] = CStringGetTextDatum(ts_describe_step(&opening, step, link));
 		values[8] = CStringGetTextDatum(step->sql);
 		ts_result_put(&result, values, nulls);
 	}
@@ -183,30 +166,6 @@ tracksync_net_changes(PG_FUNCTION_ARGS)
 		put_changes(&result, &opening, &opening.links[i], context);
 	ts_close(&opening);
 	PG_RETURN_NULL();
-}
-
-static void
-put_done(TsResult *result, const TsOpening *opening, const TsPushed *pushed)
-{
-	for (int i = 0; i < pushed->merged->nsteps; i++)
-	{
-		const TsStep *step = ts_merged_step(pushed->merged, i);
-		const TsLink *link = pushed->merged->plans[pushed->merged->steps[i].plan]->link;
-		const TsDone *done = &pushed->done[i];
-		Datum		values[8];
-		bool		nulls[8] = {false};
-		Interval   *elapsed = palloc0(sizeof(Interval));
-
-		elapsed->time = done->microseconds;
-		values[0] = Int32GetDatum(i + 1);
-		values[1] = Int32GetDatum(step->priority);
-		values[2] = CStringGetTextDatum(step->kind);
-		put_place(step, link, values, nulls);
-		values[5] = Int64GetDatum(done->rows);
-		values[6] = IntervalPGetDatum(elapsed);
-		values[7] = CStringGetTextDatum(describe_step(opening, step, link));
-		ts_result_put(result, values, nulls);
-	}
 }
 
 static void
@@ -470,7 +429,7 @@ push(Call *call)
 	if (!dry_run)
 		ts_push_sequences(pushed);
 	/* last, for what was put cannot be taken back if all is tried again */
-	put_done(&call->result, &opening, pushed);
+	ts_put_done(&call->result, &opening, pushed);
 	for (int i = 0; i < opening.n; i++)
 		ts_plan_end(merged->plans[i]);
 	ts_close(&opening);

@@ -175,6 +175,7 @@ typedef struct TsLink
 	List	   *uniques;		/* of TsUnique: the target's, once a push has asked for them */
 	bool		foreseen;		/* the columns are resolved against the target as it will be */
 	List	   *only;			/* comparisons are of rows with these keys, JSON by the target's column names; NIL: of all */
+	char	   *rows;			/* SQL that stands for the source's rows in the columns' target names (rows.h); NULL: the source's own */
 	TsRepair	repair;
 	char	   *narrow_here;	/* comparisons of all rows are of those for which this holds (SQL over the source's row s), */
 	char	   *narrow_there;	/* and this, where the target is, over its row t; NULL: of all */

@@ -24,7 +24,7 @@ ts_source_value(const TsLink *link, const TsColumn *col, const char *alias)
 char *
 ts_source_rows(const TsLink *link)
 {
-	return ts_source_rows_where(link, "true");
+	return link->rows != NULL ? link->rows : ts_source_rows_where(link, "true");
 }
 
 char *

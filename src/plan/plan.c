@@ -272,7 +272,7 @@ add_data_step(Planner *p, TsChangeOp op, Gathered *g, const char *kind)
 	step->description = psprintf(g == &p->backfill ? "fill in %lld row%s of %s" : g == &p->moves ? "change the key of %lld row%s of %s" :
 								 data_steps[op].verb, (long long) g->rows, g->rows == 1 ? "" : "s", ts_link_target(p->link));
 	if (p->plan->text_keys && op == TS_CHANGE_DELETE)
-		step->description = psprintf("%s that the source does not have", step->description);
+		step->description = psprintf("%s that the %s does not have", step->description, p->link->rows != NULL ? "target" : "source");
 	initStringInfo(&sql);
 	for (int i = 0; i < Min(g->nmasks, SHOWN_STATEMENTS); i++)
 		appendStringInfo(&sql, "%s%s", i ? ";\n" : "",

@@ -15,7 +15,7 @@ ALTER TABLE s.a DROP COLUMN gone;
 CREATE TABLE t.a (ba bytea, k text, v text, id int, n vo.amount, f float8, y bigint, x bigint, c char(4), vc varchar(9), m vo.mood, arr text[], js json, iv interval, own int DEFAULT 7, PRIMARY KEY (id, k));
 CREATE TABLE s.b (k citext PRIMARY KEY, v text, n numeric);
 CREATE TABLE t.b (k citext PRIMARY KEY, v text, n numeric);
-CREATE TABLE s.c (id bigint PRIMARY KEY, v varchar(20), n int, d date);
+CREATE TABLE s.c (id bigint PRIMARY KEY, v varchar(50), n int, d date);
 CREATE TABLE t.c (id bigint PRIMARY KEY, v text, n numeric(12,2), d timestamp) PARTITION BY HASH (id);
 CREATE TABLE t.c0 PARTITION OF t.c FOR VALUES WITH (MODULUS 2, REMAINDER 0); CREATE TABLE t.c1 PARTITION OF t.c FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 INSERT INTO s.a SELECT g, 'k' || g % 3, 'v' || g, g * 1.5, g, g, -g, 'c', 'vc', 'sad', ARRAY['a', NULL], '{"a": 1}', '1 day', '\x00' FROM generate_series(1, 3000) g;
@@ -92,7 +92,7 @@ END $$;
 
 CREATE PROCEDURE vo.run(seed float8, rounds int, sabotage boolean = false) LANGUAGE plpgsql AS $$
 DECLARE
-  tab vo.tab; want text[]; named text[]; away text[]; extra boolean; wrote bigint; n bigint := 0; mended bigint := 0; fuzzy bigint := 0; pending text[];
+  tab vo.tab; want text[]; named text[]; away text[]; extra boolean; wrote bigint; n bigint := 0; mended bigint := 0; fuzzy bigint := 0; pulled int := 0; pending text[];
 BEGIN
   PERFORM setseed(seed);
   COMMIT;
@@ -130,6 +130,27 @@ BEGIN
     END IF;
     n := n + cardinality(named);
     COMMIT;
+    -- the source takes the target's state
+    IF random() < 0.2 THEN
+      SELECT count(*) INTO wrote FROM tracksync.net_changes(tab.l);
+      COMMIT;
+      extra := random() < 0.5;
+      BEGIN
+        PERFORM tracksync.pull(tab.l, extra);
+        named := '{}';
+      EXCEPTION WHEN object_not_in_prerequisite_state THEN
+        named := '{refused}';
+      END;
+      INSERT INTO vo.trace (sql, result) VALUES (format('pull %s, %s', tab.l, extra), named);
+      COMMIT;
+      IF (named = '{refused}') <> (wrote > 0 AND NOT extra) THEN RAISE EXCEPTION 'a pull of % with % pending: %, does differ after a push', tab.l, wrote, named; END IF;
+      CONTINUE WHEN named <> '{}';
+      want := vo.differing(tab, 's.' || tab.l, NULL) || vo.named(tab.l) || ARRAY(SELECT op || key FROM tracksync.net_changes(tab.l)) || ARRAY(SELECT kind FROM tracksync.plan(tab.l));
+      IF want <> '{}' THEN RAISE EXCEPTION 'source and target of % differ after a push that was a pull: %', tab.l, want; END IF;
+      PERFORM vo.remember(tab.l);
+      pulled := pulled + 1;
+      COMMIT;
+    END IF;
     CONTINUE WHEN random() < 0.5;
     extra := random() < 0.5;
     want := vo.differing(tab, 's.' || tab.l, NULL);
@@ -155,5 +176,5 @@ BEGIN
     mended := mended + wrote;
     COMMIT;
   END LOOP;
-  RAISE NOTICE '% rows named, % mended, % could not be told', n, mended, fuzzy;
+  RAISE NOTICE '% rows named, % mended, % could not be told, % pulls', n, mended, fuzzy, pulled;
 END $$;
