@@ -30,6 +30,9 @@
 #define SMALL 2000
 #define BUCKET_ROWS 512
 #define MAX_BUCKETS 65536
+/* Of more than so many buckets that differ, parts are asked for. */
+#define FEW 16
+#define PARTS 32
 /* hash_array_extended */
 #define FAST_SINCE 110000
 
@@ -39,10 +42,14 @@ typedef struct Bucket
 	bool		wanted;
 } Bucket;
 
+/* The buckets of one reading: all of them, or the parts of those that differed in the reading before. */
 typedef struct Sums
 {
+	int			n;				/* a bucket's number is less than this, a power of two */
+	int			whole;			/* its lower bits, below this, are those of the bucket that it is a part of */
+	int		   *places;			/* of these: where their parts are; NULL: they are no parts */
+	int			nbuckets;
 	Bucket	   *buckets;
-	int			n;
 	int			side;
 } Sums;
 
@@ -173,6 +180,7 @@ bucket(const TsLink *link, int n, bool there)
 	return psprintf("(%s OPERATOR(pg_catalog.&) %d)", hash(link, hashable(link, sent(link, true, there)), 0), n - 1);
 }
 
+/* rows: what stands in FROM, with a condition or "true" behind WHERE */
 static char *
 sums_query(const TsLink *link, int n, const char *rows, bool there)
 {
@@ -181,15 +189,28 @@ sums_query(const TsLink *link, int n, const char *rows, bool there)
 					hash(link, "x.r", 1), hash(link, "x.r", 2), bucket(link, n, there), hashable(link, sent(link, false, there)), rows);
 }
 
+static Bucket *
+bucket_of(const Sums *sums, const char *number)
+{
+	int64		b = strtoll(number, NULL, 10);
+	int			place;
+
+	if (b < 0 || b >= sums->n)
+		elog(ERROR, "a row is in bucket %s of %d", number, sums->n);
+	if (sums->places == NULL)
+		return &sums->buckets[b];
+	place = sums->places[b & (sums->whole - 1)];
+	if (place < 0)
+		elog(ERROR, "a row is in bucket %s, which was not asked for", number);
+	return &sums->buckets[place + b / sums->whole];
+}
+
 static void
 take_sums(void *arg, int ncolumns, char *const *values)
 {
 	Sums	   *sums = arg;
-	int64		b = strtoll(values[0], NULL, 10);
 
-	if (b < 0 || b >= sums->n)
-		elog(ERROR, "a row is in bucket %s of %d", values[0], sums->n);
-	sums->buckets[b].sums[sums->side] = pstrdup(values[1]);
+	bucket_of(sums, values[0])->sums[sums->side] = pstrdup(values[1]);
 }
 
 /* Runs a query here, and hands on its rows. */
@@ -217,7 +238,7 @@ run_here(const char *sql, TsRowFunction row, void *arg)
 static void
 want_bucket(void *arg, int ncolumns, char *const *values)
 {
-	((Sums *) arg)->buckets[strtoll(values[0], NULL, 10)].wanted = true;
+	bucket_of(arg, values[0])->wanted = true;
 }
 
 /* About how many rows has the source? */
@@ -265,52 +286,94 @@ is_wanted(const TsLink *link, const Sums *sums, bool there)
 	StringInfoData list;
 
 	initStringInfo(&list);
-	for (int i = 0; i < sums->n; i++)
-		if (sums->buckets[i].wanted)
-			appendStringInfo(&list, "%s%d", list.len ? "," : "", i);
+	for (int b = 0; b < sums->n; b++)
+	{
+		int			place = sums->places ? sums->places[b & (sums->whole - 1)] : 0;
+
+		if (place >= 0 && sums->buckets[sums->places ? place + b / sums->whole : b].wanted)
+			appendStringInfo(&list, "%s%d", list.len ? "," : "", b);
+	}
 	return psprintf("EXISTS (SELECT FROM pg_catalog.unnest('{%s}'::pg_catalog.int8[]) AS u(b) WHERE u.b OPERATOR(pg_catalog.=) %s)", list.data,
 					bucket(link, sums->n, there));
 }
 
-/* What stands in FROM there: the target's rows that may be the link's, if that can be said there. */
+/* What stands in FROM there: the target's rows that may be the link's, if that can be said there; of those "wanted", if it is not NULL. */
 static char *
-rows_there(const TsLink *link)
+rows_there(const TsLink *link, const char *wanted)
 {
-	return psprintf("%s%s AS t%s%s", link->target_partitioned ? "" : "ONLY ", ts_link_target(link), link->condition_travels ? " WHERE " : "",
-					link->condition_travels ? link->target_condition : "");
+	return psprintf("%s%s AS t WHERE %s AND %s", link->target_partitioned ? "" : "ONLY ", ts_link_target(link),
+					link->condition_travels ? psprintf("(%s)", link->target_condition) : "true", wanted ? wanted : "true");
+}
+
+/* Asks both sides, at the same time, and says how many buckets are wanted. before: the reading in whose wanted buckets the rows are. */
+static int
+read_sums(const TsLink *link, Sums *sums, const Sums *before, const char *rows, const char *also)
+{
+	const char *here = before ? is_wanted(link, before, false) : "true";
+	TsRequest  *request;
+	int			wanted = 0;
+
+	sums->buckets = palloc0(sizeof(Bucket) * (sums->nbuckets + 1));
+	request = ts_request_send(link->remote->connection, NULL,
+							  sums_query(link, sums->n, rows_there(link, before ? is_wanted(link, before, true) : NULL), true), 0, NULL);
+	run_here(sums_query(link, sums->n, psprintf("%s AS s WHERE %s", rows, here), false), take_sums, sums);
+	if (also != NULL)
+		run_here(psprintf("SELECT DISTINCT %s FROM %s AS s", bucket(link, sums->n, false), also), want_bucket, sums);
+	sums->side = 1;
+	(void) ts_request_wait(request, take_sums, sums);
+	for (int i = 0; i < sums->nbuckets; i++)
+	{
+		Bucket	   *b = &sums->buckets[i];
+
+		b->wanted |= (b->sums[0] == NULL) != (b->sums[1] == NULL) || (b->sums[0] != NULL && strcmp(b->sums[0], b->sums[1]) != 0);
+		wanted += b->wanted;
+	}
+	ereport(DEBUG1, (errmsg_internal("tracksync: %d of %d buckets of link \"%s\" differ", wanted, sums->nbuckets, link->name)));
+	return wanted;
+}
+
+/* The parts of the buckets that are wanted. */
+static Sums
+parts_of(const Sums *whole)
+{
+	Sums		parts = {.n = whole->n * PARTS, .whole = whole->n};
+
+	parts.places = palloc(sizeof(int) * whole->n);
+	for (int i = 0; i < whole->n; i++)
+	{
+		parts.places[i] = whole->buckets[i].wanted ? parts.nbuckets : -1;
+		if (whole->buckets[i].wanted)
+			parts.nbuckets += PARTS;
+	}
+	return parts;
 }
 
 bool
 ts_checksum_narrow(TsLink *link, Relation source, const char *rows, const char *also)
 {
 	int			n = count_buckets(source);
-	Sums		sums = {.n = n};
-	TsRequest  *request;
-	int			wanted = 0;
+	Sums		sums = {.n = n, .nbuckets = n};
+	Sums		parts;
+	const Sums *last = &sums;
+	int			wanted;
 
 	link->narrow_here = link->narrow_there = NULL;
 	if (n == 0)
 		return false;
-	sums.buckets = palloc0(sizeof(Bucket) * n);
-	request = ts_request_send(link->remote->connection, NULL, sums_query(link, n, rows_there(link), true), 0, NULL);
-	run_here(sums_query(link, n, psprintf("%s AS s", rows), false), take_sums, &sums);
-	if (also != NULL)
-		run_here(psprintf("SELECT DISTINCT %s FROM %s AS s", bucket(link, n, false), also), want_bucket, &sums);
-	sums.side = 1;
-	(void) ts_request_wait(request, take_sums, &sums);
-	for (int i = 0; i < n; i++)
-	{
-		Bucket	   *b = &sums.buckets[i];
-
-		b->wanted |= (b->sums[0] == NULL) != (b->sums[1] == NULL) || (b->sums[0] != NULL && strcmp(b->sums[0], b->sums[1]) != 0);
-		wanted += b->wanted;
-	}
-	ereport(DEBUG1, (errmsg_internal("tracksync: %d of %d buckets of link \"%s\" differ", wanted, n, link->name)));
+	wanted = read_sums(link, &sums, NULL, rows, also);
+	if (wanted == 0)
+		return true;
 	/* most of the rows are read faster without asking which */
-	if (wanted < n / 2)
+	if (wanted > n / 2)
+		return false;
+	/* few are read as they are, of many only those of the parts that differ */
+	if (wanted > FEW)
 	{
-		link->narrow_here = is_wanted(link, &sums, false);
-		link->narrow_there = is_wanted(link, &sums, true);
+		parts = parts_of(&sums);
+		(void) read_sums(link, &parts, &sums, rows, also);
+		last = &parts;
 	}
-	return wanted == 0;
+	link->narrow_here = is_wanted(link, last, false);
+	link->narrow_there = is_wanted(link, last, true);
+	return false;
 }
