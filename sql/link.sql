@@ -2,16 +2,16 @@
 
 CREATE FUNCTION tracksync.create_link(name text, source regclass, target text, server name = NULL, columns jsonb = NULL,
     filter text = NULL, key text[] = NULL, initial text = 'copy', on_conflict text = 'error', on_error text = 'abort',
-    schema_policy text = 'apply', detect text = 'log', create_target boolean = false, target_filter text = NULL) RETURNS void
+    schema_policy text = 'apply', detect text = 'log', create_target boolean = false, target_filter text = NULL, on_cast text = 'error') RETURNS void
   LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_create_link';
-COMMENT ON FUNCTION tracksync.create_link(text, regclass, text, name, jsonb, text, text[], text, text, text, text, text, boolean, text) IS
+COMMENT ON FUNCTION tracksync.create_link(text, regclass, text, name, jsonb, text, text[], text, text, text, text, text, boolean, text, text) IS
 'links a source table to a target table, tracking the source if need be; writes nothing to the target';
 
 CREATE FUNCTION tracksync.alter_link(name text, target text = NULL, server name = NULL, columns jsonb = NULL,
     filter text = NULL, key text[] = NULL, initial text = NULL, on_conflict text = NULL, on_error text = NULL,
-    schema_policy text = NULL, detect text = NULL, create_target boolean = NULL, target_filter text = NULL) RETURNS void
+    schema_policy text = NULL, detect text = NULL, create_target boolean = NULL, target_filter text = NULL, on_cast text = NULL) RETURNS void
   LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_alter_link';
-COMMENT ON FUNCTION tracksync.alter_link(text, text, name, jsonb, text, text[], text, text, text, text, text, boolean, text) IS
+COMMENT ON FUNCTION tracksync.alter_link(text, text, name, jsonb, text, text[], text, text, text, text, text, boolean, text, text) IS
 'alters a link; NULL keeps an option. Another target or other columns make the next push compare';
 
 CREATE FUNCTION tracksync.drop_link(name text) RETURNS void

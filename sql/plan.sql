@@ -12,6 +12,11 @@ CREATE FUNCTION tracksync.plan(name text,
   LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_plan';
 COMMENT ON FUNCTION tracksync.plan(text) IS 'the steps that a push would run, in order; changes nothing';
 
+CREATE FUNCTION tracksync.holds(target anyelement, source "any", typmod int = -1, exactly boolean = true) RETURNS boolean
+  LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'tracksync_holds';
+COMMENT ON FUNCTION tracksync.holds(anyelement, "any", int, boolean) IS
+'is the target''s value what the source''s becomes as one of its type? exactly: and the same value. What cannot be cast is not held. For comparisons of links';
+
 CREATE FUNCTION tracksync.plan_fingerprint(name text) RETURNS text
   LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_plan_fingerprint';
 COMMENT ON FUNCTION tracksync.plan_fingerprint(text) IS

@@ -48,6 +48,7 @@ CREATE TABLE tracksync.link (
   target_name      text NOT NULL,
   target           regclass,                  -- NULL until it exists, or if it is on a server
   create_target    boolean NOT NULL,
+  keys             smallint[],                -- detect => 'diff': attribute numbers of the source's key; NULL: it is tracked by one
   source_attnums   smallint[] NOT NULL,       -- the mapping: attribute number of the source …
   target_columns   text[] NOT NULL,           -- … to column of the target
   target_attnums   smallint[] NOT NULL,       -- … and to its attribute number; 0: found by its name
@@ -61,6 +62,7 @@ CREATE TABLE tracksync.link (
   initial          text NOT NULL CHECK (initial IN ('copy', 'mirror', 'none')),
   on_conflict      text NOT NULL,
   on_error         text NOT NULL CHECK (on_error IN ('abort', 'quarantine')),
+  on_cast          text NOT NULL DEFAULT 'error' CHECK (on_cast IN ('error', 'lossy')),
   schema_policy    text NOT NULL CHECK (schema_policy IN ('apply', 'additive', 'ignore', 'error')),
   detect           text NOT NULL CHECK (detect IN ('log', 'diff')),
   state            text NOT NULL CHECK (state IN ('initial', 'active', 'resync')),

@@ -19,6 +19,7 @@
 
 #include "api/args.h"
 #include "capture/buffer.h"
+#include "link/compared.h"
 #include "link/evolve.h"
 #include "link/group.h"
 #include "link/ledger.h"
@@ -137,7 +138,9 @@ lock_link(TsOpened *opened, const char *name, TsOpenFor purpose)
 			(void) ts_ledger_open(link, TS_LEDGER_READ);
 	}
 	opened->source = relation_open(link->source, AccessShareLock);
-	if (opened->source->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+	if (link->by_diff)
+		ts_source_lock(link->source);
+	else if (opened->source->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		(void) find_all_inheritors(link->source, AccessShareLock, NULL);
 	if (OidIsValid(link->target))
 		LockRelationOid(link->target, push ? RowExclusiveLock : AccessShareLock);
@@ -168,7 +171,10 @@ resolve_link(TsOpened *opened, TsOpenFor purpose)
 	}
 	if (IsolationUsesXactSnapshot())
 	{
-		check_storage(link->source);
+		ListCell   *lc;
+
+		foreach(lc, link->by_diff ? ts_source_relations(link->source) : list_make1_oid(link->source))
+			check_storage(lfirst_oid(lc));
 		if (OidIsValid(link->target) && link->server == NULL)
 			check_storage(link->target);
 	}

@@ -36,7 +36,7 @@ static bool
 is_a_fact(int sqlstate)
 {
 	static const int classes[] = {
-		MAKE_SQLSTATE('0', 'A', '0', '0', '0'), MAKE_SQLSTATE('2', '2', '0', '0', '0'), MAKE_SQLSTATE('2', '3', '0', '0', '0'),
+		MAKE_SQLSTATE('0', 'A', '0', '0', '0'), MAKE_SQLSTATE('2', '1', '0', '0', '0'), MAKE_SQLSTATE('2', '2', '0', '0', '0'), MAKE_SQLSTATE('2', '3', '0', '0', '0'),
 		MAKE_SQLSTATE('4', '2', '0', '0', '0'), MAKE_SQLSTATE('5', '5', '0', '0', '0'), MAKE_SQLSTATE('P', '0', '0', '0', '0'),
 	};
 
@@ -363,8 +363,12 @@ explain_link(TsExplained *e)
 
 	tell(e, TS_ASPECT_LINK, tell_link);
 	tell(e, TS_ASPECT_PUSH, find_changes);
+	/* what was found until then is not what a push would do */
+	if (!e->planned)
+		e->changes = NIL;
 	tell(e, TS_ASPECT_QUARANTINE, ts_record_quarantine);
-	tell(e, TS_ASPECT_EVENT, tell_events);
+	if (!e->link->by_diff)
+		tell(e, TS_ASPECT_EVENT, tell_events);
 	if (e->planned)
 		tell(e, TS_ASPECT_NET, tell_net);
 	tell(e, TS_ASPECT_SOURCE, ts_side_source);

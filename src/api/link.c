@@ -123,10 +123,11 @@ link_options(FunctionCallInfo fcinfo, int first)
 	o.detect = ts_text_arg(fcinfo, first + 8);
 	o.create_target = !PG_ARGISNULL(first + 9) && PG_GETARG_BOOL(first + 9);
 	o.target_filter = ts_text_arg(fcinfo, first + 10);
+	o.on_cast = ts_text_arg(fcinfo, first + 11);
 	return o;
 }
 
-/* create_link(name, source, target, server, columns, filter, key, initial, on_conflict, on_error, schema_policy, detect, create_target, target_filter) */
+/* create_link(name, source, target, server, columns, filter, key, initial, on_conflict, on_error, schema_policy, detect, create_target, target_filter, on_cast) */
 Datum
 tracksync_create_link(PG_FUNCTION_ARGS)
 {
@@ -139,6 +140,7 @@ tracksync_create_link(PG_FUNCTION_ARGS)
 	ts_need_arg(fcinfo, 2, "target");
 	for (int i = 0; i < (int) lengthof(options); i++)
 		ts_need_arg(fcinfo, 7 + i, options[i]);
+	ts_need_arg(fcinfo, 14, "on_cast");
 	o = link_options(fcinfo, 3);
 	o.target = ts_text_arg(fcinfo, 2);
 	ts_link_create(ts_text_arg(fcinfo, 0), source, &o);

@@ -26,6 +26,7 @@
 #include "base/attempt.h"
 #include "base/settings.h"
 #include "base/srf.h"
+#include "link/compared.h"
 #include "link/group.h"
 #include "log/prune.h"
 #include "plan/merge.h"
@@ -218,7 +219,7 @@ refuse_own_changes(const TsMerged *merged, const TsOpening *opening)
 	{
 		const TsLink *link = opening->links[i].link;
 
-		if (link->server != NULL && is_tracked_since_now(link))
+		if (link->server != NULL && !link->by_diff && is_tracked_since_now(link))
 			ereport(ERROR,
 					(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 					 errmsg("link \"%s\" cannot push to server \"%s\" in the transaction that began to track its source", link->name, link->server),
@@ -229,6 +230,29 @@ refuse_own_changes(const TsMerged *merged, const TsOpening *opening)
 					(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 					 errmsg("link \"%s\" cannot push changes that this transaction made itself to server \"%s\"", link->name, link->server),
 					 errdetail("They would stay there if the transaction failed here."),
+					 errhint("Commit, then push.")));
+	}
+}
+
+/*
+ * The same for a link that compares, before the push itself writes anything: what its source reads, and whether this transaction changed
+ * that, nobody knows.
+ */
+static void
+refuse_own_writes(List *servers)
+{
+	ListCell   *lc;
+
+	foreach(lc, servers)
+	{
+		const TsLink *link = lfirst(lc);
+
+		/* writing to a foreign table takes no transaction id here */
+		if (link->by_diff && (TransactionIdIsValid(GetTopTransactionIdIfAny()) || (IsTransactionBlock() && ts_source_is_foreign(link->source))))
+			ereport(ERROR,
+					(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+					 errmsg("link \"%s\" cannot push to server \"%s\" in a transaction that may have changed its source", link->name, link->server),
+					 errdetail("Changes that it made itself would stay there if it failed here."),
 					 errhint("Commit, then push.")));
 	}
 }
@@ -356,6 +380,8 @@ run_call(FunctionCallInfo fcinfo, Call *call)
 	{
 		call->result = ts_result_begin(fcinfo);
 		servers = servers_of(ts_group_links(call->name, &group));
+		if (!call->dry_run)
+			refuse_own_writes(servers);
 		if (servers == NIL)
 			push(call);
 		else
@@ -425,7 +451,8 @@ push(Call *call)
 	pushed = ts_push_run(merged, opening.group ? opening.name : NULL, sources, dry_run);
 	ts_push_record(pushed, dry_run);
 	for (int i = 0; i < opening.n && !dry_run; i++)
-		(void) ts_log_prune(opening.links[i].link->source, false);
+		if (!opening.links[i].link->by_diff)
+			(void) ts_log_prune(opening.links[i].link->source, false);
 	if (!dry_run)
 		ts_push_sequences(pushed);
 	/* last, for what was put cannot be taken back if all is tried again */

@@ -47,7 +47,7 @@ positions_of(Oid source, int32 *oldest_shape)
 
 	ts_catalog_enter(&cat);
 	n = ts_sql_reading("SELECT position::text, own_txid::text, own_seq, shape FROM tracksync.link "
-					   "WHERE source OPERATOR(pg_catalog.=) $1 "
+					   "WHERE source OPERATOR(pg_catalog.=) $1 AND detect = 'log' "
 					   "ORDER BY pg_snapshot_xmax(position)::text::numeric, pg_snapshot_xmin(position)::text::numeric, name",
 					   1, types, values, NULL);
 	for (uint64 i = 0; i < n; i++)
@@ -244,7 +244,9 @@ tracksync_link_pending(PG_FUNCTION_ARGS)
 	/* the view asks for the caller's own links only; nobody else's are told either */
 	if (link != NULL && !has_privs_of_role(GetUserId(), link->owner))
 		link = NULL;
-	tracked = link && get_rel_name(link->source) ? ts_tracked_load(link->source) : NULL;
+	/* of one that compares nothing is known before it does */
+	nulls[0] = link != NULL && link->by_diff;
+	tracked = link && !link->by_diff && get_rel_name(link->source) ? ts_tracked_load(link->source) : NULL;
 	if (tracked != NULL && get_rel_name(tracked->log) != NULL)
 	{
 		TsLogScan  *scan;

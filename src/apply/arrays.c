@@ -10,11 +10,35 @@
 #include "utils/typcache.h"
 
 #include "apply/arrays.h"
+#include "apply/fitting.h"
 #include "base/catalog.h"
+
+/* One column's values as the target holds them. */
+typedef struct Fitted
+{
+	Datum	   *values;
+	bool	   *nulls;
+} Fitted;
+
+static Fitted
+fit_column(const TsLink *link, const TsStatement *stmt, int column, bool old, const TsChange *rows, int n, const int *chosen)
+{
+	Fitted		fitted = {palloc(sizeof(Datum) * (n + 1)), palloc(sizeof(bool) * (n + 1))};
+
+	if (stmt->fits[column] == NULL)
+	{
+		MemoryContext context = MemoryContextSwitchTo(GetMemoryChunkContext(stmt->fits));
+
+		stmt->fits[column] = ts_fitting_create(link, column);
+		MemoryContextSwitchTo(context);
+	}
+	ts_fitting_column(link, stmt->fits[column], column, old, rows, n, chosen, fitted.values, fitted.nulls);
+	return fitted;
+}
 
 /* An array of one column's values. */
 static Datum
-build_column(const TsParam *param, const TsChange *rows, int n, const int *chosen)
+build_column(const TsParam *param, const Fitted *fitted, const TsChange *rows, int n, const int *chosen)
 {
 	Datum	   *elems = palloc(sizeof(Datum) * n);
 	bool	   *nulls = palloc(sizeof(bool) * n);
@@ -34,8 +58,8 @@ build_column(const TsParam *param, const TsChange *rows, int n, const int *chose
 	{
 		const TsChange *row = &rows[chosen[i]];
 
-		elems[i] = param->old ? row->old_values[param->column] : row->new_values[param->column];
-		nulls[i] = param->old ? row->old_nulls[param->column] : row->new_nulls[param->column];
+		elems[i] = fitted ? fitted->values[i] : param->old ? row->old_values[param->column] : row->new_values[param->column];
+		nulls[i] = fitted ? fitted->nulls[i] : param->old ? row->old_nulls[param->column] : row->new_nulls[param->column];
 		if (!nulls[i] && OidIsValid(output))
 			elems[i] = CStringGetTextDatum(OidOutputFunctionCall(output, elems[i]));
 	}
@@ -50,7 +74,11 @@ build_rows(const TsLink *link, const TsStatement *stmt, const TsParam *param, co
 	Datum	   *elems = palloc(sizeof(Datum) * n);
 	Datum	   *values = palloc0(sizeof(Datum) * desc->natts);
 	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+	Fitted	   *fitted = palloc0(sizeof(Fitted) * (link->ncolumns + 1));
 
+	for (int c = 0; c < link->ncolumns; c++)
+		if (stmt->aliases[param->old][c] != 0 && link->columns[c].bridge != TS_BRIDGE_NONE)
+			fitted[c] = fit_column(link, stmt, c, param->old, rows, n, chosen);
 	memset(nulls, true, sizeof(bool) * desc->natts);
 	for (int i = 0; i < n; i++)
 	{
@@ -61,8 +89,8 @@ build_rows(const TsLink *link, const TsStatement *stmt, const TsParam *param, co
 			{
 				int			at = link->columns[c].target_attnum - 1;
 
-				values[at] = param->old ? row->old_values[c] : row->new_values[c];
-				nulls[at] = param->old ? row->old_nulls[c] : row->new_nulls[c];
+				values[at] = fitted[c].values ? fitted[c].values[i] : param->old ? row->old_values[c] : row->new_values[c];
+				nulls[at] = fitted[c].values ? fitted[c].nulls[i] : param->old ? row->old_nulls[c] : row->new_nulls[c];
 			}
 		elems[i] = HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
 	}
@@ -84,8 +112,14 @@ Datum *
 ts_arrays_build(const TsLink *link, const TsStatement *stmt, const TsChange *rows, int n, const int *chosen)
 {
 	Datum	   *arrays = palloc(sizeof(Datum) * (stmt->nparams + 1));
-	int			level = link->server ? ts_texts_enter() : 0;
+	Fitted	   *fitted = palloc0(sizeof(Fitted) * (stmt->nparams + 1));
+	int			level;
 
+	/* casts run under the settings that comparisons run under */
+	for (int i = 0; i < stmt->nparams; i++)
+		if (stmt->params[i].kind == TS_PARAM_COLUMN && stmt->params[i].fitted)
+			fitted[i] = fit_column(link, stmt, stmt->params[i].column, stmt->params[i].old, rows, n, chosen);
+	level = link->server ? ts_texts_enter() : 0;
 	for (int i = 0; i < stmt->nparams; i++)
 	{
 		const TsParam *param = &stmt->params[i];
@@ -93,7 +127,7 @@ ts_arrays_build(const TsLink *link, const TsStatement *stmt, const TsChange *row
 		switch (param->kind)
 		{
 			case TS_PARAM_COLUMN:
-				arrays[i] = build_column(param, rows, n, chosen);
+				arrays[i] = build_column(param, fitted[i].values ? &fitted[i] : NULL, rows, n, chosen);
 				break;
 			case TS_PARAM_ROWS:
 				arrays[i] = build_rows(link, stmt, param, rows, n, chosen);

@@ -16,6 +16,7 @@
 
 #include "apply/acted.h"
 #include "apply/arrays.h"
+#include "apply/fitting.h"
 #include "apply/flight.h"
 #include "apply/images.h"
 #include "apply/policy.h"
@@ -91,6 +92,19 @@ is_cast(const TsColumn *col)
 	return col->target_type != col->source_declared || col->target_typmod != col->source_typmod;
 }
 
+/* Can JSON show what the target held before? As the target's own value, where the source has another. */
+static bool
+describe_before(const TsLink *link, int column, bool known, Oid *type, Datum *value, bool *isnull)
+{
+	const TsColumn *col = &link->columns[column];
+
+	if (!known || col->bridge == TS_BRIDGE_NONE || *isnull)
+		return known && (col->bridge != TS_BRIDGE_NONE || ts_policy_same_in_json(col));
+	*type = col->target_base;
+	*value = ts_fitting_value(link, column, *value, isnull);
+	return !*isnull;
+}
+
 /* A row of the batch as JSON. */
 char *
 ts_batch_describe(TsWriter *writer, const TsChange *row, TsChangeOp op, TsDescribed what, int limit)
@@ -125,7 +139,8 @@ ts_batch_describe(TsWriter *writer, const TsChange *row, TsChangeOp op, TsDescri
 		else if (what == DESCRIBE_WHOLE)
 			include[i] = true;
 		else if (what == DESCRIBE_BEFORE)
-			include[i] = ts_policy_same_in_json(&link->columns[i]) && (old ? (row->mask[i] & TS_COLUMN_KNOWN) != 0 : (row->mask[i] & TS_COLUMN_CHANGED) == 0);
+			include[i] = describe_before(link, i, old ? (row->mask[i] & TS_COLUMN_KNOWN) != 0 : (row->mask[i] & TS_COLUMN_CHANGED) == 0,
+										 &types[i], &values[i], &nulls[i]);
 		else if (what != DESCRIBE_OLD)
 			include[i] = link->columns[i].is_key || (what == DESCRIBE_ROW && include[i]);
 		any |= include[i];

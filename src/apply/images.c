@@ -8,6 +8,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
+#include "apply/fitting.h"
 #include "apply/images.h"
 #include "apply/policy.h"
 #include "apply/quarantine.h"
@@ -273,6 +274,9 @@ settle(void *arg)
 		s->batch.mask = s->mask;
 	}
 	s->done = 1;
+	/* what a policy makes of it is written as JSON */
+	if (s->batch.op != TS_CHANGE_DELETE)
+		ts_fitting_check(writer->link, &s->batch.rows[0], s->batch.op == TS_CHANGE_UPDATE ? s->batch.mask : NULL);
 	if ((dispute.kind == TS_UPDATE_DIFFERS && s->batch.op == TS_CHANGE_UPDATE && !s->clash) || ts_policy_decide(writer, &dispute))
 		make_change(s);
 	ts_policy_write(writer);

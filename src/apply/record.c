@@ -96,7 +96,8 @@ record_link(const TsPushed *pushed, int i, bool dry_run)
 	write_position(pushed, plan, deletes + updates + inserts);
 	ts_quarantine_record(plan->link, pushed->bad[i]);
 	/* the crash that emptied an unlogged source is mended */
-	ts_survivors_note(plan->link->source);
+	if (!plan->link->by_diff)
+		ts_survivors_note(plan->link->source);
 	if (plan->link->server != NULL)
 		ts_ledger_write(plan->link, pushed->id);
 }

@@ -9,6 +9,7 @@ typedef struct TsStream
 {
 	const TsLink *link;
 	FmgrInfo   *output;			/* per column of the link */
+	struct TsFit **fits;		/* the same; NULL: the values go as they are */
 	bool		begun;
 } TsStream;
 

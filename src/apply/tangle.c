@@ -6,6 +6,7 @@
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
+#include "apply/fitting.h"
 #include "apply/holder.h"
 #include "apply/strands.h"
 #include "base/settings.h"
@@ -308,7 +309,11 @@ put_missing_last(TsTangle *tangle)
 static void
 note_range(const TsTangle *tangle, const TsLink *link, TsColumn *col)
 {
-	TypeCacheEntry *type = lookup_type_cache(col->source_type, TYPECACHE_CMP_PROC_FINFO);
+	/* what is compared is what the target will hold: text is in another order than numbers */
+	TsFit	   *fit = col->bridge != TS_BRIDGE_NONE ? ts_fitting_create(link, col - link->columns) : NULL;
+	Oid			held = fit ? col->target_base : col->source_type;
+	TypeCacheEntry *type = lookup_type_cache(held, TYPECACHE_CMP_PROC_FINFO);
+	Oid			collation = fit ? type->typcollation : col->source_collation;
 	Datum		least = 0,
 				greatest = 0;
 	bool		any = false;
@@ -329,16 +334,24 @@ note_range(const TsTangle *tangle, const TsLink *link, TsColumn *col)
 			if (other->target != link->target || other->columns[c].target_attnum != col->target_attnum || other->columns[c].source_type != col->source_type ||
 				strand->row.new_nulls[c])
 				continue;
-			if (!any || DatumGetInt32(FunctionCall2Coll(&type->cmp_proc_finfo, col->source_collation, value, least)) < 0)
+			if (fit != NULL)
+			{
+				bool		isnull;
+
+				value = ts_fit_cast(fit, value, &isnull);
+				if (isnull)
+					continue;
+			}
+			if (!any || DatumGetInt32(FunctionCall2Coll(&type->cmp_proc_finfo, collation, value, least)) < 0)
 				least = value;
-			if (!any || DatumGetInt32(FunctionCall2Coll(&type->cmp_proc_finfo, col->source_collation, value, greatest)) > 0)
+			if (!any || DatumGetInt32(FunctionCall2Coll(&type->cmp_proc_finfo, collation, value, greatest)) > 0)
 				greatest = value;
 			any = true;
 		}
 	}
 	if (!any)
 		return;
-	getTypeOutputInfo(col->source_type, &output, &varlena);
+	getTypeOutputInfo(held, &output, &varlena);
 	col->least = OidOutputFunctionCall(output, least);
 	col->greatest = OidOutputFunctionCall(output, greatest);
 }

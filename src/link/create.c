@@ -23,6 +23,7 @@
 #include "base/quote.h"
 #include "capture/buffer.h"
 #include "capture/track.h"
+#include "link/compared.h"
 #include "link/create.h"
 #include "link/group.h"
 #include "link/ledger.h"
@@ -144,8 +145,8 @@ expected_tracking(const TsLink *link, const TsLinkOptions *options)
 	return tracked;
 }
 
-static void
-track_source(Oid source, const TsLinkOptions *options)
+void
+ts_link_track(Oid source, const TsLinkOptions *options)
 {
 	TsTrackOptions track = {.has_key = options->has_key, .key = options->key};
 
@@ -176,20 +177,20 @@ insert_link(const TsLink *link, const TsLinkOptions *o)
 {
 	static const Oid types[] = {TEXTOID, OIDOID, OIDOID, TEXTOID, TEXTOID, OIDOID, BOOLOID, INT2ARRAYOID, TEXTARRAYOID,
 		TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, JSONBOID, TEXTOID, INT4OID, INT2ARRAYOID, TEXTOID, INT8OID,
-	TEXTARRAYOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2ARRAYOID};
+	TEXTARRAYOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2ARRAYOID, INT2ARRAYOID};
 	TsStoredColumns columns = ts_link_stored_columns(link);
 	const char *initial = or_default(o->initial, "copy");
 	Snapshot	snapshot = GetTransactionSnapshot();
-	TsTracked  *tracked = ts_tracked_need(link->source);
-	TsPending	pending;
-	Datum		values[30];
-	char		nulls[31] = "                              ";
+	TsPending	pending = {0};
+	Datum		values[31];
+	char		nulls[32] = "                               ";
 	TsCatalog	cat;
 
 	/* from here on, what commits is a change; what this transaction did so far is not */
 	PushActiveSnapshot(snapshot);
 	snapshot = GetActiveSnapshot();
-	pending = ts_log_pending(tracked, snapshot, NULL, false);
+	if (!link->by_diff)
+		pending = ts_log_pending(ts_tracked_need(link->source), snapshot, NULL, false);
 	values[0] = CStringGetTextDatum(link->name);
 	values[1] = ObjectIdGetDatum(GetUserId());
 	values[2] = ObjectIdGetDatum(link->source);
@@ -208,6 +209,8 @@ insert_link(const TsLink *link, const TsLinkOptions *o)
 	nulls[27] = link->target_filter ? ' ' : 'n';
 	values[28] = columns.read_names;
 	values[29] = columns.read_attnums;
+	values[30] = columns.keys;
+	nulls[30] = link->by_diff ? ' ' : 'n';
 	values[9] = CStringGetTextDatum(initial);
 	values[10] = CStringGetTextDatum(or_default(o->on_conflict, "error"));
 	values[11] = CStringGetTextDatum(or_default(o->on_error, "abort"));
@@ -230,9 +233,9 @@ insert_link(const TsLink *link, const TsLinkOptions *o)
 	if (ts_sql("INSERT INTO tracksync.link (name, owner, source, target_schema, target_name, target, create_target, source_attnums, "
 			   "target_columns, initial, on_conflict, on_error, schema_policy, detect, state, position, own_txid, own_seq, storage, "
 			   "columns, system_identity, shape, followed, target_attnums, server, generation, "
-			   "expressions, filter, target_filter, read_names, read_attnums) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
-			   "$16::pg_snapshot, nullif($17, '0')::xid8, $18, $19, $20, $21, $22, $22, $23, $24, $25, $26, $27, $28, $29, $30) ON CONFLICT (name) DO NOTHING",
-			   SPI_OK_INSERT, 30, types, values, nulls) == 0)
+			   "expressions, filter, target_filter, read_names, read_attnums, keys) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
+			   "$16::pg_snapshot, nullif($17, '0')::xid8, $18, $19, $20, $21, $22, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31) ON CONFLICT (name) DO NOTHING",
+			   SPI_OK_INSERT, 31, types, values, nulls) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("link \"%s\" already exists", link->name),
@@ -251,7 +254,14 @@ ts_link_create(const char *name, Oid source, TsLinkOptions *options)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a link's name must not be empty"),
 				 errhint("Give the link a name.")));
-	ts_check_trackable(source);
+	link->by_diff = options->detect != NULL && strcmp(options->detect, "diff") == 0;
+	if (link->by_diff)
+	{
+		ts_compared_check_policy(name, options->on_conflict);
+		ts_compared_check_source(source);
+	}
+	else
+		ts_check_trackable(source);
 	ts_name_reserve(name);
 	link->name = pstrdup(name);
 	link->owner = GetUserId();
@@ -260,9 +270,13 @@ ts_link_create(const char *name, Oid source, TsLinkOptions *options)
 	link->server = options->server;
 	ts_link_resolve_target_name(options->target, link);
 	ts_link_check_cycle(link);
-	ts_link_map(link, options, expected_tracking(link, options));
+	ts_compared_check_cycle(link);
+	ts_link_map(link, options, link->by_diff ? ts_compared_key(link, options) : expected_tracking(link, options));
 	ts_buffer_flush();
-	LockRelationOid(source, ShareUpdateExclusiveLock);
-	track_source(source, options);
+	if (!link->by_diff)
+		LockRelationOid(source, ShareUpdateExclusiveLock);
+	if (!link->by_diff)
+		ts_link_track(source, options);
 	insert_link(link, options);
+	ts_link_set_on_cast(name, options->on_cast);
 }

@@ -49,6 +49,14 @@ typedef enum TsSchemaPolicy
 	TS_SCHEMA_ERROR
 } TsSchemaPolicy;
 
+/* What a value of the source needs to become one of the target's column (fit.h). */
+typedef enum TsBridge
+{
+	TS_BRIDGE_NONE,				/* nothing, or a cast that can neither fail nor lose: statements do it */
+	TS_BRIDGE_CAST,				/* the assignment cast */
+	TS_BRIDGE_TEXT				/* its text: there is no such cast */
+} TsBridge;
+
 /* Who else writes to a target. */
 typedef enum TsSharing
 {
@@ -103,6 +111,7 @@ typedef struct TsColumn
 	Oid			target_type;	/* as declared */
 	Oid			target_base;	/* its base type, */
 	int32		target_typmod;	/* with the type modifier in force */
+	TsBridge	bridge;
 	bool		identity_always;	/* the target's column is GENERATED ALWAYS AS IDENTITY */
 	Oid			sequence;		/* owned by the target's column; InvalidOid if none */
 	const char *remote_sequence;	/* the same of a target on another server, SQL; NULL if none */
@@ -140,6 +149,7 @@ typedef struct TsLink
 	TsInitial	initial;
 	TsConflictPolicy on_conflict;
 	bool		quarantine;		/* on_error: rows that the target does not take are left out */
+	bool		lossy;			/* on_cast: values that the target's types do not hold are rounded and cut, not refused */
 	Oid			conflict_function;	/* InvalidOid if it is gone */
 	TsLinkState state;
 	bool		doubted;		/* foreign keys of another link's target changed rows of this one's: only a comparison tells what they hold */
@@ -151,9 +161,9 @@ typedef struct TsLink
 	bool		order_apart;	/* the log's order is not that of the link's keys */
 	bool		arbiter;		/* the target's unique index can infer ON CONFLICT */
 	bool		target_partitioned;	/* or has no children: no need to say ONLY */
-	bool		source_partitioned;
+	bool		source_partitioned; /* or a view or the like: not to say ONLY */
 	char	   *storage;		/* the source's storage at the last push; NULL before the first one */
-	TsTracked  *tracked;
+	TsTracked  *tracked;		/* by_diff: the key only, no log */
 	bool		by_diff;		/* detect => 'diff': no log, each plan compares */
 	char	   *filter;			/* as it is kept; NULL: all rows */
 	Node	   *condition;		/* the same, parsed, once it is resolved */
@@ -199,6 +209,9 @@ extern TsLink *ts_link_load_any(const char *name);
  * (target may be NULL while it does not exist). Errors: 42P01, 42703, 42804, 42P10, 55000.
  */
 extern void ts_link_resolve(TsLink *link, Relation source, Relation target);
+
+/* Must values of this base type travel as text? They cannot be the elements of an array, or their type may be another one on the server. */
+extern bool ts_link_as_text(const TsLink *link, Oid base);
 
 /* Only what depends on the source; false if columns of it are gone. */
 extern bool ts_link_resolve_source(TsLink *link, Relation source);

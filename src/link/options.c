@@ -10,6 +10,7 @@
 #include "utils/lsyscache.h"
 #include "utils/varlena.h"
 
+#include "base/catalog.h"
 #include "link/options.h"
 
 static void
@@ -72,12 +73,28 @@ ts_link_check_options(TsLinkOptions *o)
 	static const char *const on_errors[] = {"abort", "quarantine", NULL};
 	static const char *const policies[] = {"apply", "additive", "ignore", "error", NULL};
 	static const char *const detects[] = {"log", "diff", NULL};
+	static const char *const on_casts[] = {"error", "lossy", NULL};
 
 	check_choice("initial", o->initial, initials, "Use 'copy', 'mirror' or 'none'.");
 	check_choice("on_error", o->on_error, on_errors, "Use 'abort' or 'quarantine'.");
 	check_choice("schema_policy", o->schema_policy, policies, "Use 'apply', 'additive', 'ignore' or 'error'.");
 	check_choice("detect", o->detect, detects, "Use 'log' or 'diff'.");
+	check_choice("on_cast", o->on_cast, on_casts, "Use 'error' or 'lossy'.");
 	check_conflict_policy(o);
-	if (o->detect && strcmp(o->detect, "diff") == 0)
-		ts_not_yet("detect => 'diff' is", "Use 'log'.");
+}
+
+void
+ts_link_set_on_cast(const char *name, const char *on_cast)
+{
+	static const Oid types[] = {TEXTOID, TEXTOID};
+	Datum		values[2];
+	TsCatalog	cat;
+
+	if (on_cast == NULL)
+		return;
+	values[0] = CStringGetTextDatum(name);
+	values[1] = CStringGetTextDatum(on_cast);
+	ts_catalog_enter(&cat);
+	ts_sql("UPDATE tracksync.link SET on_cast = $2 WHERE name = $1 AND on_cast <> $2", SPI_OK_UPDATE, 2, types, values, NULL);
+	ts_catalog_leave(&cat);
 }

@@ -8,7 +8,6 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
-#include "parser/parse_coerce.h"
 #include "rewrite/prs2lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -21,17 +20,19 @@
 #include "base/expression.h"
 #include "base/quote.h"
 #include "link/cast.h"
+#include "link/fit.h"
 #include "link/keys.h"
 #include "link/link.h"
 #include "link/remote.h"
 #include "link/retype.h"
 #include "link/rows.h"
 
-/* Can values of this type not be the elements of an array parameter? */
-static bool
-needs_text(Oid base)
+/* a type that is not the server's own may have another number there, or be another one: it goes by its text */
+bool
+ts_link_as_text(const TsLink *link, Oid base)
 {
-	return !OidIsValid(get_array_type(base)) || OidIsValid(get_base_element_type(base)) || type_is_rowtype(base);
+	return !OidIsValid(get_array_type(base)) || OidIsValid(get_base_element_type(base)) || type_is_rowtype(base) ||
+		(link->server != NULL && base >= FirstNormalObjectId);
 }
 
 /* A change of what the value does not depend on, or of ignored columns alone, is none; nor is one of what is another value each time. */
@@ -76,8 +77,8 @@ resolve_source_column(TsLink *link, TsColumn *col, Relation source)
 		col->reads = bms_make_singleton(col->attnum);
 	}
 	col->source_type = getBaseTypeAndTypmod(col->source_declared, &col->source_typmod);
-	/* a type that is not the server's own may have another number there, or be another one: it goes by its text */
-	col->as_text = needs_text(col->source_type) || (link->server != NULL && col->source_type >= FirstNormalObjectId);
+	col->as_text = ts_link_as_text(link, col->source_type);
+	col->bridge = TS_BRIDGE_NONE;
 	col->opaque = NULL;
 	col->domain_there = false;
 	get_typlenbyvalalign(col->source_type, &col->len, &col->byval, &col->align);
@@ -116,7 +117,7 @@ check_not_ignored(const TsLink *link)
 bool
 ts_link_resolve_source(TsLink *link, Relation source)
 {
-	link->source_partitioned = source->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
+	link->source_partitioned = source->rd_rel->relkind != RELKIND_RELATION;
 	if (link->tracked == NULL && !link->by_diff)
 		link->tracked = ts_tracked_need(link->source);
 	if (lost_column(link, source) != NULL)
@@ -195,14 +196,7 @@ resolve_target_column(TsLink *link, TsColumn *col, Relation target)
 		foresee_column(col);
 	col->identity_always = att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
 	col->sequence = owned_sequence(RelationGetRelid(target), col->target_attnum);
-	if (col->source_type != col->target_base &&
-		!can_coerce_type(1, &col->source_type, &col->target_base, COERCION_ASSIGNMENT))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of target table %s is of type %s, its source of type %s", col->target_name,
-						ts_link_target(link), format_type_be(col->target_type), format_type_be(col->source_type)),
-				 errdetail("There is no assignment cast from the one to the other."),
-				 errhint("Change the type of one of the columns, or leave the column out of the link.")));
+	col->bridge = ts_fit_bridge(col->source_type, col->source_typmod, col->target_base, col->target_typmod);
 	if (col->is_key && !ts_key_fits(col, att->attcollation))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -251,7 +245,7 @@ foresee_target(TsLink *link, Relation source)
 		for (int j = 0; index != NULL && j < index->nkeys; j++)
 			if (index->columns[j].attnum == col->attnum)
 				col->key_eq_op = index->columns[j].eq_op;
-		if (col->value != NULL && col->is_key)
+		if (col->is_key && !OidIsValid(col->key_eq_op))
 			col->key_eq_op = lookup_type_cache(col->source_type, TYPECACHE_EQ_OPR)->eq_opr;
 	}
 	link->arbiter = true;
@@ -263,7 +257,8 @@ follow_filter(const TsLink *link, Relation source, Relation target)
 {
 	AttrNumber *there = palloc0(sizeof(AttrNumber) * (RelationGetNumberOfAttributes(source) + 1));
 
-	if (link->condition == NULL)
+	/* what passed a filter at one time may be its own row at another */
+	if (link->condition == NULL || (link->by_diff && !ts_expression_is_immutable(link->condition)))
 		return NULL;
 	for (int i = 0; i < link->ncolumns; i++)
 	{

@@ -80,6 +80,8 @@ ts_remote_resolve(TsLink *link)
 		col->opaque = there != NULL && there->opaque && !col->retyped ? there->base : NULL;
 		col->remote_sequence = there ? there->sequence : NULL;
 		col->as_text |= col->opaque != NULL;
+		/* what is known there only is read there */
+		col->bridge = col->opaque != NULL ? TS_BRIDGE_NONE : col->bridge;
 		col->domain_there = there != NULL && !col->retyped && strcmp(there->declared, there->base) != 0;
 		if (there != NULL)
 			col->identity_always = there->identity == 'a';

@@ -78,6 +78,43 @@ ts_tracked_renew_keys(Oid source)
 	CacheInvalidateRelcacheByRelid(source);
 }
 
+/* The newest shape of table $1 that is known from there, and m: what its column numbers were and what they are, by the names. */
+#define MOVED_COLUMNS \
+	"WITH s AS (SELECT names FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY shape DESC LIMIT 1), " \
+	"m AS (SELECT u.n AS was, a.attnum AS is FROM s, unnest(s.names) WITH ORDINALITY u(name, n) JOIN pg_attribute a " \
+	"ON a.attrelid = $1 AND a.attname = u.name AND a.attnum > 0 AND NOT a.attisdropped) "
+#define MOVED(array) \
+	"(SELECT coalesce(array_agg(coalesce(m.is, 0) ORDER BY k.ord), '{}') FROM unnest(" array ") WITH ORDINALITY k(n, ord) LEFT JOIN m ON m.was = k.n)"
+
+void
+ts_tracked_adopt_links(Oid source)
+{
+	static const Oid types[] = {OIDOID, TEXTOID};
+	Datum		values[] = {ObjectIdGetDatum(source), CStringGetTextDatum(ts_system_identity())};
+	static const Oid shape_types[] = {OIDOID, INT4OID};
+	Datum		shape[2];
+	int32		newest;
+	bool		isnull;
+
+	ts_sql(MOVED_COLUMNS
+		   "UPDATE tracksync.link l SET system_identity = $2, state = CASE l.state WHEN 'initial' THEN l.state ELSE 'resync' END, "
+		   "position = pg_current_snapshot(), own_txid = NULL, own_seq = 0, "
+		   "target_attnums = array_fill(0::smallint, ARRAY[cardinality(target_columns)]), "
+		   "keys = CASE WHEN l.keys IS NOT NULL THEN " MOVED("l.keys") " END, source_attnums = " MOVED("l.source_attnums") ", "
+		   "read_attnums = " MOVED("l.read_attnums") " WHERE l.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, types, values, NULL);
+	ts_sql(MOVED_COLUMNS
+		   "UPDATE tracksync.merge_rule r SET attnum = m.is FROM m, tracksync.link l WHERE m.was = r.attnum AND r.attnum > 0 AND m.was <> m.is AND l.name = r.link "
+		   "AND l.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 1, types, values, NULL);
+	/* where the newest shape is still the one of now, as in a copy, numbers mean what they did: what is pending stays so */
+	ts_sql("SELECT max(shape) FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_SELECT, 1, types, values, NULL);
+	newest = DatumGetInt32(ts_sql_value(0, 1, &isnull));
+	shape[0] = values[0];
+	shape[1] = Int32GetDatum(ts_shape_of(source));
+	if (isnull || newest != DatumGetInt32(shape[1]))
+		ts_sql("UPDATE tracksync.link SET shape = $2, followed = $2 WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, shape_types,
+			   shape, NULL);
+}
+
 /*
  * The books come from another database: a dump was restored, or this database is a copy. Column numbers may have changed, and
  * what the log and the positions say means nothing here: columns are found by name, the log is emptied, the links compare.
@@ -87,16 +124,9 @@ adopt(Oid source, Oid logid, bool strict)
 {
 	static const Oid types[] = {OIDOID, TEXTOID};
 	Datum		values[] = {ObjectIdGetDatum(source), CStringGetTextDatum(ts_system_identity())};
-	static const Oid shape_types[] = {OIDOID, INT4OID};
-	Datum		shape[2];
-	int32		newest;
-	bool		isnull;
 
-	if (ts_sql("WITH s AS (SELECT names FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY shape DESC LIMIT 1), "
-			   "m AS (SELECT u.n AS was, a.attnum AS is FROM s, unnest(s.names) WITH ORDINALITY u(name, n) JOIN pg_attribute a "
-			   "ON a.attrelid = $1 AND a.attname = u.name AND a.attnum > 0 AND NOT a.attisdropped) "
-			   "UPDATE tracksync.tracked_table t SET system_identity = $2, "
-			   "keys = (SELECT coalesce(array_agg(m.is ORDER BY k.ord), '{}') FROM unnest(t.keys) WITH ORDINALITY k(n, ord) JOIN m ON m.was = k.n), "
+	if (ts_sql(MOVED_COLUMNS
+			   "UPDATE tracksync.tracked_table t SET system_identity = $2, keys = " MOVED("t.keys") ", "
 			   "ignored = (SELECT coalesce(array_agg(m.is ORDER BY k.ord), '{}') FROM unnest(t.ignored) WITH ORDINALITY k(n, ord) JOIN m ON m.was = k.n) "
 			   "WHERE t.source OPERATOR(pg_catalog.=) $1 AND cardinality(t.keys) = "
 			   "(SELECT count(*) FROM unnest(t.keys) k JOIN m ON m.was = k)", SPI_OK_UPDATE, 2, types, values, NULL) != 1)
@@ -109,29 +139,7 @@ adopt(Oid source, Oid logid, bool strict)
 				 errhint("Call tracksync.untrack with cascade => true, and make the links anew.")));
 	}
 	ts_tracked_renew_keys(source);
-	ts_sql("WITH s AS (SELECT names FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY shape DESC LIMIT 1), "
-		   "m AS (SELECT u.n AS was, a.attnum AS is FROM s, unnest(s.names) WITH ORDINALITY u(name, n) JOIN pg_attribute a "
-		   "ON a.attrelid = $1 AND a.attname = u.name AND a.attnum > 0 AND NOT a.attisdropped) "
-		   "UPDATE tracksync.link l SET system_identity = $2, state = CASE l.state WHEN 'initial' THEN l.state ELSE 'resync' END, "
-		   "position = pg_current_snapshot(), own_txid = NULL, own_seq = 0, "
-		   "target_attnums = array_fill(0::smallint, ARRAY[cardinality(target_columns)]), "
-		   "source_attnums = (SELECT array_agg(coalesce(m.is, 0) ORDER BY k.ord) FROM unnest(l.source_attnums) WITH ORDINALITY k(n, ord) "
-		   "LEFT JOIN m ON m.was = k.n), "
-		   "read_attnums = (SELECT coalesce(array_agg(coalesce(m.is, 0) ORDER BY k.ord), '{}') FROM unnest(l.read_attnums) WITH ORDINALITY k(n, ord) "
-		   "LEFT JOIN m ON m.was = k.n) WHERE l.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, types, values, NULL);
-	ts_sql("WITH s AS (SELECT names FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY shape DESC LIMIT 1), "
-		   "m AS (SELECT u.n AS was, a.attnum AS is FROM s, unnest(s.names) WITH ORDINALITY u(name, n) JOIN pg_attribute a "
-		   "ON a.attrelid = $1 AND a.attname = u.name AND a.attnum > 0 AND NOT a.attisdropped) "
-		   "UPDATE tracksync.merge_rule r SET attnum = m.is FROM m, tracksync.link l WHERE m.was = r.attnum AND r.attnum > 0 AND m.was <> m.is AND l.name = r.link "
-		   "AND l.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 1, types, values, NULL);
-	/* where the newest shape is still the one of now, as in a copy, numbers mean what they did: what is pending stays so */
-	ts_sql("SELECT max(shape) FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_SELECT, 1, types, values, NULL);
-	newest = DatumGetInt32(ts_sql_value(0, 1, &isnull));
-	shape[0] = values[0];
-	shape[1] = Int32GetDatum(ts_shape_of(source));
-	if (isnull || newest != DatumGetInt32(shape[1]))
-		ts_sql("UPDATE tracksync.link SET shape = $2, followed = $2 WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, shape_types,
-			   shape, NULL);
+	ts_tracked_adopt_links(source);
 	ts_log_empty(logid);
 	return true;
 }

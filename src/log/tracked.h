@@ -43,6 +43,9 @@ extern bool ts_tracked_keys_fit(const TsTracked *tracked, TupleDesc source);
 /* The log holds no key: from here on it has them in the types of now. Inside ts_catalog_enter. */
 extern void ts_tracked_renew_keys(Oid source);
 
+/* The same for the links of a source that come from another database: columns are found by their names. Inside ts_catalog_enter. */
+extern void ts_tracked_adopt_links(Oid source);
+
 /* One key column's index support. */
 typedef struct TsKeyColumn
 {

@@ -37,6 +37,11 @@ ts_build_param(TsBuilder *b, int column, bool old)
 		p->type = (TsValueType) {INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, false, false};
 	else
 		p->type = ts_value_type(b->link, column, stmt->op, b->text_keys);
+	if (column >= 0 && b->link->columns[column].bridge != TS_BRIDGE_NONE && !p->type.is_text)
+	{
+		p->type = ts_held_type(b->link, column);
+		p->fitted = true;
+	}
 	p->element = p->type.as_text ? TEXTOID : p->type.type;
 	return stmt->nparams;
 }
@@ -53,6 +58,13 @@ ts_build_source_value(TsBuilder *b, int column, bool old)
 	if (p->type.is_text || b->link->server != NULL)
 		return psprintf("v.p%d::%s", n, ts_target_type(b->link, &b->link->columns[column], false));
 	return psprintf("v.p%d::%s", n, ts_quote_type(p->type.type, -1));
+}
+
+/* Is it sent as the target would hold it? */
+static bool
+is_fitted(TsBuilder *b, int column, bool old)
+{
+	return b->stmt->params[ts_build_param(b, column, old) - 1].fitted;
 }
 
 static char *
@@ -72,6 +84,8 @@ as_type(const TsColumn *col, const char *value, const char *whole_type, const ch
 char *
 ts_as_target(const TsColumn *col, const char *value)
 {
+	if (col->bridge == TS_BRIDGE_TEXT)
+		value = psprintf("(%s)::pg_catalog.text", value);
 	return as_type(col, value, ts_quote_type(col->target_base, -1), ts_quote_type(col->target_base, col->target_typmod));
 }
 
@@ -81,7 +95,8 @@ ts_build_target_form(TsBuilder *b, int column, bool old)
 	const TsColumn *col = &b->link->columns[column];
 	char	   *value = ts_build_source_value(b, column, old);
 
-	if (col->opaque != NULL || (col->source_type == col->target_base && (col->target_typmod == -1 || col->target_typmod == col->source_typmod)))
+	if (is_fitted(b, column, old) || col->opaque != NULL ||
+		(col->source_type == col->target_base && (col->target_typmod == -1 || col->target_typmod == col->source_typmod)))
 		return value;
 	return as_type(col, value, ts_target_type(b->link, col, false), ts_target_type(b->link, col, true));
 }
@@ -96,7 +111,7 @@ key_form(TsBuilder *b, int column, bool old)
 	const TsColumn *col = &b->link->columns[column];
 	char	   *value = ts_build_source_value(b, column, old);
 
-	if (col->source_type == col->target_base || col->opaque != NULL)
+	if (is_fitted(b, column, old) || col->source_type == col->target_base || col->opaque != NULL)
 		return value;
 	return psprintf("(%s)::%s", value, ts_target_type(b->link, col, false));
 }
@@ -202,8 +217,8 @@ rows_fit(const TsBuilder *b, bool old)
 		if (col == NULL || p->old != old)
 			continue;
 		n++;
-		if (col->target_type != col->source_type ||
-			(col->target_typmod != -1 && col->target_typmod != col->source_typmod))
+		if (col->target_type != p->type.type ||
+			(!p->fitted && col->target_typmod != -1 && col->target_typmod != col->source_typmod))
 			return false;
 	}
 	return n >= ROWS_FROM_COLUMNS;

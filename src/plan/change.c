@@ -2,6 +2,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "utils/lsyscache.h"
 
 #include "plan/change.h"
 
@@ -45,4 +46,14 @@ ts_value_type(const TsLink *link, int column, TsChangeOp op, bool text_keys)
 	if (op == TS_CHANGE_DELETE && text_keys)
 		return (TsValueType) {TEXTOID, -1, false, TYPALIGN_INT, true, true};
 	return (TsValueType) {col->source_type, col->len, col->byval, col->align, col->as_text, false};
+}
+
+TsValueType
+ts_held_type(const TsLink *link, int column)
+{
+	TsValueType type = {.type = link->columns[column].target_base};
+
+	get_typlenbyvalalign(type.type, &type.len, &type.byval, &type.align);
+	type.as_text = ts_link_as_text(link, type.type);
+	return type;
 }

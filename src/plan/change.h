@@ -82,6 +82,8 @@ extern TsChangeSource *ts_diff_keys_source(const TsLink *link, List *keys);
 /* SQL: the target, and a column of its row t, as the schema steps will leave them, the column without domain. */
 extern char *ts_diff_target(const TsLink *link);
 extern char *ts_diff_target_value(const TsColumn *col);
+/* SQL: a column of the source's row, of which name is the key's, as it is compared with the target's. */
+extern char *ts_diff_key_value(const TsColumn *col, const char *alias, const char *name);
 
 /*
  * The changes of another source, but those of rows in quarantine, whose changes are what a comparison finds now. Takes over "log".
@@ -106,6 +108,8 @@ typedef struct TsValueType
 	bool		is_text;		/* is text already */
 } TsValueType;
 
+/* The same as the target holds it. */
+extern TsValueType ts_held_type(const TsLink *link, int column);
 extern TsValueType ts_value_type(const TsLink *link, int column, TsChangeOp op, bool text_keys);
 
 #endif

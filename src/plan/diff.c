@@ -7,6 +7,7 @@
  * the second:
  *   SELECT t.ctid IS NULL, NOT record_image_eq(ROW(t.a), ROW(s.a)), …, s.k, s.a, … FROM ONLY source s
  *    LEFT JOIN ONLY target t ON t.k = s.k WHERE t.ctid IS NULL OR NOT record_image_eq(ROW(t.*), ROW(s.*)) ORDER BY s.k
+ * A column whose type differs so that a value may not fit is compared by tracksync.holds.
  */
 #include "postgres.h"
 
@@ -22,9 +23,11 @@
 #include "link/fetch.h"
 #include "link/remote.h"
 #include "link/rows.h"
+#include "link/trust.h"
 #include "plan/change.h"
 #include "plan/diff.h"
 #include "plan/keep.h"
+#include "plan/repeats.h"
 #include "plan/statement.h"
 
 #define FETCH_ROWS 1000
@@ -118,6 +121,8 @@ append_other_source(StringInfo sql, const TsLink *link, const char *name)
 	StringInfoData match;
 
 	initStringInfo(&match);
+	if (other != NULL)
+		ts_trust_source(link, other);
 	for (int i = 0; other != NULL && i < link->nkeys; i++)
 		for (int j = 0; j < other->ncolumns; j++)
 		{
@@ -234,22 +239,30 @@ delete_query(const TsLink *link, const char *fetched, List *keys)
 bool
 ts_diff_is_cast(const TsColumn *col)
 {
-	return col->source_type != col->target_base || (col->target_typmod != -1 && col->target_typmod != col->source_typmod);
+	return col->bridge != TS_BRIDGE_NONE;
 }
 
-/* casts: compare values that have to be cast; else they may differ. */
+char *
+ts_diff_holds(const TsLink *link, const TsColumn *col, const char *alias)
+{
+	return psprintf("tracksync.holds(%s, %s.%s, %d, %s)", ts_diff_target_value(col), alias, quote_identifier(col->target_name), col->target_typmod,
+					link->lossy ? "false" : "true");
+}
+
 static char *
-write_query(const TsLink *link, bool target_exists, const char *fetched, List *keys, bool casts)
+write_query(const TsLink *link, bool target_exists, const char *fetched, List *keys)
 {
 	StringInfoData sql,
 				have,
-				want;
+				want,
+				fits;
 	const char *there = ts_fetch_there(link);
-	bool		blind = false;
+	bool		repeats = ts_keys_may_repeat(link);
 
 	initStringInfo(&sql);
 	initStringInfo(&have);
 	initStringInfo(&want);
+	initStringInfo(&fits);
 	appendStringInfoString(&sql, target_exists ? psprintf("SELECT %s IS NULL", there) : "SELECT true");
 	for (int i = 0; i < link->ncolumns; i++)
 	{
@@ -257,11 +270,10 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 		char	   *mine = ts_diff_source_value(col, "s");
 		char	   *theirs = ts_diff_target_value(col);
 
-		/* one row that the target cannot hold, which is why it is in quarantine, must not stop the others */
-		if (target_exists && !casts && !col->is_key && ts_diff_is_cast(col))
+		if (target_exists && col->bridge != TS_BRIDGE_NONE && !col->is_key && !col->ignored)
 		{
-			appendStringInfo(&sql, ", %s IS NOT NULL", there);
-			blind = true;
+			appendStringInfo(&sql, ", %s IS NOT NULL AND NOT %s", there, ts_diff_holds(link, col, "s"));
+			appendStringInfo(&fits, " OR NOT %s", ts_diff_holds(link, col, "s"));
 		}
 		else if (target_exists && (!col->ignored || col->future != NULL))
 		{
@@ -276,12 +288,13 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 		appendStringInfo(&sql, ", s.%s", quote_identifier(link->columns[i].target_name));
 	for (int i = 0; link->order_apart && i < link->tracked->nkeys; i++)
 		appendStringInfo(&sql, ", s.\"" TS_SOURCE_KEY "\"", i + 1);
-	appendStringInfo(&sql, " FROM %s AS s", ts_source_rows(link));
+	appendStringInfo(&sql, ", %s FROM %s AS s", repeats ? "s." TS_REPEATED : "false", repeats ? ts_repeats_rows(link) : ts_source_rows(link));
 	if (target_exists)
 	{
 		appendStringInfo(&sql, " LEFT JOIN %s AS t ON ", ts_diff_target_rows(link, fetched));
 		ts_diff_append_key_match(&sql, link, "s");
-		appendStringInfo(&sql, " WHERE (%s OR %s IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s)))", blind ? "true" : "false", there, have.data, want.data);
+		appendStringInfo(&sql, " WHERE (%s%s IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))%s)", repeats ? "s." TS_REPEATED " OR " : "", there,
+						 have.data, want.data, fits.data);
 	}
 	else
 		appendStringInfoString(&sql, " WHERE true");
@@ -376,8 +389,10 @@ diff_next(TsChangeSource *base, TsChange *change)
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("a row of the source of link \"%s\" has no key: \"%s\" is NULL", link->name,
 							link->columns[i].source_name),
-					 errhint("Set the key's columns NOT NULL.")));
+					 errhint(link->by_diff ? "Leave such rows out, or make the link with another key." : "Set the key's columns NOT NULL.")));
 	}
+	if (DatumGetBool(SPI_getbinval(tuple, desc, desc->natts, &isnull)))
+		ts_repeats_refuse(link, tuple, desc);
 	for (int i = 0; link->tracked != NULL && i < link->tracked->nkeys; i++)
 		source->order[i] = link->order_apart ? SPI_getbinval(tuple, desc, 2 * link->ncolumns + 2 + i, &isnull) : change->new_values[link->keys[i]];
 	change->order = source->order;
@@ -398,7 +413,7 @@ diff_end(TsChangeSource *base)
 }
 
 static TsChangeSource *
-diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys, bool casts)
+diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys)
 {
 	DiffSource *source = palloc0(sizeof(DiffSource));
 
@@ -410,24 +425,24 @@ diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys, boo
 	if (link->server != NULL && target_exists)
 		source->fetched = ts_fetch_target(link, keys != NIL ? keys_there(link, keys) : link->narrow_there, &source->store);
 	source->queries[0] = mirror && target_exists ? delete_query(link, source->fetched, keys) : NULL;
-	source->queries[1] = write_query(link, target_exists, source->fetched, keys, casts);
+	source->queries[1] = write_query(link, target_exists, source->fetched, keys);
 	return &source->base;
 }
 
 TsChangeSource *
 ts_diff_source(const TsLink *link, Relation target, bool mirror)
 {
-	return diff_source(link, target != NULL, mirror, link->only, true);
+	return diff_source(link, target != NULL, mirror, link->only);
 }
 
 TsChangeSource *
 ts_diff_all_source(const TsLink *link)
 {
-	return diff_source(link, true, false, link->only, true);
+	return diff_source(link, true, false, link->only);
 }
 
 TsChangeSource *
 ts_diff_keys_source(const TsLink *link, List *keys)
 {
-	return diff_source(link, true, true, keys, false);
+	return diff_source(link, true, true, keys);
 }

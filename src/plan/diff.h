@@ -17,6 +17,11 @@ extern void ts_diff_append_other_sources(StringInfo sql, const TsLink *link);
 extern void ts_diff_append_keys(StringInfo sql, const TsLink *link, const char *alias, List *keys, bool has);
 /* SQL: what stands for the target: the rows that were fetched (fetch.h), or the table. */
 extern char *ts_diff_target_rows(const TsLink *link, const char *fetched);
+/*
+ * SQL: does t hold the value of a column that is cast? By a function, which takes a value that the target cannot hold for one that it does
+ * not: it is for the push to say which one it is.
+ */
+extern char *ts_diff_holds(const TsLink *link, const TsColumn *col, const char *alias);
 /* Is the source's value cast, which may fail? */
 extern bool ts_diff_is_cast(const TsColumn *col);
 

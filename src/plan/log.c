@@ -37,7 +37,7 @@ read_old(LogSource *source, const TsNetChange *net)
 	{
 		int			i = tracked->keys[k] - 1;
 
-		if (!net->moved && known[i])
+		if (known[i])
 			continue;
 		known[i] = net->op == TS_NET_DELETE || net->moved;
 		old->tts_values[i] = net->moved ? net->old_keys[k] : net->keys[k];

@@ -13,8 +13,8 @@
  * Where three or more columns of one side are needed and source and target agree in their types, they travel as one array of
  * rows of the target's type, else as an array per column.
  *
- * Values whose type cannot be an array's element travel as text and are cast back. Where the target's type differs, writing
- * goes by assignment cast, comparing by a cast to the target's type.
+ * Values whose type cannot be an array's element travel as text and are cast back. Where the target's type differs, and the cast may lose
+ * something or fail, they travel as the target's column would hold them (link/fit.h); else the statement casts them.
  */
 #include "postgres.h"
 
@@ -155,6 +155,7 @@ ts_statement_build(const TsLink *link, TsStatementKind kind, TsChangeOp op, cons
 	b.stmt->kind = kind;
 	b.stmt->op = op;
 	b.stmt->params = palloc0(sizeof(TsParam) * (2 * link->ncolumns + 1));
+	b.stmt->fits = palloc0(sizeof(struct TsFit *) * (link->ncolumns + 1));
 	initStringInfo(&b.sql);
 	/* the key comes first */
 	for (int i = 0; i < link->nkeys; i++)

@@ -41,6 +41,7 @@ typedef struct TsParam
 	TsValueType type;
 	Oid			element;		/* of the array */
 	int			alias;			/* it is v.p<alias> in the text; not for rows */
+	bool		fitted;			/* the values are sent as the target holds them (fit.h); not for rows */
 } TsParam;
 
 typedef struct TsStatement
@@ -51,6 +52,7 @@ typedef struct TsStatement
 	int			nparams;
 	TsParam    *params;
 	int		   *aliases[2];		/* of rows of new and of old values: per column, the n of v.p<n>, 0 = not used */
+	struct TsFit **fits;		/* per column: how its values are fitted, once it is known */
 	void	   *prepared;		/* the target's own */
 } TsStatement;
 

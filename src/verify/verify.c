@@ -64,33 +64,41 @@ append_values(StringInfo sql, const TsLink *link, const char *source, bool targe
 	}
 }
 
-/* pg_catalog.record_image_eq(ROW(t.a, …), ROW(s.a, …)) */
+/* SQL: t holds the column's value in the row of "alias". */
+static char *
+holds_column(const TsLink *link, const TsColumn *col, const char *alias)
+{
+	if (ts_diff_is_cast(col) && !col->is_key)
+		return ts_diff_holds(link, col, alias);
+	return psprintf("pg_catalog.record_image_eq(ROW(%s), ROW(%s))", ts_diff_target_value(col), ts_diff_source_value(col, alias));
+}
+
+/* SQL: (pg_catalog.record_image_eq(ROW(t.a, …), ROW(s.a, …)) AND …), what has to be cast apart: what cannot be must not stop anything. */
 static char *
 is_equal(const TsLink *link, const char *alias)
 {
 	StringInfoData have,
-				want;
+				want,
+				cast;
 
 	initStringInfo(&have);
 	initStringInfo(&want);
+	initStringInfo(&cast);
 	for (int i = 0; i < link->ncolumns; i++)
 	{
-		if (!ts_checksum_has(&link->columns[i]))
-			continue;
-		appendStringInfo(&have, "%s%s", have.len ? ", " : "", ts_diff_target_value(&link->columns[i]));
-		appendStringInfo(&want, "%s%s", want.len ? ", " : "", ts_diff_source_value(&link->columns[i], alias));
-	}
-	return have.len == 0 ? pstrdup("true") : psprintf("pg_catalog.record_image_eq(ROW(%s), ROW(%s))", have.data, want.data);
-}
+		const TsColumn *col = &link->columns[i];
 
-/* Is what the source holds now, in a row n, what the target holds? A value that cannot be cast must not stop anything: it is not. */
-static char *
-is_new(const TsLink *link)
-{
-	for (int i = 0; i < link->ncolumns; i++)
-		if (ts_checksum_has(&link->columns[i]) && ts_diff_is_cast(&link->columns[i]))
-			return pstrdup("false");
-	return is_equal(link, "n");
+		if (!ts_checksum_has(col))
+			continue;
+		if (ts_diff_is_cast(col) && !col->is_key)
+		{
+			appendStringInfo(&cast, " AND %s", holds_column(link, col, alias));
+			continue;
+		}
+		appendStringInfo(&have, "%s%s", have.len ? ", " : "", ts_diff_target_value(col));
+		appendStringInfo(&want, "%s%s", want.len ? ", " : "", ts_diff_source_value(col, alias));
+	}
+	return psprintf("(%s%s)", have.len == 0 ? "true" : psprintf("pg_catalog.record_image_eq(ROW(%s), ROW(%s))", have.data, want.data), cast.data);
 }
 
 /* The same as is_equal of a row s of which not all may be known. */
@@ -108,8 +116,7 @@ is_equal_as_known(const Verify *v)
 		const TsColumn *col = &link->columns[i];
 
 		if (ts_checksum_has(col))
-			appendStringInfo(&sql, "%s(%s OR pg_catalog.record_image_eq(ROW(%s), ROW(%s)))", sql.len ? " AND " : "", ts_inflight_is_unknown(col->reads),
-							 ts_diff_target_value(col), ts_diff_source_value(col, "s"));
+			appendStringInfo(&sql, "%s(%s OR %s)", sql.len ? " AND " : "", ts_inflight_is_unknown(col->reads), holds_column(link, col, "s"));
 	}
 	return sql.len == 0 ? pstrdup("true") : sql.data;
 }
@@ -183,7 +190,7 @@ old_query(const Verify *v)
 	appendStringInfo(&sql, " LEFT JOIN %s AS t ON ", ts_diff_target_rows(link, v->fetched));
 	ts_diff_append_key_match(&sql, link, "s");
 	appendStringInfo(&sql, " WHERE s." TS_FLIGHT_SURE " AND CASE WHEN %s IS NULL THEN n.%s IS NOT NULL ELSE NOT (%s) AND (n.%s IS NULL OR NOT %s) END",
-					 ts_fetch_there(link), key, is_equal_as_known(v), key, is_new(link));
+					 ts_fetch_there(link), key, is_equal_as_known(v), key, is_equal(link, "n"));
 	/* a row that went over to another link's rows, and was shipped by that one */
 	if (link->shared != TS_SHARED_NOT)
 	{
@@ -226,7 +233,7 @@ new_query(const Verify *v)
 	append_values(&sql, v->link, NULL, true);
 	appendStringInfo(&sql, " FROM %s AS n JOIN %s AS t ON ", ts_inflight_new(&v->flight, v->link, v->source), ts_diff_target_rows(v->link, v->fetched));
 	ts_diff_append_key_match(&sql, v->link, "n");
-	appendStringInfo(&sql, " WHERE NOT %s", is_new(v->link));
+	appendStringInfo(&sql, " WHERE NOT %s", is_equal(v->link, "n"));
 	append_own(&sql, v);
 	append_order(&sql, v->link, true);
 	return sql.data;

@@ -7,7 +7,7 @@ SET search_path = msg, public;
 CREATE TABLE s (id int PRIMARY KEY, v text);
 CREATE TABLE t (LIKE s INCLUDING ALL);
 CREATE TABLE nokey (id int, v text);
-CREATE TABLE wrongtype (id int PRIMARY KEY, v point);
+CREATE TABLE wrongtype (id real PRIMARY KEY, v text);
 CREATE VIEW vw AS SELECT * FROM s;
 CREATE TEMP TABLE tmp (id int PRIMARY KEY);
 
@@ -39,6 +39,7 @@ SELECT tracksync.create_link('l', 's', 'msg.t', initial => 'maybe');
 SELECT tracksync.create_link('l', 's', 'msg.t', on_conflict => 'maybe');
 SELECT tracksync.create_link('l', 's', 'msg.t', on_conflict => 'no_such_function');
 SELECT tracksync.create_link('l', 's', 'msg.t', on_error => 'later');
+SELECT tracksync.create_link('l', 's', 'msg.t', on_cast => 'round');
 SELECT tracksync.create_link('l', 's', 'msg.t', server => 'hq');
 SELECT tracksync.create_link('l', 's', 'msg.t', filter => 'id');
 SELECT tracksync.create_link('l', 's', 'msg.t', filter => 'id > 0 AND nosuch');

@@ -80,7 +80,7 @@ BEGIN
     'n AS (SELECT %1$s, row(%2$s)::text COLLATE "C" AS r FROM %6$s) SELECT coalesce(array_agg(x ORDER BY x COLLATE "C"), ''{}'') FROM (SELECT CASE WHEN t.r IS NULL THEN ''only_source'' WHEN w.r IS NULL THEN ''only_target'' ELSE ''differs'' END || ''|'' || CASE WHEN %9$L THEN lower(coalesce(w.j, t.j)::text) ELSE coalesce(w.j, t.j)::text END AS x '
     'FROM (w FULL JOIN t USING (%1$s)) LEFT JOIN n USING (%1$s) WHERE w.r IS DISTINCT FROM t.r AND NOT (%8$s)) y',
     tab.key, tab.form, want, tab.cols, tab.l, coalesce(new, want), k,
-    CASE WHEN new IS NULL THEN 'false' WHEN tab.cast_ THEN 't.r IS NULL AND n.r IS NULL' ELSE 't.r IS NOT DISTINCT FROM n.r' END, tab.l = 'b') INTO odd;
+    CASE WHEN new IS NULL THEN 'false' ELSE 't.r IS NOT DISTINCT FROM n.r' END, tab.l = 'b') INTO odd;
 END $$;
 CREATE FUNCTION vo.named(l text) RETURNS text[] LANGUAGE sql AS $$
   SELECT coalesce(array_agg(x ORDER BY x COLLATE "C"), '{}') FROM (SELECT kind || '|' || CASE WHEN l = 'b' THEN lower(key::text) ELSE key::text END AS x FROM tracksync.verify(l)) y $$;
