@@ -281,7 +281,7 @@ record(const TsOpening *opening, const Pull *pull, const TsPlan *plan, const TsP
 	for (int i = 0; i < pushed->merged->nsteps; i++)
 		if (pushed->merged->plans[pushed->merged->steps[i].plan] == plan && ts_merged_step(pushed->merged, i)->store != NULL)
 			rows[ts_merged_step(pushed->merged, i)->op] += pushed->done[i].rows;
-	if (link->tracked != NULL)
+	if (!link->by_diff)
 	{
 		TsPending	pending;
 
@@ -350,7 +350,8 @@ run(TsOpening *opening, Pull *pulls)
 	ts_reached_record(pushed->reached);
 	ts_catalog_leave(&cat);
 	for (int i = 0; i < opening->n; i++)
-		(void) ts_log_prune(pulls[i].link->source, false);
+		if (!pulls[i].link->by_diff)
+			(void) ts_log_prune(pulls[i].link->source, false);
 	ts_push_sequences(pushed);
 	return pushed;
 }

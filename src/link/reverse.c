@@ -72,6 +72,7 @@ ts_link_reversed(const TsLink *link, Relation source, Relation target)
 	back->shape = link->shape;
 	back->followed = link->followed;
 	back->policy = TS_SCHEMA_IGNORE;
+	back->by_diff = link->by_diff;
 	back->tracked = reversed_tracked(link, target);
 	back->columns = palloc0(sizeof(TsColumn) * (link->ncolumns + 1));
 	for (int i = 0; i < link->ncolumns; i++)

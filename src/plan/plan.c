@@ -100,7 +100,8 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 	*compared = true;
 	memset(pending, 0, sizeof(TsPending));
 	if (link->by_diff)
-		return ts_diff_source(link, target, link->state != TS_STATE_INITIAL || link->initial != TS_INITIAL_COPY || link->repair == TS_REPAIR_MIRROR);
+		return ts_diff_source(link, target, link->repair != TS_REPAIR_NONE ? link->repair == TS_REPAIR_MIRROR :
+							  link->state != TS_STATE_INITIAL || link->initial != TS_INITIAL_COPY);
 	if (link->state == TS_STATE_ACTIVE && link->repair != TS_REPAIR_MIRROR)
 	{
 		TsStorageChange trust = source_trust(link, distrust);

@@ -1,6 +1,6 @@
 -- verify, repair and pull: messages, rights, states, groups, quarantine, and what is told apart.
 SET client_min_messages = warning;
-SELECT plan(44);
+SELECT plan(49);
 CREATE ROLE proof_owner; CREATE ROLE proof_other; CREATE SCHEMA proof AUTHORIZATION proof_owner; GRANT USAGE ON SCHEMA proof TO proof_other;
 SET ROLE proof_owner;
 CREATE TABLE proof.s (id int PRIMARY KEY, v text, n numeric, f float8); CREATE TABLE proof.t (id int PRIMARY KEY, v text, n numeric, f float8, own int DEFAULT 0);
@@ -94,5 +94,14 @@ SELECT is((SELECT quarantined FROM tracksync.status WHERE link = 'q'), 1::bigint
 UPDATE proof.t SET u = 'x' WHERE id = 2; UPDATE proof.q SET v = 'y';
 SELECT is((SELECT string_agg(concat_ws(' ', link, kind, key), ', ' ORDER BY link) FROM tracksync.verify('g')), 'l differs {"id": 2}, q differs {"id": 2}', 'of a group all links; not the row in quarantine');
 SELECT throws_ok($$SELECT * FROM tracksync.pull('q')$$, '55000', 'link "q" has rows in quarantine', 'pull: a row in quarantine is pending');
+-- links that compare have no log
+CREATE TABLE proof.d (LIKE proof.s INCLUDING ALL); CREATE TABLE proof.dt (LIKE proof.s INCLUDING ALL); INSERT INTO proof.d SELECT i, 'd' FROM generate_series(1, 5) i;
+SELECT tracksync.create_link('d', 'proof.d', 'proof.dt', detect => 'diff'); SELECT count(*) FROM tracksync.push('d');
+UPDATE proof.dt SET u = 'x' WHERE id = 1; DELETE FROM proof.dt WHERE id = 2; INSERT INTO proof.dt VALUES (9, 'e');
+SELECT is(proof.named('d'), 'differs 1 {u}, only_source 2, only_target 9', 'verify without a log');
+SELECT is(proof.wrote('d', false), 'update 1, insert 1', 'repair without a log leaves what only the target has');
+SELECT throws_ok($$SELECT * FROM tracksync.pull('d')$$, '55000', NULL, 'pull: without a log anything may be pending');
+SELECT is(proof.pulled('d', true), 'insert 1', 'pull without a log');
+SELECT is(proof.named('d'), NULL, 'then nothing is named');
 RESET ROLE;
-SELECT tracksync.drop_link(x) FROM unnest('{l,e,q}'::text[]) x; DROP SCHEMA proof CASCADE;
+SELECT tracksync.drop_link(x) FROM unnest('{l,e,q,d}'::text[]) x; DROP SCHEMA proof CASCADE;
