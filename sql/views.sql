@@ -34,6 +34,12 @@ FROM tracksync.quarantine_record q JOIN tracksync.link l ON l.name = q.link
 WHERE NOT q.released AND pg_catalog.pg_has_role(l.owner::oid, 'USAGE');
 COMMENT ON VIEW tracksync.quarantine IS 'rows that a push left out because the target did not take them; each push tries them again';
 
+CREATE VIEW tracksync.rule WITH (security_barrier) AS
+SELECT r.link, r.rule, r.kind, r.columns, r.expression, r.message, r.created_at
+FROM tracksync.rule_record r JOIN tracksync.link l ON l.name = r.link
+WHERE pg_catalog.pg_has_role(l.owner::oid, 'USAGE');
+COMMENT ON VIEW tracksync.rule IS 'what rows have to be like to be pushed';
+
 CREATE VIEW tracksync.operation AS
 SELECT txid, source, by, application_name, context, started, logged, commands,
        inserts, updates, deletes, truncates, schema_changes

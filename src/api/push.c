@@ -22,6 +22,8 @@
 #include "api/args.h"
 #include "api/done.h"
 #include "api/netchange.h"
+#include "api/pair.h"
+#include "api/rule.h"
 #include "apply/push.h"
 #include "base/attempt.h"
 #include "base/settings.h"
@@ -226,11 +228,7 @@ refuse_own_changes(const TsMerged *merged, const TsOpening *opening)
 					 errdetail("What the transaction changed before that would stay there if the transaction failed here."),
 					 errhint("Commit, then push.")));
 		if (link->server != NULL && (merged->plans[i]->own_seq != 0 || is_altered_here(opening->links[i].source)))
-			ereport(ERROR,
-					(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-					 errmsg("link \"%s\" cannot push changes that this transaction made itself to server \"%s\"", link->name, link->server),
-					 errdetail("They would stay there if the transaction failed here."),
-					 errhint("Commit, then push.")));
+			ts_pair_refuse_own(link);
 	}
 }
 
@@ -433,11 +431,13 @@ push(Call *call)
 	for (int i = 0; i < opening.n && call->repair != TS_REPAIR_NONE; i++)
 		ts_repair_prepare(opening.links[i].link, opening.links[i].source, opening.links[i].target, call->repair);
 	sources = palloc(sizeof(Relation) * (opening.n + 1));
-	merged = build(&opening, TS_PLAN_KEEP | (expect ? TS_PLAN_FINGERPRINT : 0));
+	merged = build(&opening, TS_PLAN_KEEP | TS_PLAN_RULES | (expect ? TS_PLAN_FINGERPRINT : 0));
 	if (expect)
 		check_expected(&opening, merged, expect);
+	ts_rules_stop(merged, opening.name);
 	if (!dry_run)
 		refuse_own_changes(merged, &opening);
+	ts_pair_check_compared(&opening, merged);
 	for (int i = 0; i < opening.n; i++)
 	{
 		TsOpened   *opened = &opening.links[i];

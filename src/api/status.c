@@ -90,23 +90,27 @@ tracksync_has_changes(PG_FUNCTION_ARGS)
 {
 	Oid			source = source_arg(fcinfo);
 	TsTracked  *tracked = ts_tracked_need(source);
-	List	   *positions;
+	List	   *links;
 	ListCell   *lc;
-	int32		shape;
-	bool		found = false;
+	bool		found = false,
+				any = false;
 
 	(void) ts_readable_columns(source);
 	ts_buffer_flush();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	positions = positions_of(source, &shape);
-	if (positions == NIL)
-		found = is_pending(tracked, NULL);
-	foreach(lc, positions)
+	links = ts_links_of(source);
+	foreach(lc, links)
 	{
-		found = is_pending(tracked, lfirst(lc));
-		if (found)
-			break;
+		const TsLink *link = ts_link_load_any(lfirst(lc));
+
+		/* one that compares has nothing to do with the log */
+		if (found || link == NULL || link->by_diff)
+			continue;
+		any = true;
+		found = is_pending(tracked, link->position);
 	}
+	if (!any)
+		found = is_pending(tracked, NULL);
 	PopActiveSnapshot();
 	PG_RETURN_BOOL(found);
 }
@@ -259,7 +263,7 @@ tracksync_link_pending(PG_FUNCTION_ARGS)
 		{
 			TsOperation op;
 
-			if (logged->event.op != TS_OP_OPERATION)
+			if (logged->event.op != TS_OP_OPERATION || logged->echo)
 				continue;
 			ts_operation_read(&logged->event, &op);
 			if (nulls[1] || op.logged < DatumGetInt64(values[1]))

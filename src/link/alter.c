@@ -21,6 +21,7 @@
 #include "link/mapping.h"
 #include "link/options.h"
 #include "link/remote.h"
+#include "link/rule.h"
 #include "link/step.h"
 #include "log/shape.h"
 
@@ -28,12 +29,12 @@ static void
 update_columns(const TsLink *link, const TsLinkOptions *o)
 {
 	static const Oid types[] = {TEXTOID, INT2ARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, OIDOID, INT4OID, INT2ARRAYOID, TEXTOID, INT8OID,
-	TEXTARRAYOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2ARRAYOID, TEXTOID, INT2ARRAYOID};
+	TEXTARRAYOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2ARRAYOID, TEXTOID, INT2ARRAYOID, TEXTOID};
 	TsStoredColumns columns = ts_link_stored_columns(link);
-	const char *texts[] = {link->server, link->filter, link->target_filter, link->former};
-	const int	places[] = {9, 12, 13, 16};
-	Datum		values[18];
-	char		nulls[19] = "                  ";
+	const char *texts[] = {link->server, link->filter, link->target_filter, link->former, link->remote ? link->remote->identity : NULL};
+	const int	places[] = {9, 12, 13, 16, 18};
+	Datum		values[19];
+	char		nulls[20] = "                   ";
 	TsCatalog	cat;
 
 	values[0] = CStringGetTextDatum(link->name);
@@ -62,9 +63,9 @@ update_columns(const TsLink *link, const TsLinkOptions *o)
 	/* other columns or rows, or another table: what the log says since the last push is not enough */
 	ts_sql("UPDATE tracksync.link SET source_attnums = $2, target_columns = $3, columns = coalesce($4, columns), target_schema = $5, "
 		   "target_name = $6, target = $7, shape = $8, followed = $8, target_attnums = $9, server = $10, generation = $11, expressions = $12, "
-		   "filter = $13, target_filter = $14, read_names = $15, read_attnums = $16, former_filter = $17, keys = $18, "
+		   "filter = $13, target_filter = $14, read_names = $15, read_attnums = $16, former_filter = $17, keys = $18, target_identity = $19, "
 		   "state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1",
-		   SPI_OK_UPDATE, 18, types, values, nulls);
+		   SPI_OK_UPDATE, 19, types, values, nulls);
 	ts_catalog_leave(&cat);
 }
 
@@ -193,6 +194,7 @@ map_anew(TsLink *link, const TsLinkOptions *options)
 	/* where it comes to it may have been before */
 	if (options->server && link->server != NULL)
 		link->generation = ts_ledger_generation(link);
+	ts_rules_locate(link, ts_rules_of(link->name));
 	update_columns(link, options);
 }
 
@@ -261,32 +263,42 @@ void
 ts_link_set_merge_rule(const char *name, const char *column, const char *rule)
 {
 	static const char *const rules[] = {"source", "target", "greatest", "least", "add"};
+	static const char *const row_rules[] = {"keep", "delete"};
 	static const Oid types[] = {TEXTOID, INT2OID, TEXTOID, TEXTOID};
 	TsLink	   *link = ts_link_load(name, true);
 	const TsColumn *col = NULL;
 	Datum		values[4];
-	bool		known = false;
+	bool		known = false,
+				whole_row;
 	TsCatalog	cat;
 
-	for (int i = 0; i < lengthof(rules); i++)
+	for (int i = 0; i < link->ncolumns; i++)
+		if (strcmp(link->columns[i].target_name, column) == 0)
+			col = &link->columns[i];
+	whole_row = col == NULL && strcmp(column, "*") == 0;
+	for (int i = 0; !whole_row && i < lengthof(rules); i++)
 		known |= strcmp(rule, rules[i]) == 0;
+	for (int i = 0; whole_row && i < lengthof(row_rules); i++)
+		known |= strcmp(rule, row_rules[i]) == 0;
+	if (whole_row && !known)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid merge rule for rows: \"%s\"", rule),
+				 errhint("Use 'keep' or 'delete', for rows that one side deleted and the other one changed.")));
 	if (!known)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid merge rule: \"%s\"", rule),
 				 errhint("Use 'source', 'target', 'greatest', 'least' or 'add'.")));
-	for (int i = 0; i < link->ncolumns; i++)
-		if (strcmp(link->columns[i].target_name, column) == 0)
-			col = &link->columns[i];
-	if (col == NULL)
+	if (col == NULL && !whole_row)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("link \"%s\" has no column \"%s\"", name, column),
-				 errhint("Name a column of the target that the link writes.")));
+				 errhint("Name a column of the target that the link writes, or '*' for rows that one side deleted.")));
 	values[0] = CStringGetTextDatum(name);
-	values[1] = Int16GetDatum(col->attnum);
+	values[1] = Int16GetDatum(whole_row ? InvalidAttrNumber : col->attnum);
 	values[2] = CStringGetTextDatum(rule);
-	values[3] = CStringGetTextDatum(col->expression ? col->target_name : "");
+	values[3] = CStringGetTextDatum(!whole_row && col->expression ? col->target_name : "");
 	ts_catalog_enter(&cat);
 	ts_sql("INSERT INTO tracksync.merge_rule (link, attnum, column_name, rule) VALUES ($1, $2, $4, $3) ON CONFLICT (link, attnum, column_name) DO UPDATE SET rule = excluded.rule",
 		   SPI_OK_INSERT, 4, types, values, NULL);
@@ -380,6 +392,7 @@ ts_link_drop(const char *name)
 	ts_sql("DELETE FROM tracksync.group_member WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
 	ts_sql("DELETE FROM tracksync.merge_rule WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
 	ts_steps_forget(name);
+	ts_rules_forget(name);
 	ts_sql("DELETE FROM tracksync.quarantine_record WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
 	/* its history goes with it: the next link of that name may be somebody else's */
 	ts_sql("DELETE FROM tracksync.push_record WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);

@@ -4,7 +4,6 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
@@ -82,22 +81,18 @@ ts_link_resolve_target_name(const char *text, TsLink *link)
 				 errhint("Name a user's table as target.")));
 }
 
-/* The topmost partitioned table above a relation: writing to the one is writing to the other. */
-static Oid
-top_of(Oid relid)
-{
-	return get_rel_relispartition(relid) ? llast_oid(get_partition_ancestors(relid)) : relid;
-}
-
-/* Data that goes round in a circle within one transaction would never come to rest. */
+/*
+ * Data that goes round in a circle within one transaction would never come to rest. There and back is fine: what a link brings is known
+ * by where it came from, if both read the log. Of a longer ring none can tell that it was his.
+ */
 void
 ts_link_check_cycle(const TsLink *link)
 {
-	static const Oid types[] = {OIDOID, OIDOID};
-	Oid			from = top_of(link->source);
+	static const Oid types[] = {OIDOID, OIDOID, TEXTOID, BOOLOID};
+	Oid			from = ts_topmost(link->source);
 	/* where data goes from another server is not known here */
-	Oid			to = link->server == NULL && OidIsValid(link->target) ? top_of(link->target) : InvalidOid;
-	Datum		values[] = {ObjectIdGetDatum(from), ObjectIdGetDatum(to)};
+	Oid			to = link->server == NULL && OidIsValid(link->target) ? ts_topmost(link->target) : InvalidOid;
+	Datum		values[] = {ObjectIdGetDatum(from), ObjectIdGetDatum(to), CStringGetTextDatum(link->name), BoolGetDatum(!link->by_diff)};
 	TsCatalog	cat;
 	bool		cycle;
 
@@ -109,18 +104,19 @@ ts_link_check_cycle(const TsLink *link)
 	if (!OidIsValid(to))
 		return;
 	ts_catalog_enter(&cat);
-	cycle = ts_sql("WITH RECURSIVE top AS (SELECT name, coalesce(pg_partition_root(source)::oid, source::oid) AS s, "
-				   "coalesce(pg_partition_root(r)::oid, r::oid) AS t FROM tracksync.link, LATERAL coalesce(target, "
-				   "to_regclass(quote_ident(target_schema) || '.' || quote_ident(target_name))) r WHERE r IS NOT NULL), "
-				   "reach(relid) AS (SELECT $2 UNION SELECT t FROM top JOIN reach ON s = relid) "
-				   "SELECT FROM reach WHERE relid = $1", SPI_OK_SELECT, 2, types, values, NULL) > 0;
+	cycle = ts_sql("WITH RECURSIVE top AS (SELECT coalesce(pg_partition_root(source)::oid, source::oid) AS s, "
+				   "coalesce(pg_partition_root(r)::oid, r::oid) AS t, detect FROM tracksync.link, LATERAL coalesce(target, "
+				   "to_regclass(quote_ident(target_schema) || '.' || quote_ident(target_name))) r WHERE r IS NOT NULL AND name <> $3), "
+				   "reach(relid) AS (SELECT $2 UNION SELECT t FROM top JOIN reach ON s = relid "
+				   "WHERE NOT (s = $2 AND t = $1 AND detect = 'log' AND $4)) "
+				   "SELECT FROM reach WHERE relid = $1", SPI_OK_SELECT, 4, types, values, NULL) > 0;
 	ts_catalog_leave(&cat);
 	if (cycle)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("link \"%s\" would close a cycle of links", link->name),
 				 errdetail("Changes of table %s already come from table %s.", ts_quote_relation(link->source), ts_link_target(link)),
-				 errhint("Sync in one direction only.")));
+				 errhint("Link both tables directly there and back, with detect => 'log', or sync in one direction only.")));
 }
 
 /* What the source's tracking is or would be, for resolving the link before anything is changed. */
@@ -177,13 +173,13 @@ insert_link(const TsLink *link, const TsLinkOptions *o)
 {
 	static const Oid types[] = {TEXTOID, OIDOID, OIDOID, TEXTOID, TEXTOID, OIDOID, BOOLOID, INT2ARRAYOID, TEXTARRAYOID,
 		TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, JSONBOID, TEXTOID, INT4OID, INT2ARRAYOID, TEXTOID, INT8OID,
-	TEXTARRAYOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2ARRAYOID, INT2ARRAYOID};
+	TEXTARRAYOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2ARRAYOID, INT2ARRAYOID, TEXTOID};
 	TsStoredColumns columns = ts_link_stored_columns(link);
 	const char *initial = or_default(o->initial, "copy");
 	Snapshot	snapshot = GetTransactionSnapshot();
 	TsPending	pending = {0};
-	Datum		values[31];
-	char		nulls[32] = "                               ";
+	Datum		values[32];
+	char		nulls[33] = "                                ";
 	TsCatalog	cat;
 
 	/* from here on, what commits is a change; what this transaction did so far is not */
@@ -228,14 +224,16 @@ insert_link(const TsLink *link, const TsLinkOptions *o)
 	values[23] = link->server ? CStringGetTextDatum(link->server) : (Datum) 0;
 	nulls[23] = link->server ? ' ' : 'n';
 	values[24] = Int64GetDatum(link->server ? ts_ledger_generation(link) : 0);
+	nulls[31] = link->remote && link->remote->identity ? ' ' : 'n';
+	values[31] = nulls[31] == ' ' ? CStringGetTextDatum(link->remote->identity) : (Datum) 0;
 	PopActiveSnapshot();
 	ts_catalog_enter(&cat);
 	if (ts_sql("INSERT INTO tracksync.link (name, owner, source, target_schema, target_name, target, create_target, source_attnums, "
 			   "target_columns, initial, on_conflict, on_error, schema_policy, detect, state, position, own_txid, own_seq, storage, "
 			   "columns, system_identity, shape, followed, target_attnums, server, generation, "
-			   "expressions, filter, target_filter, read_names, read_attnums, keys) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
-			   "$16::pg_snapshot, nullif($17, '0')::xid8, $18, $19, $20, $21, $22, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31) ON CONFLICT (name) DO NOTHING",
-			   SPI_OK_INSERT, 31, types, values, nulls) == 0)
+			   "expressions, filter, target_filter, read_names, read_attnums, keys, target_identity) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
+			   "$16::pg_snapshot, nullif($17, '0')::xid8, $18, $19, $20, $21, $22, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32) ON CONFLICT (name) DO NOTHING",
+			   SPI_OK_INSERT, 32, types, values, nulls) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("link \"%s\" already exists", link->name),

@@ -69,7 +69,7 @@ read_columns(TsLink *link, MemoryContext context)
 	for (int i = 0; i < n; i++)
 	{
 		link->columns[i].attnum = DatumGetInt16(attnums[i]);
-		link->columns[i].target_name = ts_keep(context, TextDatumGetCString(names[i]));
+		link->columns[i].target_name = link->columns[i].stored_name = ts_keep(context, TextDatumGetCString(names[i]));
 		link->columns[i].target_attnum = nthere == n ? DatumGetInt16(there[i]) : 0;
 	}
 }
@@ -182,8 +182,12 @@ read_link(MemoryContext context)
 		MemoryContext old_context = MemoryContextSwitchTo(context);
 
 		ts_link_follow_target(link);
+		link->position->echo = ts_table_identity(link->target);
 		MemoryContextSwitchTo(old_context);
 	}
+	/* as far as it was asked */
+	if (link->server != NULL)
+		link->position->echo = ts_keep(context, ts_sql_text(0, 37));
 	return link;
 }
 
@@ -234,7 +238,7 @@ load(const char *name, bool lock, bool newest, MemoryContext context)
 	char	   *sql = psprintf("SELECT name, owner::oid, source::oid, target_schema, target_name, create_target, initial, on_conflict, "
 							   "state, source_attnums, target_columns, position::text, own_txid::text, own_seq, storage, system_identity, "
 							   "target::oid, shape, columns IS NULL, schema_policy, target_attnums, followed, "
-							   "CASE WHEN on_conflict LIKE '%%.%%' THEN to_regprocedure(on_conflict || '(text, jsonb, jsonb, jsonb, jsonb)')::oid END, on_error = 'quarantine', doubted, server, generation, expressions, filter, target_filter, former_filter, read_names, read_attnums, detect = 'diff', on_cast = 'lossy', keys FROM tracksync.link WHERE name = $1%s", lock ? " FOR UPDATE" : "");
+							   "CASE WHEN on_conflict LIKE '%%.%%' THEN to_regprocedure(on_conflict || '(text, jsonb, jsonb, jsonb, jsonb)')::oid END, on_error = 'quarantine', doubted, server, generation, expressions, filter, target_filter, former_filter, read_names, read_attnums, detect = 'diff', on_cast = 'lossy', keys, target_identity FROM tracksync.link WHERE name = $1%s", lock ? " FOR UPDATE" : "");
 	TsCatalog	cat;
 	TsLink	   *link = NULL;
 

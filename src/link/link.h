@@ -106,6 +106,7 @@ typedef struct TsColumn
 	bool		ignored;
 	bool		is_key;
 	char	   *target_name;
+	char	   *stored_name;	/* that it had at the last push; NULL: it is new */
 	/* what follows is known once the target exists */
 	AttrNumber	target_attnum;	/* until it is resolved: as it was at the last push; 0 = go by its name */
 	Oid			target_type;	/* as declared */
@@ -140,6 +141,7 @@ typedef struct TsLink
 	Oid			source;
 	char	   *server;			/* where the target is; NULL: in this database */
 	struct TsRemote *remote;	/* of remote.h: the target on that server as it was described, once it was asked for */
+	char	   *origin;			/* whose changes it brings: an identity (ts_table_identity); NULL: its source's */
 	int64		generation;		/* how many pushes committed there, for all that is known here */
 	char	   *target_schema;
 	char	   *target_name;

@@ -69,6 +69,8 @@ ts_link_reversed(const TsLink *link, Relation source, Relation target)
 	back->on_conflict = TS_CONFLICT_SOURCE_WINS;
 	back->state = TS_STATE_RESYNC;
 	back->position = link->position;
+	/* what it writes came from the target: the link does not ship it */
+	back->origin = link->position->echo;
 	back->shape = link->shape;
 	back->followed = link->followed;
 	back->policy = TS_SCHEMA_IGNORE;

@@ -253,6 +253,18 @@ ts_tracked_keys_fit(const TsTracked *tracked, TupleDesc source)
 }
 
 Oid
+ts_topmost(Oid relid)
+{
+	return get_rel_relispartition(relid) ? llast_oid(get_partition_ancestors(relid)) : relid;
+}
+
+char *
+ts_table_identity(Oid relid)
+{
+	return psprintf("%s/%u", ts_system_identity(), ts_topmost(relid));
+}
+
+Oid
 ts_tracked_root(Oid relid)
 {
 	List	   *family = list_make1_oid(relid);

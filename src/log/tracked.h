@@ -34,6 +34,11 @@ extern TsTracked *ts_tracked_load(Oid source);
 extern TsTracked *ts_tracked_load_newest(Oid source);
 /* The same; 55000 if it is not tracked. */
 extern TsTracked *ts_tracked_need(Oid source);
+/* The topmost partitioned table above a relation, or itself: writing to the one is writing to the other. */
+extern Oid	ts_topmost(Oid relid);
+/* Which table this is, of all tables of all servers: ts_system_identity() and the OID of the topmost. */
+extern char *ts_table_identity(Oid relid);
+
 /* The tracked table among a relation and its partitioned ancestors, as of now: its OID, or InvalidOid. */
 extern Oid	ts_tracked_root(Oid relid);
 

@@ -40,6 +40,7 @@ typedef struct TsChange
 	bool	   *new_nulls;
 	Datum	   *old_values;		/* where known; of a DELETE at least the key */
 	bool	   *old_nulls;
+	List	   *violations;		/* TsViolation of rules.h: rules that the row breaks; NIL: none, or nobody asked */
 } TsChange;
 
 typedef struct TsChangeSource TsChangeSource;

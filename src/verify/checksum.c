@@ -2,11 +2,13 @@
  * checksum.c: which rows of a source and its target on another server may differ, without sending them.
  *
  * Both servers run the same query, at the same time:
- *   SELECT b, count(*), sum(h(r, 1)), sum(h(r, 2)) FROM (SELECT h(key, 0) & mask AS b, ARRAY[record_send(ROW(a, b, …))] AS r FROM …) GROUP BY b
- * h is hash_array_extended: of an array of one bytea it is the server's 64-bit hash of all its bytes. So a row's hash is one of all its values
- * at once, in the binary form in which they are sent (a NULL has the length -1), in the link's order of columns: which row holds what is in
- * it, and sums over rows lose nothing of that. Values whose binary form depends on a server's own numbers, versions or encoding go as text, in
- * this database's encoding. That two sides call a value otherwise costs time: its bucket is read, and the rows compared.
+ *   SELECT b, count(*), sum(h(r, k0)), sum(h(r, k1)), sum(h(r, k2)) FROM
+ *     (SELECT bucket of the key AS b, seeds made of the key AS k0, k1, k2, ARRAY[int4send(a), textsend(b), …] AS r FROM …) GROUP BY b
+ * h is hash_array_extended: 64 bits of all bytes of all elements, by place and seed; a NULL is no element's value. The seed being made of the
+ * key, sums over rows tell which row holds what. Of columns of one row that change their values it loses some bits (up to eleven with 64
+ * columns: places are powers of 31), hence a third sum. Values go in the binary form in which they are sent; those whose form depends on a
+ * server's own numbers, labels or versions as text, in this database's encoding. That two sides write a value otherwise costs time: its bucket
+ * is read, and the rows compared. Servers before 11 have no such function: md5 then, of the whole row.
  */
 #include "postgres.h"
 
@@ -28,11 +30,12 @@
 
 /* Smaller tables are read whole. */
 #define SMALL 2000
-#define BUCKET_ROWS 512
+#define BUCKET_ROWS 4096
 #define MAX_BUCKETS 65536
 /* Of more than so many buckets that differ, parts are asked for. */
-#define FEW 16
+#define FEW 4
 #define PARTS 32
+#define SUMS 3
 /* hash_array_extended */
 #define FAST_SINCE 110000
 
@@ -59,64 +62,69 @@ ts_checksum_has(const TsColumn *col)
 	return !col->ignored && col->future == NULL && !col->retyped && !col->emptied;
 }
 
-/* SQL: the value as its bytes are taken. */
-static char *
-form(const TsColumn *col, char *value)
+/* What makes bytes of a value, if they are the same everywhere; "": it is bytes; NULL: its text does. */
+static const char *
+send_function(const TsColumn *col)
 {
-	if (col->opaque == NULL)
-		switch (col->target_base)
-		{
-			case BOOLOID:
-			case INT2OID:
-			case INT4OID:
-			case INT8OID:
-			case FLOAT4OID:
-			case FLOAT8OID:
-			case NUMERICOID:
-			case DATEOID:
-			case TIMEOID:
-			case TIMETZOID:
-			case TIMESTAMPOID:
-			case TIMESTAMPTZOID:
-			case INTERVALOID:
-			case UUIDOID:
-			case BYTEAOID:
-				return value;
-			case BPCHAROID:
-				/* the cast to text takes blanks away */
-				value = psprintf("pg_catalog.textin(pg_catalog.bpcharout(%s))", value);
-				break;
-			default:
-				break;
-		}
+	static const struct
+	{
+		Oid			type;
+		const char *function;
+	}			functions[] =
+	{
+		{BOOLOID, "pg_catalog.boolsend"}, {INT2OID, "pg_catalog.int2send"}, {INT4OID, "pg_catalog.int4send"},
+		{INT8OID, "pg_catalog.int8send"}, {FLOAT4OID, "pg_catalog.float4send"}, {FLOAT8OID, "pg_catalog.float8send"},
+		{NUMERICOID, "pg_catalog.numeric_send"}, {DATEOID, "pg_catalog.date_send"}, {TIMEOID, "pg_catalog.time_send"},
+		{TIMETZOID, "pg_catalog.timetz_send"}, {TIMESTAMPOID, "pg_catalog.timestamp_send"},
+		{TIMESTAMPTZOID, "pg_catalog.timestamptz_send"}, {INTERVALOID, "pg_catalog.interval_send"},
+		{UUIDOID, "pg_catalog.uuid_send"}, {BYTEAOID, ""},
+	};
+
+	for (int i = 0; col->opaque == NULL && i < lengthof(functions); i++)
+		if (functions[i].type == col->target_base)
+			return functions[i].function;
+	return NULL;
+}
+
+/* SQL: the value's bytes. */
+static char *
+bytes_of(const TsColumn *col, char *value, bool there)
+{
+	const char *function = send_function(col);
+
+	if (function != NULL)
+		return psprintf("%s(%s)", function, value);
+	/* the cast to text takes blanks away */
+	if (col->opaque == NULL && col->target_base == BPCHAROID)
+		value = psprintf("pg_catalog.textin(pg_catalog.bpcharout(%s))", value);
 	/* text is sent in the client's encoding; there that is this database's */
-	if (pg_get_client_encoding() == GetDatabaseEncoding())
-		return psprintf("(%s)::pg_catalog.text", value);
+	if (there || pg_get_client_encoding() == GetDatabaseEncoding())
+		return psprintf("pg_catalog.textsend((%s)::pg_catalog.text)", value);
 	return psprintf("pg_catalog.convert_to((%s)::pg_catalog.text, %s)", value, quote_literal_cstr(GetDatabaseEncodingName()));
 }
 
-/* SQL: a column's value of the source's row s, or the target's t where that is. */
+/* SQL: a column's value of the source's row s, or the target's t where that is, as the target holds it. */
 static char *
 value_of(const TsLink *link, const TsColumn *col, bool there)
 {
-	if (!there && col->opaque == NULL && !ts_diff_is_cast(col))
-		return form(col, psprintf("(s.%s)::%s", quote_identifier(col->target_name), ts_quote_type(col->target_base, -1)));
-	if (!there)
-		return form(col, ts_diff_source_value(col, "s"));
-	return form(col, psprintf("t.%s::%s", quote_identifier(col->now_name ? col->now_name : col->target_name), ts_target_type(link, col, true)));
+	if (there)
+		return psprintf("t.%s::%s", quote_identifier(col->now_name ? col->now_name : col->target_name), ts_target_type(link, col, true));
+	if (col->opaque == NULL && !ts_diff_is_cast(col))
+		return psprintf("(s.%s)::%s", quote_identifier(col->target_name), ts_quote_type(col->target_base, -1));
+	return ts_diff_source_value(col, "s");
 }
 
-/* SQL: record_send(ROW(a, b, …)) of the key, or of all columns that are compared. */
+/* SQL: the bytes of the key's values, or of all that are compared, as an array. */
 static char *
-sent(const TsLink *link, bool key, bool there)
+array_of(const TsLink *link, bool key, bool there)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	for (int i = 0; i < link->ncolumns; i++)
-		if (key ? link->columns[i].is_key : ts_checksum_has(&link->columns[i]))
-			appendStringInfo(&sql, "%s%s", sql.len ? ", " : "pg_catalog.record_send(ROW(", value_of(link, &link->columns[i], there));
-	appendStringInfoString(&sql, "))");
+		if (link->columns[i].is_key || (!key && ts_checksum_has(&link->columns[i])))
+			appendStringInfo(&sql, "%s%s", sql.len ? ", " : "ARRAY[", bytes_of(&link->columns[i], value_of(link, &link->columns[i], there), there));
+	appendStringInfoString(&sql, "]::pg_catalog.bytea[]");
 	return sql.data;
 }
 
@@ -127,66 +135,77 @@ is_fast(const TsLink *link)
 	return ts_connection_version(link->remote->connection) >= FAST_SINCE;
 }
 
-/* SQL: what is hashed, given its bytes; and its hash. */
-static char *
-hashable(const TsLink *link, char *bytes)
-{
-	return is_fast(link) ? psprintf("ARRAY[%s]::pg_catalog.bytea[]", bytes) : psprintf("pg_catalog.md5(%s)", bytes);
-}
-
-static char *
-hash(const TsLink *link, const char *what, int number)
-{
-	if (is_fast(link))
-		return psprintf("pg_catalog.hash_array_extended(%s, %d)", what, number);
-	return psprintf("pg_catalog.concat('x', pg_catalog.substr(%s, %d, 16))::pg_catalog.bit(64)::pg_catalog.int8", what, number == 1 ? 1 : 17);
-}
-
 static bool
 is_integer(Oid type)
 {
 	return type == INT2OID || type == INT4OID || type == INT8OID;
 }
 
-/* SQL: a hash of the key, if it is of integers: several times as fast as that of its bytes. Else NULL. */
+/* SQL: the key, if it is one integer, as int8; a row of the target may have none. Else NULL. */
 static char *
-integer_hash(const TsLink *link, bool there)
+integer_key(const TsLink *link, bool there)
 {
-	StringInfoData sql;
+	const TsColumn *col = &link->columns[link->keys[0]];
 
-	if (!is_fast(link))
+	if (link->nkeys != 1 || !is_integer(col->target_base))
 		return NULL;
-	initStringInfo(&sql);
-	for (int i = 0; i < link->nkeys; i++)
-	{
-		const TsColumn *col = &link->columns[link->keys[i]];
+	return psprintf("COALESCE((%s)::pg_catalog.int8, 0)", value_of(link, col, there));
+}
 
-		if (!is_integer(col->target_base))
-			return NULL;
-		appendStringInfo(&sql, "%spg_catalog.hashint8extended((%s)::pg_catalog.int8, %d)", i ? " OPERATOR(pg_catalog.#) " : "",
-						 value_of(link, col, there), i);
-	}
-	return psprintf("(%s)", sql.data);
+/* SQL: half of an md5, as int8. */
+static char *
+half(const char *md5, int first)
+{
+	return psprintf("pg_catalog.concat('x', pg_catalog.substr(%s, %d, 16))::pg_catalog.bit(64)::pg_catalog.int8", md5, first);
+}
+
+/* SQL: the i-th seed of the row s or t. */
+static char *
+seed(const TsLink *link, int i, bool there)
+{
+	static const char *const masks[SUMS] = {"0", "6364136223846793005", "2862933555777941757"};
+	char	   *key = integer_key(link, there);
+
+	/* another one for each key, which a hash of the key may not be */
+	if (key != NULL)
+		return psprintf("(%s OPERATOR(pg_catalog.#) %s)", key, masks[i]);
+	return psprintf("pg_catalog.hash_array_extended(%s, %d)", array_of(link, true, there), i + 1);
 }
 
 /* SQL: the bucket of the row s or t. */
 static char *
 bucket(const TsLink *link, int n, bool there)
 {
-	char	   *integers = integer_hash(link, there);
+	char	   *key = integer_key(link, there);
+	char	   *hash;
 
-	if (integers != NULL)
-		return psprintf("(%s OPERATOR(pg_catalog.&) %d)", integers, n - 1);
-	return psprintf("(%s OPERATOR(pg_catalog.&) %d)", hash(link, hashable(link, sent(link, true, there)), 0), n - 1);
+	if (!is_fast(link))
+		hash = half(psprintf("pg_catalog.md5(pg_catalog.array_send(%s))", array_of(link, true, there)), 1);
+	else if (key != NULL)
+		hash = psprintf("pg_catalog.hashint8extended(%s, 0)", key);
+	else
+		hash = seed(link, 0, there);
+	return psprintf("(%s OPERATOR(pg_catalog.&) %d)", hash, n - 1);
 }
 
 /* rows: what stands in FROM, with a condition or "true" behind WHERE */
 static char *
 sums_query(const TsLink *link, int n, const char *rows, bool there)
 {
-	return psprintf("SELECT x.b, pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.sum(%s), ' ', pg_catalog.sum(%s)) FROM "
-					"(SELECT %s AS b, %s AS r FROM %s OFFSET 0) AS x GROUP BY x.b",
-					hash(link, "x.r", 1), hash(link, "x.r", 2), bucket(link, n, there), hashable(link, sent(link, false, there)), rows);
+	StringInfoData seeds;
+	const char *b = bucket(link, n, there);
+	const char *all = array_of(link, false, there);
+
+	if (!is_fast(link))
+		return psprintf("SELECT x.b, pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.sum(%s), ' ', pg_catalog.sum(%s)) FROM "
+						"(SELECT %s AS b, pg_catalog.md5(pg_catalog.array_send(%s)) AS r FROM %s OFFSET 0) AS x GROUP BY x.b",
+						half("x.r", 1), half("x.r", 17), b, all, rows);
+	initStringInfo(&seeds);
+	for (int i = 0; i < SUMS; i++)
+		appendStringInfo(&seeds, "%s AS k%d, ", seed(link, i, there), i);
+	return psprintf("SELECT x.b, pg_catalog.concat(pg_catalog.count(*), ' ', pg_catalog.sum(pg_catalog.hash_array_extended(x.r, x.k0)), ' ', "
+					"pg_catalog.sum(pg_catalog.hash_array_extended(x.r, x.k1)), ' ', pg_catalog.sum(pg_catalog.hash_array_extended(x.r, x.k2))) FROM "
+					"(SELECT %s AS b, %s%s AS r FROM %s OFFSET 0) AS x GROUP BY x.b", b, seeds.data, all, rows);
 }
 
 static Bucket *
@@ -363,8 +382,8 @@ ts_checksum_narrow(TsLink *link, Relation source, const char *rows, const char *
 	wanted = read_sums(link, &sums, NULL, rows, also);
 	if (wanted == 0)
 		return true;
-	/* most of the rows are read faster without asking which */
-	if (wanted > n / 2)
+	/* where rows differ all over the table it is read as it is */
+	if (wanted == n || wanted > n - n / 64)
 		return false;
 	/* few are read as they are, of many only those of the parts that differ */
 	if (wanted > FEW)
