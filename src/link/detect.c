@@ -50,8 +50,6 @@ leave_log(TsLink *link)
 	ts_buffer_flush();
 	link->by_diff = true;
 	link->tracked = ts_compared_tracked(link->source, tracked->nkeys, tracked->keys);
-	/* of two links there and back both read the log */
-	ts_link_check_cycle(link);
 	ts_compared_check_cycle(link);
 	write_detection(link);
 }

@@ -375,8 +375,8 @@ ts_key_index_find(Relation rel, int nkeys, const AttrNumber *keys)
 	return best;
 }
 
-static bool
-all_not_null(Relation rel, const TsKeyIndex *key)
+bool
+ts_key_not_null(Relation rel, const TsKeyIndex *key, void *arg)
 {
 	for (int i = 0; i < key->nkeys; i++)
 		if (!TupleDescAttr(RelationGetDescr(rel), key->columns[i].attnum - 1)->attnotnull)
@@ -428,7 +428,7 @@ explicit_key(Relation rel, List *names)
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 				 errmsg("the columns given as key of table \"%s\" have no unique index", RelationGetRelationName(rel)),
 				 errhint("Create a unique index on exactly these columns.")));
-	if (!all_not_null(rel, key))
+	if (!ts_key_not_null(rel, key, NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 				 errmsg("the key of table \"%s\" may be NULL", RelationGetRelationName(rel)),
@@ -437,35 +437,61 @@ explicit_key(Relation rel, List *names)
 }
 
 TsKeyIndex *
-ts_key_resolve(Relation rel, List *names, bool explicitly)
+ts_key_choose(Relation rel, bool (*fits) (Relation rel, const TsKeyIndex *key, void *arg), void *arg)
 {
+	List	   *indexes = RelationGetIndexList(rel);	/* sets the two below */
+	Oid			preferred[] = {rel->rd_rel->relreplident == REPLICA_IDENTITY_INDEX ? rel->rd_replidindex : InvalidOid, rel->rd_pkindex};
 	TsKeyIndex *best = NULL;
-	List	   *indexes;
 	ListCell   *lc;
-	Oid			preferred[2];
 
-	if (explicitly)
-		return explicit_key(rel, names);
-
-	indexes = RelationGetIndexList(rel);	/* sets the two below */
-	preferred[0] = rel->rd_rel->relreplident == REPLICA_IDENTITY_INDEX ? rel->rd_replidindex : InvalidOid;
-	preferred[1] = rel->rd_pkindex;
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < lengthof(preferred); i++)
 	{
 		TsKeyIndex *key = OidIsValid(preferred[i]) ? ts_key_index_describe(preferred[i]) : NULL;
 
-		if (key != NULL && all_not_null(rel, key))
+		if (key != NULL && fits(rel, key, arg))
 			return key;
 	}
 	foreach(lc, indexes)
 	{
 		TsKeyIndex *key = ts_key_index_describe(lfirst_oid(lc));
 
-		if (key == NULL || !all_not_null(rel, key))
+		if (key == NULL || !fits(rel, key, arg))
 			continue;
 		if (best == NULL || key_weight(rel, key) < key_weight(rel, best))
 			best = key;
 	}
+	return best;
+}
+
+/* NOT NULL, and of these columns only (NULL: of any)? */
+static bool
+is_among(Relation rel, const TsKeyIndex *key, void *arg)
+{
+	const bool *among = arg;
+
+	if (!ts_key_not_null(rel, key, NULL))
+		return false;
+	for (int i = 0; among != NULL && i < key->nkeys; i++)
+		if (!among[key->columns[i].attnum - 1])
+			return false;
+	return true;
+}
+
+TsKeyIndex *
+ts_key_among(Relation rel, const bool *among)
+{
+	return ts_key_choose(rel, is_among, unconstify(bool *, among));
+}
+
+TsKeyIndex *
+ts_key_resolve(Relation rel, List *names, bool explicitly)
+{
+	TsKeyIndex *best;
+
+	if (explicitly)
+		return explicit_key(rel, names);
+
+	best = ts_key_choose(rel, ts_key_not_null, NULL);
 	if (best == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),

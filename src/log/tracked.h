@@ -77,10 +77,16 @@ extern TsKeyIndex *ts_key_index_describe(Oid indexid);
 extern TsKeyIndex *ts_key_index_find(Relation rel, int nkeys, const AttrNumber *keys);
 /* Puts an index's columns into the order of these keys. */
 extern void ts_key_index_reorder(TsKeyIndex *index, int nkeys, const AttrNumber *keys);
+/* Are all its columns NOT NULL? */
+extern bool ts_key_not_null(Relation rel, const TsKeyIndex *key, void *arg);
+/* The replica identity, else the primary key, else the smallest of the unique indexes, of those that fit; NULL if none does. */
+extern TsKeyIndex *ts_key_choose(Relation rel, bool (*fits) (Relation rel, const TsKeyIndex *key, void *arg), void *arg);
 /*
  * The key of a table by the design's rules: an explicit list (names, may be NIL) → the replica identity → the primary key →
  * the smallest unique index on NOT NULL columns. Errors: 42703 unknown column, 42P10 no usable key.
  */
 extern TsKeyIndex *ts_key_resolve(Relation rel, List *names, bool explicitly);
+/* The same without a list, of the keys whose columns are all among these (by attribute number minus one; NULL: all); NULL: none. */
+extern TsKeyIndex *ts_key_among(Relation rel, const bool *among);
 
 #endif

@@ -9,15 +9,18 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/queryenvironment.h"
+#include "utils/rel.h"
 #include "utils/tuplestore.h"
 
 #include "base/attempt.h"
@@ -27,6 +30,8 @@
 #include "plan/sole.h"
 
 #define FETCH_ROWS 1000
+/* One row in so many of the target's, and its indexes are not worth it. */
+#define SCAN_FROM 10
 
 static void
 add_part(TsSole *source, int column, bool key, TupleDesc row)
@@ -278,6 +283,22 @@ consume(TsSole *source)
 	return !source->changes->broken;
 }
 
+/* Is so much of the target looked for that reading all of it is cheaper than its indexes? The planner knows nothing of values in p. */
+static bool
+wants_scan(const TsSole *source)
+{
+	const TsLink *link = source->base.link;
+	Relation	target;
+	bool		scan;
+
+	if (link->server != NULL || !source->target_exists)
+		return false;
+	target = relation_open(link->target, AccessShareLock);
+	scan = target->rd_rel->reltuples >= 0 && source->entries * SCAN_FROM >= target->rd_rel->reltuples;
+	relation_close(target, NoLock);
+	return scan;
+}
+
 static void
 open_query(TsSole *source)
 {
@@ -285,6 +306,7 @@ open_query(TsSole *source)
 	EphemeralNamedRelation enr = palloc0(sizeof(*enr));
 	SPIPlanPtr	plan;
 	char	   *sql;
+	int			level;
 
 	source->name = enr->md.name = psprintf("tracksync_pushed_%u", ++number);
 	enr->md.reliddesc = InvalidOid;
@@ -298,7 +320,11 @@ open_query(TsSole *source)
 	plan = SPI_prepare(sql, 0, NULL);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare: %s", sql);
+	level = NewGUCNestLevel();
+	if (wants_scan(source))
+		(void) set_config_option("enable_nestloop", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	source->portal = SPI_cursor_open(NULL, plan, NULL, NULL, true);
+	AtEOXact_GUC(true, level);
 }
 
 /* Has the query another row? */
