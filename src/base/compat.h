@@ -144,4 +144,9 @@ extern void ts_insert_index_tuples(ResultRelInfo *relinfo, TupleTableSlot *slot,
 #define ts_raw_parser(text) raw_parser((text), RAW_PARSE_DEFAULT)
 #endif
 
+/* PostgreSQL 14: types are called as their names are. */
+#if PG_VERSION_NUM < 140000
+#define PG_LSNOID LSNOID
+#endif
+
 #endif
