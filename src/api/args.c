@@ -125,11 +125,13 @@ lock_targets(List *names)
 static void
 lock_link(TsOpened *opened, const char *name, TsOpenFor purpose)
 {
-	bool		push = purpose != TS_OPEN_READ;
+	bool		push = ts_open_writes(purpose);
 	TsLink	   *link = opened->link = ts_link_load(name, push);
 
 	if (link->server != NULL)
 	{
+		if (purpose == TS_OPEN_VERIFY)
+			ts_connection_snapshot(ts_connection_get(link->server, link->owner, psprintf("link %s", link->name)));
 		ts_remote_table_open(link);
 		/* before the snapshot is taken: another session's push is known, or waited for */
 		if (purpose == TS_OPEN_PUSH && ts_ledger_open(link, TS_LEDGER_PUSH))
@@ -155,11 +157,11 @@ lock_link(TsOpened *opened, const char *name, TsOpenFor purpose)
 	ts_link_follow_target(link);
 }
 
-/* Under the snapshot: the link against its relations. */
-static void
+/* Under the snapshot: the link against its relations. False: another push came in between. */
+static bool
 resolve_link(TsOpened *opened, TsOpenFor purpose)
 {
-	bool		push = purpose != TS_OPEN_READ;
+	bool		push = ts_open_writes(purpose);
 	TsLink	   *link = opened->link;
 
 	if (!push)
@@ -174,6 +176,8 @@ resolve_link(TsOpened *opened, TsOpenFor purpose)
 			link->target = before->target;
 			link->position->echo = link->remote->identity;
 		}
+		if (link->server != NULL && purpose == TS_OPEN_VERIFY && !ts_ledger_agrees(link))
+			return false;
 		if (link->server != NULL)
 			(void) ts_ledger_open(link, TS_LEDGER_READ);
 	}
@@ -201,6 +205,7 @@ resolve_link(TsOpened *opened, TsOpenFor purpose)
 	ts_link_evolve(link, opened->source, opened->target);
 	ts_link_resolve(link, opened->source, opened->target);
 	ts_link_check_rights(link, opened->source, opened->target);
+	return true;
 }
 
 /* All run as one role. */
@@ -285,7 +290,7 @@ ts_open(TsOpening *opening, const char *name, TsOpenFor purpose)
 	opening->n = list_length(names);
 	opening->links = palloc0(sizeof(TsOpened) * (opening->n + 1));
 	opening->purpose = purpose;
-	if (purpose != TS_OPEN_READ)
+	if (ts_open_writes(purpose))
 		lock_targets(names);
 	error_context_stack = &callback;
 	foreach(lc, names)
@@ -302,10 +307,10 @@ ts_open(TsOpening *opening, const char *name, TsOpenFor purpose)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	opening->snapshot = RegisterSnapshot(GetActiveSnapshot());
 	error_context_stack = &callback;
-	for (i = 0; i < opening->n; i++)
+	for (i = 0; i < opening->n && !opening->stale; i++)
 	{
 		linitial(at) = opening->links[i].link->name;
-		resolve_link(&opening->links[i], purpose);
+		opening->stale = !resolve_link(&opening->links[i], purpose);
 	}
 	error_context_stack = callback.previous;
 	become_owner(opening);
@@ -320,6 +325,8 @@ ts_close(TsOpening *opening)
 	PopActiveSnapshot();
 	for (int i = 0; i < opening->n; i++)
 	{
+		if (opening->purpose == TS_OPEN_VERIFY && opening->links[i].link->remote != NULL)
+			ts_connection_snapshot_end(opening->links[i].link->remote->connection);
 		if (opening->links[i].target)
 			relation_close(opening->links[i].target, NoLock);
 		relation_close(opening->links[i].source, NoLock);

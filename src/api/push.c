@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "api/args.h"
+#include "api/done.h"
 #include "api/netchange.h"
 #include "api/pair.h"
 #include "api/rule.h"
@@ -32,11 +33,13 @@
 #include "log/prune.h"
 #include "plan/merge.h"
 #include "remote/connection.h"
+#include "verify/repair.h"
 
 PG_FUNCTION_INFO_V1(tracksync_plan);
 PG_FUNCTION_INFO_V1(tracksync_plan_fingerprint);
 PG_FUNCTION_INFO_V1(tracksync_net_changes);
 PG_FUNCTION_INFO_V1(tracksync_push);
+PG_FUNCTION_INFO_V1(tracksync_repair);
 
 static void
 add_context(void *arg)
@@ -65,24 +68,6 @@ build(TsOpening *opening, int flags)
 	return ts_merge_plans(opening->n, plans);
 }
 
-/* A user's step of a group belongs to none of its links. */
-static void
-put_place(const TsStep *step, const TsLink *link, Datum *values, bool *nulls)
-{
-	values[3] = CStringGetTextDatum(step->owner ? step->owner : link->name);
-	nulls[4] = step->owner != NULL && strcmp(step->owner, link->name) != 0;
-	values[4] = CStringGetTextDatum(ts_link_target(link));
-}
-
-/* What is not done in this database is said. */
-static const char *
-describe_step(const TsOpening *opening, const TsStep *step, const TsLink *link)
-{
-	if (link->server == NULL || step->function != NULL)
-		return step->description;
-	return psprintf("%s on server %s%s", step->description, quote_identifier(link->server), opening->split ? ", in a transaction of its own" : "");
-}
-
 Datum
 tracksync_plan(PG_FUNCTION_ARGS)
 {
@@ -104,10 +89,10 @@ tracksync_plan(PG_FUNCTION_ARGS)
 		values[0] = Int32GetDatum(i + 1);
 		values[1] = Int32GetDatum(step->priority);
 		values[2] = CStringGetTextDatum(step->kind);
-		put_place(step, link, values, nulls);
+		ts_put_place(step, link, values, nulls);
 		values[5] = Int64GetDatum(step->rows);
 		values[6] = BoolGetDatum(step->destructive);
-		values[7] = CStringGetTextDatum(describe_step(&opening, step, link));
+		values[7] = CStringGetTextDatum(ts_describe_step(&opening, step, link));
 		values[8] = CStringGetTextDatum(step->sql);
 		ts_result_put(&result, values, nulls);
 	}
@@ -184,30 +169,6 @@ tracksync_net_changes(PG_FUNCTION_ARGS)
 		put_changes(&result, &opening, &opening.links[i], context);
 	ts_close(&opening);
 	PG_RETURN_NULL();
-}
-
-static void
-put_done(TsResult *result, const TsOpening *opening, const TsPushed *pushed)
-{
-	for (int i = 0; i < pushed->merged->nsteps; i++)
-	{
-		const TsStep *step = ts_merged_step(pushed->merged, i);
-		const TsLink *link = pushed->merged->plans[pushed->merged->steps[i].plan]->link;
-		const TsDone *done = &pushed->done[i];
-		Datum		values[8];
-		bool		nulls[8] = {false};
-		Interval   *elapsed = palloc0(sizeof(Interval));
-
-		elapsed->time = done->microseconds;
-		values[0] = Int32GetDatum(i + 1);
-		values[1] = Int32GetDatum(step->priority);
-		values[2] = CStringGetTextDatum(step->kind);
-		put_place(step, link, values, nulls);
-		values[5] = Int64GetDatum(done->rows);
-		values[6] = IntervalPGetDatum(elapsed);
-		values[7] = CStringGetTextDatum(describe_step(opening, step, link));
-		ts_result_put(result, values, nulls);
-	}
 }
 
 static void
@@ -300,8 +261,10 @@ static List *pushing = NIL;
 /* A call, and what it returns. */
 typedef struct Call
 {
-	FunctionCallInfo fcinfo;
 	const char *name;
+	char	   *expect;			/* NULL: any plan */
+	bool		dry_run;
+	TsRepair	repair;
 	TsResult	result;
 } Call;
 
@@ -402,50 +365,71 @@ with_links(const char *name)
 	return links;
 }
 
-Datum
-tracksync_push(PG_FUNCTION_ARGS)
+static void
+run_call(FunctionCallInfo fcinfo, Call *call)
 {
 	List	   *before = pushing;
-	Call		call = {.fcinfo = fcinfo};
 	List	   *servers;
 	bool		group;
 
-	ts_need_arg(fcinfo, 0, "name");
-	ts_need_arg(fcinfo, 2, "dry_run");
-	call.name = ts_text_arg(fcinfo, 0);
-	pushing = with_links(call.name);
+	call->name = ts_text_arg(fcinfo, 0);
+	pushing = with_links(call->name);
 	PG_TRY();
 	{
-		call.result = ts_result_begin(fcinfo);
-		servers = servers_of(ts_group_links(call.name, &group));
-		if (!PG_GETARG_BOOL(2))
+		call->result = ts_result_begin(fcinfo);
+		servers = servers_of(ts_group_links(call->name, &group));
+		if (!call->dry_run)
 			refuse_own_writes(servers);
 		if (servers == NIL)
-			push(&call);
+			push(call);
 		else
-			push_with_retries(&call, servers);
+			push_with_retries(call, servers);
 	}
 	PG_FINALLY();
 	{
 		pushing = before;
 	}
 	PG_END_TRY();
+}
+
+Datum
+tracksync_push(PG_FUNCTION_ARGS)
+{
+	Call		call = {0};
+
+	ts_need_arg(fcinfo, 0, "name");
+	ts_need_arg(fcinfo, 2, "dry_run");
+	call.expect = ts_text_arg(fcinfo, 1);
+	call.dry_run = PG_GETARG_BOOL(2);
+	run_call(fcinfo, &call);
+	PG_RETURN_NULL();
+}
+
+Datum
+tracksync_repair(PG_FUNCTION_ARGS)
+{
+	Call		call = {0};
+
+	ts_need_arg(fcinfo, 0, "name");
+	ts_need_arg(fcinfo, 1, "delete_extra");
+	call.repair = PG_GETARG_BOOL(1) ? TS_REPAIR_MIRROR : TS_REPAIR_KEEP;
+	run_call(fcinfo, &call);
 	PG_RETURN_NULL();
 }
 
 static void
 push(Call *call)
 {
-	FunctionCallInfo fcinfo = call->fcinfo;
 	TsOpening	opening;
 	TsMerged   *merged;
 	TsPushed   *pushed;
 	Relation   *sources;
-	char	   *expect = ts_text_arg(fcinfo, 1);
-	bool		dry_run;
+	char	   *expect = call->expect;
+	bool		dry_run = call->dry_run;
 
-	dry_run = PG_GETARG_BOOL(2);
 	ts_open(&opening, call->name, dry_run ? TS_OPEN_TRY : TS_OPEN_PUSH);
+	for (int i = 0; i < opening.n && call->repair != TS_REPAIR_NONE; i++)
+		ts_repair_prepare(opening.links[i].link, opening.links[i].source, opening.links[i].target, call->repair);
 	sources = palloc(sizeof(Relation) * (opening.n + 1));
 	merged = build(&opening, TS_PLAN_KEEP | TS_PLAN_RULES | (expect ? TS_PLAN_FINGERPRINT : 0));
 	if (expect)
@@ -472,7 +456,7 @@ push(Call *call)
 	if (!dry_run)
 		ts_push_sequences(pushed);
 	/* last, for what was put cannot be taken back if all is tried again */
-	put_done(&call->result, &opening, pushed);
+	ts_put_done(&call->result, &opening, pushed);
 	for (int i = 0; i < opening.n; i++)
 		ts_plan_end(merged->plans[i]);
 	ts_close(&opening);

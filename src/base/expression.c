@@ -326,6 +326,30 @@ ts_expression_is_immutable(const Node *expression)
 	return !contain_mutable_functions(unconstify(Node *, expression));
 }
 
+static bool
+is_of_user(Oid function, void *context)
+{
+	return function >= FirstNormalObjectId;
+}
+
+static bool
+has_users(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (check_functions_in_node(node, is_of_user, context))
+		return true;
+	if (!IsA(node, List) && exprType(node) >= FirstNormalObjectId)
+		return true;
+	return expression_tree_walker(node, has_users, context);
+}
+
+bool
+ts_expression_is_builtin(const Node *expression)
+{
+	return !has_users(unconstify(Node *, expression), NULL);
+}
+
 typedef struct Moving
 {
 	const AttrNumber *attnums;

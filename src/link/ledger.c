@@ -371,6 +371,17 @@ ts_ledger_open(TsLink *link, TsLedgerUse use)
 	return use == TS_LEDGER_PUSH;
 }
 
+bool
+ts_ledger_agrees(const TsLink *link)
+{
+	Identity	id = identity_of(link);
+	Row			row = {0};
+
+	if (has_table(link))
+		row = read_row(link, &id, false);
+	return row.generation == link->generation;
+}
+
 void
 ts_ledger_write(TsLink *link, int64 push)
 {

@@ -33,6 +33,14 @@ typedef enum TsLinkState
 	TS_STATE_RESYNC				/* the log does not: the next push compares, and deletes what only the target has */
 } TsLinkState;
 
+/* Is source and target compared, though the log tells the changes? */
+typedef enum TsRepair
+{
+	TS_REPAIR_NONE,
+	TS_REPAIR_KEEP,				/* what only the target has stays, but for what the log says was deleted */
+	TS_REPAIR_MIRROR			/* it is deleted */
+} TsRepair;
+
 typedef enum TsSchemaPolicy
 {
 	TS_SCHEMA_APPLY,
@@ -165,6 +173,7 @@ typedef struct TsLink
 	char	   *target_filter;	/* as it was given; NULL: it follows from the filter, if it does */
 	Bitmapset  *target_reads;	/* the target's columns that the next reads */
 	char	   *target_condition;	/* SQL over the target's row t, once it is resolved: the rows that are this link's; NULL: any */
+	bool		condition_travels;	/* it means the same on the target's server */
 	TsSharing	shared;			/* of a filtered link */
 	char	   *whose;			/* SQL over t: whose row it is, a TsWhose as text; NULL: always this link's */
 	Node	   *former_condition;	/* the next, parsed, over the target's row */
@@ -178,6 +187,10 @@ typedef struct TsLink
 	List	   *uniques;		/* of TsUnique: the target's, once a push has asked for them */
 	bool		foreseen;		/* the columns are resolved against the target as it will be */
 	List	   *only;			/* comparisons are of rows with these keys, JSON by the target's column names; NIL: of all */
+	char	   *rows;			/* SQL that stands for the source's rows in the columns' target names (rows.h); NULL: the source's own */
+	TsRepair	repair;
+	char	   *narrow_here;	/* comparisons of all rows are of those for which this holds (SQL over the source's row s), */
+	char	   *narrow_there;	/* and this, where the target is, over its row t; NULL: of all */
 	bool		values_unknown;	/* after the schema steps only a comparison tells which rows need values */
 } TsLink;
 

@@ -306,6 +306,7 @@ resolve_target_condition(TsLink *link, Relation source, Relation target)
 	Node	   *condition = ts_link_derive_condition(link, source, target);
 
 	link->target_condition = condition != NULL ? ts_expression_sql(condition, RelationGetRelid(target), "t") : NULL;
+	link->condition_travels = condition != NULL && link->former == NULL && ts_expression_is_builtin(condition);
 	link->target_reads = ts_expression_reads(condition, NULL);
 	link->shared = link->condition != NULL || link->target_filter != NULL ? ts_cast_sharing(link) : TS_SHARED_NOT;
 	if (link->shared != TS_SHARED_NOT && link->target_condition == NULL)

@@ -25,6 +25,12 @@ ts_source_value(const TsLink *link, const TsColumn *col, const char *alias)
 char *
 ts_source_rows(const TsLink *link)
 {
+	return link->rows != NULL ? link->rows : ts_source_rows_where(link, "true");
+}
+
+char *
+ts_source_rows_where(const TsLink *link, const char *condition)
+{
 	StringInfoData sql;
 
 	initStringInfo(&sql);
@@ -34,8 +40,9 @@ ts_source_rows(const TsLink *link)
 	for (int i = 0; link->order_apart && i < link->tracked->nkeys; i++)
 		appendStringInfo(&sql, ", s.%s AS \"" TS_SOURCE_KEY "\"", quote_identifier(get_attname(link->source, link->tracked->keys[i], false)), i + 1);
 	appendStringInfo(&sql, " FROM %s%s AS s", link->source_partitioned ? "" : "ONLY ", ts_quote_relation(link->source));
+	appendStringInfo(&sql, " WHERE %s", condition);
 	if (link->condition != NULL)
-		appendStringInfo(&sql, " WHERE (%s)", ts_expression_sql(link->condition, link->source, "s"));
+		appendStringInfo(&sql, " AND (%s)", ts_expression_sql(link->condition, link->source, "s"));
 	appendStringInfoChar(&sql, ')');
 	return sql.data;
 }

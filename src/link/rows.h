@@ -15,6 +15,8 @@ extern char *ts_source_value(const TsLink *link, const TsColumn *col, const char
  * link's columns are resolved.
  */
 extern char *ts_source_rows(const TsLink *link);
+/* The same of rows s of the source for which the condition holds, too. */
+extern char *ts_source_rows_where(const TsLink *link, const char *condition);
 /* The names of the other links that write to the link's target. */
 extern List *ts_links_beside(const TsLink *link);
 /*

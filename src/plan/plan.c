@@ -67,9 +67,8 @@ source_trust(const TsLink *link, bool distrust)
 	return ts_storage_compare(link->storage, ts_source_storage(link->source));
 }
 
-/* The keys of the link's rows in quarantine, JSON. */
-static List *
-quarantined_keys(const TsLink *link)
+List *
+ts_plan_quarantined(const TsLink *link)
 {
 	static const Oid types[] = {TEXTOID};
 	Datum		values[] = {CStringGetTextDatum(link->name)};
@@ -108,12 +107,13 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 	*compared = true;
 	memset(pending, 0, sizeof(TsPending));
 	if (link->by_diff)
-		return ts_diff_source(link, target, link->state != TS_STATE_INITIAL || link->initial != TS_INITIAL_COPY);
-	if (link->state == TS_STATE_ACTIVE)
+		return ts_diff_source(link, target, link->repair != TS_REPAIR_NONE ? link->repair == TS_REPAIR_MIRROR :
+							  link->state != TS_STATE_INITIAL || link->initial != TS_INITIAL_COPY);
+	if (link->state == TS_STATE_ACTIVE && link->repair != TS_REPAIR_MIRROR)
 	{
 		TsStorageChange trust = source_trust(link, distrust);
-		List	   *quarantined = quarantined_keys(link);
-		bool		unknown = link->values_unknown || link->doubted;
+		List	   *quarantined = ts_plan_quarantined(link);
+		bool		unknown = link->values_unknown || link->doubted || link->repair != TS_REPAIR_NONE;
 		bool		follow = trust == TS_STORAGE_SAME && !unknown && keys_can_change(link);
 		TsChangeSource *changes = trust == TS_STORAGE_LOST ? NULL : ts_log_source(link, source, snapshot, follow, pending);
 
@@ -127,7 +127,7 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 			return changes;
 	}
 	*pending = ts_log_pending(link->tracked, snapshot, link->position, false);
-	return ts_diff_source(link, target, link->state != TS_STATE_INITIAL || link->initial == TS_INITIAL_MIRROR);
+	return ts_diff_source(link, target, link->state != TS_STATE_INITIAL || link->initial == TS_INITIAL_MIRROR || link->repair == TS_REPAIR_MIRROR);
 }
 
 /* Remembers how far the sequences of the target's columns must go. */
@@ -299,7 +299,7 @@ add_data_step(Planner *p, TsChangeOp op, Gathered *g, const char *kind)
 	step->description = psprintf(g == &p->backfill ? "fill in %lld row%s of %s" : g == &p->moves ? "change the key of %lld row%s of %s" :
 								 data_steps[op].verb, (long long) g->rows, g->rows == 1 ? "" : "s", ts_link_target(p->link));
 	if (p->plan->text_keys && op == TS_CHANGE_DELETE)
-		step->description = psprintf("%s that the source does not have", step->description);
+		step->description = psprintf("%s that the %s does not have", step->description, p->link->rows != NULL ? "target" : "source");
 	initStringInfo(&sql);
 	for (int i = 0; i < Min(g->nmasks, SHOWN_STATEMENTS); i++)
 		appendStringInfo(&sql, "%s%s", i ? ";\n" : "",

@@ -69,5 +69,7 @@ extern List *ts_plan_rules(const TsLink *link);
  */
 extern TsChangeSource *ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot, bool distrust,
 									  bool *compared, TsPending *pending);
+/* The keys of the link's rows in quarantine, JSON by the target's column names. */
+extern List *ts_plan_quarantined(const TsLink *link);
 
 #endif

@@ -38,6 +38,14 @@ extern bool ts_connection_is_writing(const char *server, Oid role);
 extern int	ts_connection_close(const char *server);
 /* Closes this one, with what this transaction did there, so that the next statement begins anew. Not if it is writing. */
 extern void ts_connection_drop(const char *server, Oid role);
+/*
+ * From now until ts_connection_snapshot_end all statements there see one snapshot, taken with the first of them: what this transaction read
+ * there before is let go of. Not if it has something to commit there: then each statement sees the newest state, with that.
+ */
+extern void ts_connection_snapshot(TsConnection *connection);
+extern void ts_connection_snapshot_end(TsConnection *connection);
+/* Its server's version, as libpq has it. */
+extern int	ts_connection_version(const TsConnection *connection);
 /* Registers callbacks; from _PG_init. */
 extern void ts_connection_init(void);
 

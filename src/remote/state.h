@@ -69,6 +69,7 @@ struct TsConnection
 	int			depth;			/* 0: none; else the nest level of its innermost savepoint */
 	int			begun;			/* the nest level it began at */
 	int			writes;			/* the nest level that is to be committed; 0: none */
+	bool		steady;			/* one snapshot for all its statements, which only read */
 	bool		broken;			/* its state is in doubt: cannot be used before the local transaction ends */
 	bool		committing;		/* COMMIT is on its way */
 	TsFailure	failure;
