@@ -21,10 +21,13 @@
 
 #include "api/args.h"
 #include "api/netchange.h"
+#include "api/pair.h"
+#include "api/rule.h"
 #include "apply/push.h"
 #include "base/attempt.h"
 #include "base/settings.h"
 #include "base/srf.h"
+#include "link/compared.h"
 #include "link/group.h"
 #include "log/prune.h"
 #include "plan/merge.h"
@@ -257,17 +260,36 @@ refuse_own_changes(const TsMerged *merged, const TsOpening *opening)
 	{
 		const TsLink *link = opening->links[i].link;
 
-		if (link->server != NULL && is_tracked_since_now(link))
+		if (link->server != NULL && !link->by_diff && is_tracked_since_now(link))
 			ereport(ERROR,
 					(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 					 errmsg("link \"%s\" cannot push to server \"%s\" in the transaction that began to track its source", link->name, link->server),
 					 errdetail("What the transaction changed before that would stay there if the transaction failed here."),
 					 errhint("Commit, then push.")));
 		if (link->server != NULL && (merged->plans[i]->own_seq != 0 || is_altered_here(opening->links[i].source)))
+			ts_pair_refuse_own(link);
+	}
+}
+
+/*
+ * The same for a link that compares, before the push itself writes anything: what its source reads, and whether this transaction changed
+ * that, nobody knows.
+ */
+static void
+refuse_own_writes(List *servers)
+{
+	ListCell   *lc;
+
+	foreach(lc, servers)
+	{
+		const TsLink *link = lfirst(lc);
+
+		/* writing to a foreign table takes no transaction id here */
+		if (link->by_diff && (TransactionIdIsValid(GetTopTransactionIdIfAny()) || (IsTransactionBlock() && ts_source_is_foreign(link->source))))
 			ereport(ERROR,
 					(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-					 errmsg("link \"%s\" cannot push changes that this transaction made itself to server \"%s\"", link->name, link->server),
-					 errdetail("They would stay there if the transaction failed here."),
+					 errmsg("link \"%s\" cannot push to server \"%s\" in a transaction that may have changed its source", link->name, link->server),
+					 errdetail("Changes that it made itself would stay there if it failed here."),
 					 errhint("Commit, then push.")));
 	}
 }
@@ -396,6 +418,8 @@ tracksync_push(PG_FUNCTION_ARGS)
 	{
 		call.result = ts_result_begin(fcinfo);
 		servers = servers_of(ts_group_links(call.name, &group));
+		if (!PG_GETARG_BOOL(2))
+			refuse_own_writes(servers);
 		if (servers == NIL)
 			push(&call);
 		else
@@ -423,11 +447,13 @@ push(Call *call)
 	dry_run = PG_GETARG_BOOL(2);
 	ts_open(&opening, call->name, dry_run ? TS_OPEN_TRY : TS_OPEN_PUSH);
 	sources = palloc(sizeof(Relation) * (opening.n + 1));
-	merged = build(&opening, TS_PLAN_KEEP | (expect ? TS_PLAN_FINGERPRINT : 0));
+	merged = build(&opening, TS_PLAN_KEEP | TS_PLAN_RULES | (expect ? TS_PLAN_FINGERPRINT : 0));
 	if (expect)
 		check_expected(&opening, merged, expect);
+	ts_rules_stop(merged, opening.name);
 	if (!dry_run)
 		refuse_own_changes(merged, &opening);
+	ts_pair_check_compared(&opening, merged);
 	for (int i = 0; i < opening.n; i++)
 	{
 		TsOpened   *opened = &opening.links[i];
@@ -441,7 +467,8 @@ push(Call *call)
 	pushed = ts_push_run(merged, opening.group ? opening.name : NULL, sources, dry_run);
 	ts_push_record(pushed, dry_run);
 	for (int i = 0; i < opening.n && !dry_run; i++)
-		(void) ts_log_prune(opening.links[i].link->source, false);
+		if (!opening.links[i].link->by_diff)
+			(void) ts_log_prune(opening.links[i].link->source, false);
 	if (!dry_run)
 		ts_push_sequences(pushed);
 	/* last, for what was put cannot be taken back if all is tried again */

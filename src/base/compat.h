@@ -96,6 +96,13 @@
 #define ts_release_cached_plan(plan) ReleaseCachedPlan((plan), CurrentResourceOwner)
 #endif
 
+/* PostgreSQL 14: plans that are not kept are no resource owner's. */
+#if PG_VERSION_NUM < 140000
+#define ts_release_own_plan(plan) ReleaseCachedPlan((plan), false)
+#else
+#define ts_release_own_plan(plan) ReleaseCachedPlan((plan), NULL)
+#endif
+
 /* PostgreSQL 18: virtual generated columns have no stored value. */
 #if PG_VERSION_NUM < 180000
 #define ts_is_virtual(att) false
@@ -135,6 +142,11 @@ extern void ts_insert_index_tuples(ResultRelInfo *relinfo, TupleTableSlot *slot,
 #define ts_raw_parser(text) raw_parser(text)
 #else
 #define ts_raw_parser(text) raw_parser((text), RAW_PARSE_DEFAULT)
+#endif
+
+/* PostgreSQL 14: types are called as their names are. */
+#if PG_VERSION_NUM < 140000
+#define PG_LSNOID LSNOID
 #endif
 
 #endif

@@ -279,6 +279,7 @@ take_over_push(TsLink *link, const Row *row, TsLedgerUse use)
 	static const Oid types[] = {TEXTOID, TEXTOID, INT8OID};
 	Datum		values[] = {CStringGetTextDatum(link->name), CStringGetTextDatum(row->state), Int64GetDatum(row->generation)};
 	MemoryContext context = CurrentMemoryContext;
+	TsPosition *position_before;
 	TsCatalog	cat;
 	bool		isnull;
 
@@ -295,7 +296,9 @@ take_over_push(TsLink *link, const Row *row, TsLedgerUse use)
 		link->doubted |= DatumGetBool(ts_sql_value(0, 3, &isnull));
 		ts_catalog_leave(&cat);
 		link->state = TS_STATE_ACTIVE;
+		position_before = link->position;
 		link->position = ts_position_parse(position, 0, 0);
+		link->position->echo = position_before->echo;
 		link->storage = storage;
 		link->generation = row->generation;
 		return;

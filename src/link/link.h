@@ -98,6 +98,7 @@ typedef struct TsColumn
 	bool		ignored;
 	bool		is_key;
 	char	   *target_name;
+	char	   *stored_name;	/* that it had at the last push; NULL: it is new */
 	/* what follows is known once the target exists */
 	AttrNumber	target_attnum;	/* until it is resolved: as it was at the last push; 0 = go by its name */
 	Oid			target_type;	/* as declared */
@@ -132,6 +133,7 @@ typedef struct TsLink
 	Oid			source;
 	char	   *server;			/* where the target is; NULL: in this database */
 	struct TsRemote *remote;	/* of remote.h: the target on that server as it was described, once it was asked for */
+	char	   *origin;			/* whose changes it brings: an identity (ts_table_identity); NULL: its source's */
 	int64		generation;		/* how many pushes committed there, for all that is known here */
 	char	   *target_schema;
 	char	   *target_name;
@@ -153,9 +155,9 @@ typedef struct TsLink
 	bool		order_apart;	/* the log's order is not that of the link's keys */
 	bool		arbiter;		/* the target's unique index can infer ON CONFLICT */
 	bool		target_partitioned;	/* or has no children: no need to say ONLY */
-	bool		source_partitioned;
+	bool		source_partitioned; /* or a view or the like: not to say ONLY */
 	char	   *storage;		/* the source's storage at the last push; NULL before the first one */
-	TsTracked  *tracked;
+	TsTracked  *tracked;		/* by_diff: the key only, no log */
 	bool		by_diff;		/* detect => 'diff': no log, each plan compares */
 	char	   *filter;			/* as it is kept; NULL: all rows */
 	Node	   *condition;		/* the same, parsed, once it is resolved */

@@ -117,7 +117,7 @@ check_not_ignored(const TsLink *link)
 bool
 ts_link_resolve_source(TsLink *link, Relation source)
 {
-	link->source_partitioned = source->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
+	link->source_partitioned = source->rd_rel->relkind != RELKIND_RELATION;
 	if (link->tracked == NULL && !link->by_diff)
 		link->tracked = ts_tracked_need(link->source);
 	if (lost_column(link, source) != NULL)
@@ -245,7 +245,7 @@ foresee_target(TsLink *link, Relation source)
 		for (int j = 0; index != NULL && j < index->nkeys; j++)
 			if (index->columns[j].attnum == col->attnum)
 				col->key_eq_op = index->columns[j].eq_op;
-		if (col->value != NULL && col->is_key)
+		if (col->is_key && !OidIsValid(col->key_eq_op))
 			col->key_eq_op = lookup_type_cache(col->source_type, TYPECACHE_EQ_OPR)->eq_opr;
 	}
 	link->arbiter = true;
@@ -257,7 +257,8 @@ follow_filter(const TsLink *link, Relation source, Relation target)
 {
 	AttrNumber *there = palloc0(sizeof(AttrNumber) * (RelationGetNumberOfAttributes(source) + 1));
 
-	if (link->condition == NULL)
+	/* what passed a filter at one time may be its own row at another */
+	if (link->condition == NULL || (link->by_diff && !ts_expression_is_immutable(link->condition)))
 		return NULL;
 	for (int i = 0; i < link->ncolumns; i++)
 	{

@@ -11,6 +11,7 @@
 #include "base/expression.h"
 #include "base/quote.h"
 #include "link/rows.h"
+#include "link/trust.h"
 
 char *
 ts_source_value(const TsLink *link, const TsColumn *col, const char *alias)
@@ -73,6 +74,7 @@ ts_source_of(const char *name, const TsLink *mine)
 		Relation	target = relation_open(mine->target, NoLock);
 		Node	   *condition = ts_link_derive_condition(link, source, target);
 
+		ts_trust_condition(mine, link, condition);
 		link->target_condition = condition ? ts_expression_sql(condition, mine->target, "t") : NULL;
 		link->target_reads = ts_expression_reads(condition, NULL);
 		relation_close(target, NoLock);

@@ -23,8 +23,10 @@
 #include "link/fetch.h"
 #include "link/remote.h"
 #include "link/rows.h"
+#include "link/trust.h"
 #include "plan/change.h"
 #include "plan/keep.h"
+#include "plan/repeats.h"
 #include "plan/statement.h"
 
 #define FETCH_ROWS 1000
@@ -64,8 +66,8 @@ source_value(const TsColumn *col, const char *alias)
 }
 
 /* A key is compared whole: a type modifier would cut or round it to that of another row. */
-static char *
-key_value(const TsColumn *col, const char *alias, const char *name)
+char *
+ts_diff_key_value(const TsColumn *col, const char *alias, const char *name)
 {
 	char	   *value = psprintf("%s.%s::%s", alias, quote_identifier(name), ts_quote_type(col->target_base, -1));
 
@@ -82,7 +84,7 @@ append_key_match(StringInfo sql, const TsLink *link, const char *alias)
 		const TsColumn *col = &link->columns[link->keys[i]];
 
 		appendStringInfo(sql, "%s%s %s %s", i ? " AND " : "", ts_diff_target_value(col), ts_quote_operator(col->key_eq_op),
-						 key_value(col, alias, col->target_name));
+						 ts_diff_key_value(col, alias, col->target_name));
 	}
 }
 
@@ -118,6 +120,8 @@ append_other_source(StringInfo sql, const TsLink *link, const char *name)
 	StringInfoData match;
 
 	initStringInfo(&match);
+	if (other != NULL)
+		ts_trust_source(link, other);
 	for (int i = 0; other != NULL && i < link->nkeys; i++)
 		for (int j = 0; j < other->ncolumns; j++)
 		{
@@ -134,7 +138,7 @@ append_other_source(StringInfo sql, const TsLink *link, const char *name)
 						 errdetail("The key of the source of link \"%s\" is of another type than that of the target.", name),
 						 errhint("Give both the same type, or each link a target of its own.")));
 			appendStringInfo(&match, "%s%s %s %s", match.len ? " AND " : "", ts_diff_target_value(col), ts_quote_operator(col->key_eq_op),
-							 key_value(col, "o", its->target_name));
+							 ts_diff_key_value(col, "o", its->target_name));
 		}
 	if (match.len > 0)
 		appendStringInfo(sql, " AND NOT (%s EXISTS (SELECT FROM %s AS o WHERE %s))",
@@ -197,7 +201,7 @@ append_keys(StringInfo sql, const TsLink *link, const char *alias, List *keys)
 		const TsColumn *col = &link->columns[link->keys[i]];
 
 		appendStringInfo(sql, "%sq.%s::%s %s %s", i ? " AND " : "", quote_identifier(col->target_name), ts_quote_type(col->target_base, -1),
-						 ts_quote_operator(col->key_eq_op), strcmp(alias, "t") == 0 ? ts_diff_target_value(col) : key_value(col, alias, col->target_name));
+						 ts_quote_operator(col->key_eq_op), strcmp(alias, "t") == 0 ? ts_diff_target_value(col) : ts_diff_key_value(col, alias, col->target_name));
 	}
 	appendStringInfoChar(sql, ')');
 }
@@ -251,6 +255,7 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 				want,
 				fits;
 	const char *there = ts_fetch_there(link);
+	bool		repeats = ts_keys_may_repeat(link);
 
 	initStringInfo(&sql);
 	initStringInfo(&have);
@@ -281,12 +286,13 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 		appendStringInfo(&sql, ", s.%s", quote_identifier(link->columns[i].target_name));
 	for (int i = 0; link->order_apart && i < link->tracked->nkeys; i++)
 		appendStringInfo(&sql, ", s.\"" TS_SOURCE_KEY "\"", i + 1);
-	appendStringInfo(&sql, " FROM %s AS s", ts_source_rows(link));
+	appendStringInfo(&sql, ", %s FROM %s AS s", repeats ? "s." TS_REPEATED : "false", repeats ? ts_repeats_rows(link) : ts_source_rows(link));
 	if (target_exists)
 	{
 		appendStringInfo(&sql, " LEFT JOIN %s AS t ON ", target_rows(link, fetched));
 		append_key_match(&sql, link, "s");
-		appendStringInfo(&sql, " WHERE (%s IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))%s)", there, have.data, want.data, fits.data);
+		appendStringInfo(&sql, " WHERE (%s%s IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))%s)", repeats ? "s." TS_REPEATED " OR " : "", there,
+						 have.data, want.data, fits.data);
 	}
 	else
 		appendStringInfoString(&sql, " WHERE true");
@@ -379,8 +385,10 @@ diff_next(TsChangeSource *base, TsChange *change)
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("a row of the source of link \"%s\" has no key: \"%s\" is NULL", link->name,
 							link->columns[i].source_name),
-					 errhint("Set the key's columns NOT NULL.")));
+					 errhint(link->by_diff ? "Leave such rows out, or make the link with another key." : "Set the key's columns NOT NULL.")));
 	}
+	if (DatumGetBool(SPI_getbinval(tuple, desc, desc->natts, &isnull)))
+		ts_repeats_refuse(link, tuple, desc);
 	for (int i = 0; link->tracked != NULL && i < link->tracked->nkeys; i++)
 		source->order[i] = link->order_apart ? SPI_getbinval(tuple, desc, 2 * link->ncolumns + 2 + i, &isnull) : change->new_values[link->keys[i]];
 	change->order = source->order;

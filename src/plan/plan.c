@@ -12,6 +12,7 @@
 #include "base/catalog.h"
 #include "base/quote.h"
 #include "base/sequence.h"
+#include "link/back.h"
 #include "link/cast.h"
 #include "link/remote.h"
 #include "link/step.h"
@@ -36,6 +37,7 @@ typedef struct Planner
 	TsPlan	   *plan;
 	TsLink	   *link;
 	int			flags;
+	bool		target_exists;
 	Gathered	ops[TS_CHANGE_OPS];
 	Gathered	backfill;		/* updates that no event tells of */
 	Gathered	moves;			/* updates of the key */
@@ -83,10 +85,15 @@ quarantined_keys(const TsLink *link)
 	return keys;
 }
 
-/* An identity column that is GENERATED ALWAYS cannot be updated. */
+/*
+ * An identity column that is GENERATED ALWAYS cannot be updated. And where rows change on both sides, what decides about conflicts decides
+ * about rows under one key.
+ */
 static bool
 keys_can_change(const TsLink *link)
 {
+	if ((link->on_conflict == TS_CONFLICT_MERGE || link->on_conflict == TS_CONFLICT_FUNCTION) && ts_link_back(link) != TS_BACK_NONE)
+		return false;
 	for (int i = 0; i < link->nkeys; i++)
 		if (link->columns[link->keys[i]].identity_always)
 			return false;
@@ -99,6 +106,9 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 			   TsPending *pending)
 {
 	*compared = true;
+	memset(pending, 0, sizeof(TsPending));
+	if (link->by_diff)
+		return ts_diff_source(link, target, link->state != TS_STATE_INITIAL || link->initial != TS_INITIAL_COPY);
 	if (link->state == TS_STATE_ACTIVE)
 	{
 		TsStorageChange trust = source_trust(link, distrust);
@@ -186,8 +196,19 @@ start_gathering(Planner *p)
 		start(p, &p->ops[op], op, false);
 	start(p, &p->backfill, TS_CHANGE_UPDATE, false);
 	start(p, &p->moves, TS_CHANGE_UPDATE, true);
+	ts_refused_clear(&p->plan->refused);
 	memset(p->has_highest, 0, sizeof(bool) * p->link->ncolumns);
 	ts_fingerprint_begin(p->plan->fingerprint, p->link);
+}
+
+List *
+ts_plan_rules(const TsLink *link)
+{
+	List	   *rules = ts_rules_of(link->name);
+
+	if (rules != NIL)
+		ts_rules_resolve(link, rules);
+	return rules;
 }
 
 /* Reads all changes; false if their source broke. */
@@ -197,6 +218,8 @@ gather(Planner *p, TsChangeSource *changes)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tracksync change", ALLOCSET_DEFAULT_SIZES);
 	TsChange	change;
 
+	if (p->plan->rules != NIL)
+		changes = ts_rules_source(p->link, p->plan->rules, p->target_exists, changes);
 	p->plan->text_keys = changes->text_keys;
 	start_gathering(p);
 	ts_change_init(&change, p->link->ncolumns);
@@ -208,14 +231,17 @@ gather(Planner *p, TsChangeSource *changes)
 		CHECK_FOR_INTERRUPTS();
 		g->rows++;
 		note_mask(g, change.mask, p->link->ncolumns);
-		watch_sequences(p, &change);
+		if (change.violations == NIL)
+			watch_sequences(p, &change);
 		old = MemoryContextSwitchTo(context);
 		if (p->flags & TS_PLAN_FINGERPRINT)
 			ts_fingerprint_change(p->plan->fingerprint, p->link, &change, p->plan->text_keys);
-		if (g->store)
+		if (g->store && change.violations == NIL)
 			ts_store_put(g->store, &change);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
+		if (change.violations != NIL)
+			ts_refused_note(&p->plan->refused, p->link, &change, p->plan->text_keys, p->plan->compared);
 	}
 	changes->end(changes);
 	MemoryContextDelete(context);
@@ -346,13 +372,14 @@ TsPlan *
 ts_plan_build(TsLink *link, Relation source, Relation target, Snapshot snapshot, int flags)
 {
 	TsPlan	   *plan = palloc0(sizeof(TsPlan));
-	Planner		p = {.plan = plan, .link = link, .flags = flags};
+	Planner		p = {.plan = plan, .link = link, .flags = flags, .target_exists = target != NULL};
 	TsPending	pending;
 
 	plan->link = link;
 	plan->steps = palloc0(sizeof(TsStep) * (3 + TS_CHANGE_OPS + link->ncolumns + list_length(link->schema)));
 	p.highest = palloc0(sizeof(int64) * (link->ncolumns + 1));
 	p.has_highest = palloc0(sizeof(bool) * (link->ncolumns + 1));
+	plan->rules = flags & TS_PLAN_RULES ? ts_plan_rules(link) : NIL;
 	if (!gather(&p, ts_plan_source(link, source, target, snapshot, false, &plan->compared, &pending)) &&
 		!gather(&p, ts_plan_source(link, source, target, snapshot, true, &plan->compared, &pending)))
 		elog(ERROR, "could not compare the source and the target of link \"%s\"", link->name);
@@ -409,6 +436,7 @@ ts_plan_end(TsPlan *plan)
 	for (int i = 0; i < plan->nsteps; i++)
 		if (plan->steps[i].store)
 			ts_store_end(plan->steps[i].store);
+	ts_refused_clear(&plan->refused);
 }
 
 char *

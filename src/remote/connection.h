@@ -27,6 +27,11 @@ typedef struct TsConnection TsConnection;
 extern TsConnection *ts_connection_get(const char *server, Oid role, const char *purpose);
 /* From now on the transaction is to be committed: what it does counts, a connection that is lost is an error. */
 extern void ts_connection_writes(TsConnection *connection);
+/*
+ * What is written from now on in this transaction comes from there: tracksync.origin (capture/origin.h). Empty: from nowhere else. Not
+ * waited for.
+ */
+extern void ts_connection_origin(TsConnection *connection, const char *origin);
 /* Has this transaction something to commit there? server NULL: on any; role InvalidOid: of any. */
 extern bool ts_connection_is_writing(const char *server, Oid role);
 /* Closes the session's connections to the server, of all roles, that no transaction uses; NULL: to all servers. Returns how many. */

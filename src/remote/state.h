@@ -54,6 +54,7 @@ struct TsConnection
 	char		server[NAMEDATALEN];
 	char		wanted_name[NAMEDATALEN];	/* application_name */
 	char		name[NAMEDATALEN];	/* what it is there; empty: not known */
+	char		origin[256];	/* tracksync.origin there, in this transaction; "?": not known */
 
 	PGconn	   *conn;			/* NULL: closed */
 	int			version;

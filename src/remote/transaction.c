@@ -116,10 +116,24 @@ ts_connection_writes(TsConnection *connection)
 	connection->writes = connection->writes > 0 ? Min(connection->writes, nest) : nest;
 }
 
+void
+ts_connection_origin(TsConnection *connection, const char *origin)
+{
+	const char *values[] = {origin};
+
+	if (strcmp(connection->origin, origin) == 0)
+		return;
+	ts_transaction_reach(connection);
+	strlcpy(connection->origin, origin, sizeof(connection->origin));
+	if (!ts_queue_command(connection, "SELECT pg_catalog.set_config('tracksync.origin', $1, true)", 1, values))
+		ts_error_raise(connection);
+}
+
 /* The transaction there has ended. */
 static void
 reset(TsConnection *connection)
 {
+	connection->origin[0] = '\0';
 	connection->depth = 0;
 	connection->begun = 0;
 	connection->writes = 0;
@@ -341,6 +355,7 @@ subxact_abort(TsConnection *connection, int nest)
 	{
 		connection->depth = nest - 1;
 		connection->name[0] = '\0';
+		strlcpy(connection->origin, "?", sizeof(connection->origin));
 		/* after an error before the savepoint only the level of that one can be rolled back to */
 		if (!connection->broken && !(connection->failure.set && connection->failure.nest < nest))
 			connection->broken = !ts_cleanup_rollback_to(connection, nest);
