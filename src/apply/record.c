@@ -45,9 +45,9 @@ static void
 write_position(const TsPushed *pushed, const TsPlan *plan, int64 rows)
 {
 	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, OIDOID, INT8OID, INT8OID, INT4OID, INT2ARRAYOID,
-	TEXTARRAYOID, INT2ARRAYOID, BOOLOID, TEXTARRAYOID};
+	TEXTARRAYOID, INT2ARRAYOID, BOOLOID, TEXTARRAYOID, TEXTOID};
 	TsStoredColumns columns = ts_link_stored_columns(plan->link);
-	Datum		values[15];
+	Datum		values[16];
 
 	values[0] = CStringGetTextDatum(plan->link->name);
 	values[1] = CStringGetTextDatum(plan->position);
@@ -64,11 +64,12 @@ write_position(const TsPushed *pushed, const TsPlan *plan, int64 rows)
 	values[12] = columns.target_attnums;
 	values[13] = BoolGetDatum(plan->link->policy == TS_SCHEMA_APPLY);
 	values[14] = columns.expressions;
+	values[15] = CStringGetTextDatum(plan->link->target_filter_now ? plan->link->target_filter_now : "");
 	ts_sql("UPDATE tracksync.link SET state = 'active', position = $2::pg_snapshot, own_txid = nullif($3, '0')::xid8, own_seq = $4, "
 		   "storage = $5, system_identity = $6, target = nullif($7, 0::oid), create_target = false, doubted = false, last_push = clock_timestamp(), last_rows = $8, "
 		   "last_elapsed = $9 * interval '1 microsecond', shape = $10, source_attnums = $11, target_columns = $12, target_attnums = $13, "
 		   "followed = CASE WHEN $14 THEN $10 ELSE followed END, "
-		   "expressions = $15, former_filter = NULL WHERE name = $1", SPI_OK_UPDATE, 15, types, values, NULL);
+		   "expressions = $15, target_filter = nullif($16, ''), former_filter = NULL WHERE name = $1", SPI_OK_UPDATE, 16, types, values, NULL);
 }
 
 static void

@@ -1,7 +1,9 @@
 /* expression.c: SQL expressions over one row. */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -20,6 +22,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
+#include "utils/syscache.h"
 
 #include "base/compat.h"
 #include "base/expression.h"
@@ -261,6 +264,71 @@ bool
 ts_expression_is_immutable(const Node *expression)
 {
 	return !contain_mutable_functions(unconstify(Node *, expression));
+}
+
+typedef struct Trust
+{
+	Oid			role;
+	bool		casts;
+} Trust;
+
+static bool
+is_trusted_role(Oid owner, Oid role)
+{
+	return owner == role || superuser_arg(owner);
+}
+
+static bool
+is_strange_function(Oid function, void *arg)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		return true;
+	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+	ReleaseSysCache(tuple);
+	return !is_trusted_role(owner, ((Trust *) arg)->role);
+}
+
+/* A domain's constraints call functions, too. */
+static bool
+is_strange_domain(Oid type, Oid role)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		return true;
+	owner = ((Form_pg_type) GETSTRUCT(tuple))->typowner;
+	ReleaseSysCache(tuple);
+	return !is_trusted_role(owner, role);
+}
+
+static bool
+calls_strange(Node *node, void *arg)
+{
+	Trust	   *trust = arg;
+	FuncExpr   *call = (FuncExpr *) node;
+
+	if (node == NULL)
+		return false;
+	if (!trust->casts && check_functions_in_node(node, is_strange_function, trust))
+		return true;
+	if (!trust->casts && IsA(node, CoerceToDomain) && is_strange_domain(((CoerceToDomain *) node)->resulttype, trust->role))
+		return true;
+	if (trust->casts && IsA(node, FuncExpr) &&
+		(call->funcformat == COERCE_IMPLICIT_CAST || call->funcformat == COERCE_EXPLICIT_CAST) && is_strange_function(call->funcid, trust))
+		return true;
+	return expression_tree_walker(node, calls_strange, arg);
+}
+
+bool
+ts_expression_is_trusted(const Node *expression, Oid role, bool casts)
+{
+	Trust		trust = {.role = role, .casts = casts};
+
+	return !calls_strange(unconstify(Node *, expression), &trust);
 }
 
 typedef struct Moving

@@ -35,6 +35,11 @@ extern char *ts_expression_sql(const Node *expression, Oid relid, const char *al
 extern Bitmapset *ts_expression_reads(const Node *expression, Bitmapset *attnums);
 /* Does its value depend on nothing but the row? */
 extern bool ts_expression_is_immutable(const Node *expression);
+/*
+ * Does it run nobody's code but the role's own and superusers'? casts: only functions of casts count; these the server looks up by the types
+ * of the columns, which others may alter.
+ */
+extern bool ts_expression_is_trusted(const Node *expression, Oid role, bool casts);
 /* Another relation's columns instead: attnums[n - 1] for column n; NULL if one is 0 or of another type there. */
 extern Node *ts_expression_moved(const Node *expression, const AttrNumber *attnums, Relation to);
 

@@ -50,6 +50,18 @@ resolve_ignored(const TsLink *link, TsColumn *col)
 	bms_free(left);
 }
 
+/* Whoever may alter the source's columns could give them a type with a cast of his own, which would run with the rights of the link's owner. */
+static void
+check_casts(const TsLink *link, const Node *expression, const char *what)
+{
+	if (!ts_expression_is_trusted(expression, link->owner, true))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("%s casts values by a function of somebody else", what),
+				 errdetail("It would run with the rights of the link's owner, \"%s\".", GetUserNameFromId(link->owner, true)),
+				 errhint("Call a function by its name in the place of the cast.")));
+}
+
 /* What the source's column, or the expression, gives. */
 static void
 resolve_source_column(TsLink *link, TsColumn *col, Relation source)
@@ -58,8 +70,10 @@ resolve_source_column(TsLink *link, TsColumn *col, Relation source)
 
 	if (col->expression != NULL)
 	{
-		col->value = ts_expression_read(col->expression, source, link->names, InvalidOid,
-										psprintf("the expression for column \"%s\" of link \"%s\"", col->target_name, link->name));
+		char	   *what = psprintf("the expression for column \"%s\" of link \"%s\"", col->target_name, link->name);
+
+		col->value = ts_expression_read(col->expression, source, link->names, InvalidOid, what);
+		check_casts(link, col->value, what);
 		col->reads = ts_expression_reads(col->value, NULL);
 		col->source_name = col->target_name;
 		col->source_declared = exprType(col->value);
@@ -77,6 +91,7 @@ resolve_source_column(TsLink *link, TsColumn *col, Relation source)
 		col->reads = bms_make_singleton(col->attnum);
 	}
 	col->source_type = getBaseTypeAndTypmod(col->source_declared, &col->source_typmod);
+	col->fickle = col->value != NULL && !ts_expression_is_immutable(col->value);
 	col->as_text = ts_link_as_text(link, col->source_type);
 	col->bridge = TS_BRIDGE_NONE;
 	col->opaque = NULL;
@@ -127,7 +142,10 @@ ts_link_resolve_source(TsLink *link, Relation source)
 	link->condition = NULL;
 	if (link->filter != NULL)
 	{
-		link->condition = ts_expression_read(link->filter, source, link->names, BOOLOID, psprintf("the filter of link \"%s\"", link->name));
+		char	   *what = psprintf("the filter of link \"%s\"", link->name);
+
+		link->condition = ts_expression_read(link->filter, source, link->names, BOOLOID, what);
+		check_casts(link, link->condition, what);
 		link->condition_reads = ts_expression_reads(link->condition, NULL);
 		check_not_ignored(link);
 	}
@@ -251,6 +269,21 @@ foresee_target(TsLink *link, Relation source)
 	link->arbiter = true;
 }
 
+/* The target's column, if its values are those of the source; 0: it is not there, or they are rounded or cut. */
+static AttrNumber
+exact_column(const TsLink *link, const TsColumn *col, Relation target)
+{
+	AttrNumber	attnum = get_attnum(RelationGetRelid(target), col->now_name ? col->now_name : col->target_name);
+	int32		typmod;
+	Oid			type;
+
+	if (attnum <= 0)
+		return 0;
+	typmod = TupleDescAttr(RelationGetDescr(target), attnum - 1)->atttypmod;
+	type = getBaseTypeAndTypmod(TupleDescAttr(RelationGetDescr(target), attnum - 1)->atttypid, &typmod);
+	return link->lossy && ts_fit_bridge(col->source_type, col->source_typmod, type, typmod) != TS_BRIDGE_NONE ? 0 : attnum;
+}
+
 /* The filter over the target's row, from which its columns' values came; NULL if it reads what the target does not have as it is. */
 static Node *
 follow_filter(const TsLink *link, Relation source, Relation target)
@@ -264,16 +297,60 @@ follow_filter(const TsLink *link, Relation source, Relation target)
 		const TsColumn *col = &link->columns[i];
 
 		if (col->attnum > 0 && !col->ignored)
-			there[col->attnum - 1] = Max(get_attnum(RelationGetRelid(target), col->now_name ? col->now_name : col->target_name), 0);
+			there[col->attnum - 1] = exact_column(link, col, target);
 	}
 	return ts_expression_moved(link->condition, there, target);
+}
+
+/* What was written may be older than the names that the target's columns have now, or newer than those of the last push. */
+static TsNames *
+names_there(const TsLink *link, Relation target)
+{
+	TupleDesc	desc = RelationGetDescr(target);
+	int			n = link->target_names ? link->target_names->n : 0;
+	TsNames    *names = palloc0(sizeof(TsNames));
+
+	names->names = palloc(sizeof(char *) * (n + desc->natts + 1));
+	names->attnums = palloc(sizeof(AttrNumber) * (n + desc->natts + 1));
+	for (int i = 0; i < n; i++)
+		if (link->target_names->attnums[i] <= desc->natts && !TupleDescAttr(desc, link->target_names->attnums[i] - 1)->attisdropped)
+		{
+			names->names[names->n] = link->target_names->names[i];
+			names->attnums[names->n++] = link->target_names->attnums[i];
+		}
+	for (int i = 0; i < desc->natts; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped)
+		{
+			names->names[names->n] = pstrdup(NameStr(TupleDescAttr(desc, i)->attname));
+			names->attnums[names->n++] = i + 1;
+		}
+	return names;
+}
+
+Node *
+ts_link_read_former(const TsLink *link, Relation target)
+{
+	return ts_expression_read(link->former, target, names_there(link, target), BOOLOID, psprintf("the former filter of link \"%s\"", link->name));
+}
+
+static Node *
+read_target_filter(const TsLink *link, Relation target)
+{
+	return ts_expression_read(link->target_filter, target, names_there(link, target), BOOLOID, psprintf("the target_filter of link \"%s\"", link->name));
+}
+
+void
+ts_link_renew_target_filter(TsLink *link, Relation target)
+{
+	if (link->target_filter != NULL && target != NULL)
+		link->target_filter = ts_expression_sql(read_target_filter(link, target), RelationGetRelid(target), NULL);
 }
 
 Node *
 ts_link_derive_condition(const TsLink *link, Relation source, Relation target)
 {
 	if (link->target_filter != NULL)
-		return ts_expression_read(link->target_filter, target, NULL, BOOLOID, psprintf("the target_filter of link \"%s\"", link->name));
+		return read_target_filter(link, target);
 	return follow_filter(link, source, target);
 }
 
@@ -305,6 +382,7 @@ resolve_target_condition(TsLink *link, Relation source, Relation target)
 	Node	   *condition = ts_link_derive_condition(link, source, target);
 
 	link->target_condition = condition != NULL ? ts_expression_sql(condition, RelationGetRelid(target), "t") : NULL;
+	link->target_filter_now = link->target_filter != NULL ? ts_expression_sql(condition, RelationGetRelid(target), NULL) : NULL;
 	link->target_reads = ts_expression_reads(condition, NULL);
 	link->shared = link->condition != NULL || link->target_filter != NULL ? ts_cast_sharing(link) : TS_SHARED_NOT;
 	if (link->shared != TS_SHARED_NOT && link->target_condition == NULL)
@@ -321,7 +399,7 @@ resolve_target_condition(TsLink *link, Relation source, Relation target)
 		return;
 	/* once: schema steps of a push give columns other names */
 	if (link->former_condition == NULL)
-		link->former_condition = ts_expression_read(link->former, target, NULL, BOOLOID, psprintf("the former filter of link \"%s\"", link->name));
+		link->former_condition = ts_link_read_former(link, target);
 	link->target_reads = ts_expression_reads(link->former_condition, link->target_reads);
 	link->target_condition = psprintf("(%s) OR (%s)", link->target_condition,
 									  ts_expression_sql(link->former_condition, RelationGetRelid(target), "t"));

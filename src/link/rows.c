@@ -4,6 +4,7 @@
 #include "access/relation.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -21,22 +22,44 @@ ts_source_value(const TsLink *link, const TsColumn *col, const char *alias)
 }
 
 /* (SELECT s.a AS x, (s.b * s.c) AS y FROM ONLY schema.source AS s WHERE filter) */
-char *
-ts_source_rows(const TsLink *link)
+static char *
+source_rows(const TsLink *link, bool all)
 {
+	char	   *condition = link->condition ? ts_expression_sql(link->condition, link->source, "s") : "true";
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	for (int i = 0; i < link->ncolumns; i++)
-		appendStringInfo(&sql, "%s%s AS %s", i ? ", " : "(SELECT ", ts_source_value(link, &link->columns[i], "s"),
-						 quote_identifier(link->columns[i].target_name));
+	{
+		const TsColumn *col = &link->columns[i];
+		char	   *value = ts_source_value(link, col, "s");
+
+		/* a row that does not pass need not have a value */
+		if (all && col->value != NULL && !col->is_key)
+			value = psprintf("CASE WHEN %s THEN %s END", condition, value);
+		appendStringInfo(&sql, "%s%s AS %s", i ? ", " : "(SELECT ", value, quote_identifier(col->target_name));
+	}
 	for (int i = 0; link->order_apart && i < link->tracked->nkeys; i++)
 		appendStringInfo(&sql, ", s.%s AS \"" TS_SOURCE_KEY "\"", quote_identifier(get_attname(link->source, link->tracked->keys[i], false)), i + 1);
+	if (all)
+		appendStringInfo(&sql, ", (%s) IS TRUE AS \"" TS_SOURCE_PASSES "\"", condition);
 	appendStringInfo(&sql, " FROM %s%s AS s", link->source_partitioned ? "" : "ONLY ", ts_quote_relation(link->source));
-	if (link->condition != NULL)
-		appendStringInfo(&sql, " WHERE (%s)", ts_expression_sql(link->condition, link->source, "s"));
+	if (link->condition != NULL && !all)
+		appendStringInfo(&sql, " WHERE (%s)", condition);
 	appendStringInfoChar(&sql, ')');
 	return sql.data;
+}
+
+char *
+ts_source_rows(const TsLink *link)
+{
+	return source_rows(link, false);
+}
+
+char *
+ts_source_all_rows(const TsLink *link)
+{
+	return source_rows(link, true);
 }
 
 List *
@@ -58,6 +81,24 @@ ts_links_beside(const TsLink *link)
 	return names;
 }
 
+/* Its expressions are to be run with the rights of the other link's owner: they call nothing that is not his, or a superuser's. */
+static void
+check_trust(const TsLink *link, const Node *condition, const TsLink *mine)
+{
+	bool		trusted = ts_expression_is_trusted(condition, mine->owner, false) && ts_expression_is_trusted(link->condition, mine->owner, false);
+
+	if (link->owner == mine->owner || superuser_arg(link->owner))
+		return;
+	for (int i = 0; i < link->ncolumns; i++)
+		trusted = trusted && ts_expression_is_trusted(link->columns[i].value, mine->owner, false);
+	if (!trusted)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("link \"%s\" has to know the rows of link \"%s\", which writes to the same target", mine->name, link->name),
+				 errdetail("Its filter or columns call functions that belong neither to role \"%s\" nor to a superuser.", GetUserNameFromId(mine->owner, true)),
+				 errhint("Let both links have one owner, or the functions belong to a superuser.")));
+}
+
 TsLink *
 ts_source_of(const char *name, const TsLink *mine)
 {
@@ -73,6 +114,7 @@ ts_source_of(const char *name, const TsLink *mine)
 		Relation	target = relation_open(mine->target, NoLock);
 		Node	   *condition = ts_link_derive_condition(link, source, target);
 
+		check_trust(link, condition, mine);
 		link->target_condition = condition ? ts_expression_sql(condition, mine->target, "t") : NULL;
 		link->target_reads = ts_expression_reads(condition, NULL);
 		relation_close(target, NoLock);

@@ -7,10 +7,12 @@
  * the second:
  *   SELECT t.ctid IS NULL, NOT record_image_eq(ROW(t.a), ROW(s.a)), …, s.k, s.a, … FROM ONLY source s
  *    LEFT JOIN ONLY target t ON t.k = s.k WHERE t.ctid IS NULL OR NOT record_image_eq(ROW(t.*), ROW(s.*)) ORDER BY s.k
+ * After rows were rewritten the second also tells of rows that are there, but do not pass the link's filter: they are deleted by it.
  * A column whose type differs so that a value may not fit is compared by tracksync.holds.
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/array.h"
@@ -40,6 +42,7 @@ typedef struct DiffSource
 	SPITupleTable *rows;
 	uint64		nrows;
 	uint64		row;
+	bool		leaving;		/* rows that do not pass the filter are told, too */
 	Datum	   *order;			/* the key of the source's row at hand, in the log's order */
 } DiffSource;
 
@@ -127,7 +130,7 @@ append_other_source(StringInfo sql, const TsLink *link, const char *name)
 			if (strcmp(its->target_name, col->now_name ? col->now_name : col->target_name) != 0)
 				continue;
 			/* a cast could run somebody else's code with our rights */
-			if (its->source_type != col->target_base)
+			if (its->source_type != col->target_base && (its->source_type >= FirstNormalObjectId || col->target_base >= FirstNormalObjectId))
 				ereport(ERROR,
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						 errmsg("link \"%s\" cannot compare: another link writes to its target", link->name),
@@ -244,7 +247,7 @@ holds(const TsLink *link, const TsColumn *col)
 }
 
 static char *
-write_query(const TsLink *link, bool target_exists, const char *fetched, List *keys)
+write_query(const TsLink *link, bool target_exists, const char *fetched, List *keys, bool leaving)
 {
 	StringInfoData sql,
 				have,
@@ -281,12 +284,17 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 		appendStringInfo(&sql, ", s.%s", quote_identifier(link->columns[i].target_name));
 	for (int i = 0; link->order_apart && i < link->tracked->nkeys; i++)
 		appendStringInfo(&sql, ", s.\"" TS_SOURCE_KEY "\"", i + 1);
-	appendStringInfo(&sql, " FROM %s AS s", ts_source_rows(link));
+	if (leaving)
+		appendStringInfoString(&sql, ", s.\"" TS_SOURCE_PASSES "\"");
+	appendStringInfo(&sql, " FROM %s AS s", leaving ? ts_source_all_rows(link) : ts_source_rows(link));
 	if (target_exists)
 	{
 		appendStringInfo(&sql, " LEFT JOIN %s AS t ON ", target_rows(link, fetched));
 		append_key_match(&sql, link, "s");
-		appendStringInfo(&sql, " WHERE (%s IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))%s)", there, have.data, want.data, fits.data);
+		appendStringInfoString(&sql, leaving ? " WHERE CASE WHEN s.\"" TS_SOURCE_PASSES "\" THEN " : " WHERE ");
+		appendStringInfo(&sql, "(%s IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))%s)", there, have.data, want.data, fits.data);
+		if (leaving)
+			appendStringInfo(&sql, " ELSE %s IS NOT NULL%s END", there, ts_target_rows_condition(link));
 	}
 	else
 		appendStringInfoString(&sql, " WHERE true");
@@ -339,6 +347,15 @@ next_row(DiffSource *source)
 	return false;
 }
 
+/* The row of the source does not pass, but is in the target. Its key is as the source has it. */
+static bool
+is_leaving(const DiffSource *source, HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+
+	return source->leaving && !DatumGetBool(SPI_getbinval(tuple, desc, desc->natts, &isnull));
+}
+
 static bool
 diff_next(TsChangeSource *base, TsChange *change)
 {
@@ -381,6 +398,19 @@ diff_next(TsChangeSource *base, TsChange *change)
 							link->columns[i].source_name),
 					 errhint("Set the key's columns NOT NULL.")));
 	}
+	if (is_leaving(source, tuple, desc))
+	{
+		change->op = TS_CHANGE_DELETE;
+		memset(change->mask, 0, link->ncolumns);
+		for (int i = 0; i < link->nkeys; i++)
+		{
+			int			k = link->keys[i];
+
+			change->mask[k] = TS_COLUMN_KNOWN;
+			change->old_values[k] = change->new_values[k];
+			change->old_nulls[k] = false;
+		}
+	}
 	for (int i = 0; link->tracked != NULL && i < link->tracked->nkeys; i++)
 		source->order[i] = link->order_apart ? SPI_getbinval(tuple, desc, 2 * link->ncolumns + 2 + i, &isnull) : change->new_values[link->keys[i]];
 	change->order = source->order;
@@ -401,36 +431,43 @@ diff_end(TsChangeSource *base)
 }
 
 static TsChangeSource *
-diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys)
+diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys, bool leaving)
 {
 	DiffSource *source = palloc0(sizeof(DiffSource));
 
 	source->base.link = link;
 	source->base.text_keys = true;
 	source->order = palloc(sizeof(Datum) * ((link->tracked ? link->tracked->nkeys : 0) + 1));
+	source->leaving = leaving;
 	source->base.next = diff_next;
 	source->base.end = diff_end;
 	if (link->server != NULL && target_exists)
 		source->fetched = ts_fetch_target(link, keys_there(link, keys), &source->store);
 	source->queries[0] = mirror && target_exists ? delete_query(link, source->fetched, keys) : NULL;
-	source->queries[1] = write_query(link, target_exists, source->fetched, keys);
+	source->queries[1] = write_query(link, target_exists, source->fetched, keys, leaving);
 	return &source->base;
 }
 
 TsChangeSource *
 ts_diff_source(const TsLink *link, Relation target, bool mirror)
 {
-	return diff_source(link, target != NULL, mirror, link->only);
+	return diff_source(link, target != NULL, mirror, link->only, false);
 }
 
 TsChangeSource *
 ts_diff_all_source(const TsLink *link)
 {
-	return diff_source(link, true, false, link->only);
+	return diff_source(link, true, false, link->only, false);
+}
+
+TsChangeSource *
+ts_diff_rewritten_source(const TsLink *link)
+{
+	return diff_source(link, true, false, link->only, link->condition != NULL);
 }
 
 TsChangeSource *
 ts_diff_keys_source(const TsLink *link, List *keys)
 {
-	return diff_source(link, true, true, keys);
+	return diff_source(link, true, true, keys, false);
 }

@@ -130,7 +130,7 @@ ts_repair_source(const TsLink *link, Relation source, Relation target, TsChangeS
 	repair->base.next = repair_next;
 	repair->base.end = repair_end;
 	repair->log.source = log;
-	repair->diff.source = ts_diff_source(link, target, false);
+	repair->diff.source = ts_diff_rewritten_source(link);
 	ts_change_init(&repair->log.change, link->ncolumns);
 	ts_change_init(&repair->diff.change, link->ncolumns);
 	ts_key_index_reorder(index, nkeys, link->tracked->keys);
