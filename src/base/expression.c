@@ -338,6 +338,20 @@ typedef struct Moving
 	bool		fails;
 } Moving;
 
+/* A column of another type there: as the type that it has here. */
+static Node *
+cast_column(Moving *m, Var *var, Form_pg_attribute att)
+{
+	Oid			type = getBaseType(var->vartype);
+	Node	   *cast;
+
+	var->vartype = att->atttypid;
+	var->vartypmod = att->atttypmod;
+	cast = coerce_to_target_type(NULL, (Node *) var, att->atttypid, type, -1, COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
+	m->fails |= cast == NULL;
+	return cast;
+}
+
 static Node *
 move_column(Node *node, void *arg)
 {
@@ -353,10 +367,12 @@ move_column(Node *node, void *arg)
 	var = copyObject((Var *) node);
 	attnum = m->attnums[var->varattno - 1];
 	att = attnum > 0 ? TupleDescAttr(RelationGetDescr(m->to), attnum - 1) : NULL;
-	if (att == NULL || getBaseType(att->atttypid) != getBaseType(var->vartype) || att->attcollation != var->varcollid)
+	if (att == NULL || att->attcollation != var->varcollid)
 		m->fails = true;
 	var->varattno = attnum;
 	var->varattnosyn = attnum;
+	if (!m->fails && getBaseType(att->atttypid) != getBaseType(var->vartype))
+		return cast_column(m, var, att);
 	return (Node *) var;
 }
 

@@ -40,7 +40,7 @@ extern bool ts_expression_is_immutable(const Node *expression);
  * of the columns, which others may alter.
  */
 extern bool ts_expression_is_trusted(const Node *expression, Oid role, bool casts);
-/* Another relation's columns instead: attnums[n - 1] for column n; NULL if one is 0 or of another type there. */
+/* Another relation's columns instead: attnums[n - 1] for column n; NULL if one is 0, or cannot be cast to the type of here. */
 extern Node *ts_expression_moved(const Node *expression, const AttrNumber *attnums, Relation to);
 
 /* The columns' names and numbers, of those in the set, as they are today. */

@@ -16,6 +16,7 @@
 #include "capture/buffer.h"
 #include "capture/track.h"
 #include "link/create.h"
+#include "link/fit.h"
 #include "link/ledger.h"
 #include "link/mapping.h"
 #include "link/options.h"
@@ -178,7 +179,7 @@ rows_so_far(const TsLink *now)
 		return NULL;
 	/* what it reads or calls may be gone, which is why it is altered */
 	error = ts_attempt(read_former, &f, false);
-	if (error != NULL && ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
+	if (error != NULL && !ts_fit_is_about_value(error->sqlerrcode))
 		ReThrowError(error);
 	return error == NULL && f.text != NULL ? f.text : "true";
 }

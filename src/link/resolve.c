@@ -269,19 +269,29 @@ foresee_target(TsLink *link, Relation source)
 	link->arbiter = true;
 }
 
-/* The target's column, if its values are those of the source; 0: it is not there, or they are rounded or cut. */
+/*
+ * The target's column, if its values are those of the source; 0: it is not there, or they are rounded or cut. Another link may have renamed it
+ * since this one was pushed, so it goes by its number.
+ */
 static AttrNumber
 exact_column(const TsLink *link, const TsColumn *col, Relation target)
 {
-	AttrNumber	attnum = get_attnum(RelationGetRelid(target), col->now_name ? col->now_name : col->target_name);
+	AttrNumber	attnum = col->target_attnum > 0 ? col->target_attnum : get_attnum(RelationGetRelid(target), col->now_name ? col->now_name : col->target_name);
+	Form_pg_attribute att;
 	int32		typmod;
 	Oid			type;
 
-	if (attnum <= 0)
+	if (attnum <= 0 || attnum > RelationGetNumberOfAttributes(target))
 		return 0;
-	typmod = TupleDescAttr(RelationGetDescr(target), attnum - 1)->atttypmod;
-	type = getBaseTypeAndTypmod(TupleDescAttr(RelationGetDescr(target), attnum - 1)->atttypid, &typmod);
-	return link->lossy && ts_fit_bridge(col->source_type, col->source_typmod, type, typmod) != TS_BRIDGE_NONE ? 0 : attnum;
+	att = TupleDescAttr(RelationGetDescr(target), attnum - 1);
+	if (att->attisdropped)
+		return 0;
+	typmod = att->atttypmod;
+	type = getBaseTypeAndTypmod(att->atttypid, &typmod);
+	if (type == col->source_type)
+		return link->lossy && ts_fit_bridge(type, col->source_typmod, type, typmod) != TS_BRIDGE_NONE ? 0 : attnum;
+	/* what it holds came from the source's column, which may have been given another type since */
+	return !link->lossy && ts_fit_bridge(type, typmod, col->source_type, -1) == TS_BRIDGE_NONE ? attnum : 0;
 }
 
 /* The filter over the target's row, from which its columns' values came; NULL if it reads what the target does not have as it is. */

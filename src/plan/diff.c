@@ -127,7 +127,9 @@ append_other_source(StringInfo sql, const TsLink *link, const char *name)
 			const TsColumn *col = &link->columns[link->keys[i]];
 			const TsColumn *its = &other->columns[j];
 
-			if (strcmp(its->target_name, col->now_name ? col->now_name : col->target_name) != 0)
+			/* which may have been renamed since the other link's last push */
+			if (its->target_attnum > 0 && col->target_attnum > 0 ? its->target_attnum != col->target_attnum :
+				strcmp(its->target_name, col->now_name ? col->now_name : col->target_name) != 0)
 				continue;
 			/* a cast could run somebody else's code with our rights */
 			if (its->source_type != col->target_base && (its->source_type >= FirstNormalObjectId || col->target_base >= FirstNormalObjectId))
