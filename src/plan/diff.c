@@ -143,7 +143,7 @@ append_other_source(StringInfo sql, const TsLink *link, const char *name)
 		}
 	if (match.len > 0)
 		appendStringInfo(sql, " AND NOT (%s EXISTS (SELECT FROM %s AS o WHERE %s))",
-						 other->target_condition && !link->foreseen && ts_fetch_has(link, other->target_reads) ? psprintf("(%s) IS TRUE AND", other->target_condition) : "", ts_source_rows(other), match.data);
+						 other->target_condition && ts_fetch_has(link, other->target_reads) ? psprintf("(%s) IS TRUE AND", other->target_condition) : "", ts_source_rows(other), match.data);
 }
 
 /* Rows that another link puts into the same target are not ours to delete. */
