@@ -2,6 +2,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/transam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -329,6 +330,26 @@ ts_expression_is_trusted(const Node *expression, Oid role, bool casts)
 	Trust		trust = {.role = role, .casts = casts};
 
 	return !calls_strange(unconstify(Node *, expression), &trust);
+}
+
+static bool
+is_own_function(Oid function, void *arg)
+{
+	return function >= FirstNormalObjectId;
+}
+
+static bool
+calls_own(Node *node, void *arg)
+{
+	if (node == NULL)
+		return false;
+	return check_functions_in_node(node, is_own_function, arg) || expression_tree_walker(node, calls_own, arg);
+}
+
+bool
+ts_expression_is_native(const Node *expression)
+{
+	return !calls_own(unconstify(Node *, expression), NULL);
 }
 
 typedef struct Moving

@@ -40,6 +40,8 @@ extern bool ts_expression_is_immutable(const Node *expression);
  * of the columns, which others may alter.
  */
 extern bool ts_expression_is_trusted(const Node *expression, Oid role, bool casts);
+/* Does it call nothing but what every server has? */
+extern bool ts_expression_is_native(const Node *expression);
 /* Another relation's columns instead: attnums[n - 1] for column n; NULL if one is 0, or cannot be cast to the type of here. */
 extern Node *ts_expression_moved(const Node *expression, const AttrNumber *attnums, Relation to);
 

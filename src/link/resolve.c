@@ -300,7 +300,8 @@ follow_filter(const TsLink *link, Relation source, Relation target)
 {
 	AttrNumber *there = palloc0(sizeof(AttrNumber) * (RelationGetNumberOfAttributes(source) + 1));
 
-	if (link->condition == NULL)
+	/* functions of users are not there */
+	if (link->condition == NULL || (link->server != NULL && !ts_expression_is_native(link->condition)))
 		return NULL;
 	for (int i = 0; i < link->ncolumns; i++)
 	{
