@@ -49,7 +49,8 @@ MODULE_big = tracksync
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*/*.c)))
 
 # The install script, in this order.
-SQL_PARTS = sql/schema.sql sql/tables.sql sql/capture.sql sql/server.sql sql/link.sql sql/plan.sql sql/views.sql sql/rights.sql
+SQL_PARTS = sql/schema.sql sql/tables.sql sql/capture.sql sql/server.sql sql/link.sql sql/plan.sql sql/rule.sql sql/append.sql sql/verify.sql sql/repair.sql sql/views.sql \
+	sql/rights.sql
 DATA_built = sql/tracksync--1.0.sql
 
 REGRESS = $(sort $(basename $(notdir $(wildcard test/sql/*.sql))))

@@ -27,7 +27,7 @@ COMMENT ON FUNCTION tracksync.take_over(text) IS
 CREATE FUNCTION tracksync.set_merge_rule(name text, column_name text, rule text) RETURNS void
   LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_set_merge_rule';
 COMMENT ON FUNCTION tracksync.set_merge_rule(text, text, text) IS
-'on_conflict => ''merge'': what becomes of a column of the target that both sides changed: source, target, greatest, least or add';
+'on_conflict => ''merge'': what becomes of a column of the target that both sides changed: source, target, greatest, least or add; of the column ''*'', a row that one side deleted and the other one changed: keep or delete';
 
 CREATE FUNCTION tracksync.create_group(name text, links text[], transactions text = 'one') RETURNS void
   LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_create_group';
@@ -45,3 +45,13 @@ COMMENT ON FUNCTION tracksync.group_remove(text, text) IS 'takes a link out of a
 CREATE FUNCTION tracksync.drop_group(name text) RETURNS void
   LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_drop_group';
 COMMENT ON FUNCTION tracksync.drop_group(text) IS 'drops a group; its links stay';
+
+CREATE FUNCTION tracksync.link_back(source regclass, origin text) RETURNS text
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_link_back';
+COMMENT ON FUNCTION tracksync.link_back(regclass, text) IS
+'internal: asked by a push from another server: do links of this table bring its changes there, and have they any to ship?';
+
+CREATE FUNCTION tracksync.note_gone(target regclass, keys text[], origin text) RETURNS void
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_note_gone';
+COMMENT ON FUNCTION tracksync.note_gone(regclass, text[], text) IS
+'internal: a push, perhaps from another server, tells that rows which this table does not have are gone where it comes from, too';

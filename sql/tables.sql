@@ -47,7 +47,9 @@ CREATE TABLE tracksync.link (
   target_schema    text NOT NULL,
   target_name      text NOT NULL,
   target           regclass,                  -- NULL until it exists, or if it is on a server
+  target_identity  text,                      -- of one on a server: which table it is; what came from it is not sent back
   create_target    boolean NOT NULL,
+  keys             smallint[],                -- detect => 'diff': attribute numbers of the source's key; NULL: it is tracked by one
   source_attnums   smallint[] NOT NULL,       -- the mapping: attribute number of the source …
   target_columns   text[] NOT NULL,           -- … to column of the target
   target_attnums   smallint[] NOT NULL,       -- … and to its attribute number; 0: found by its name
@@ -85,8 +87,8 @@ COMMENT ON TABLE tracksync.link IS 'the links: source, target, mapping, policies
 CREATE TABLE tracksync.merge_rule (
   link    text NOT NULL,
   attnum  smallint NOT NULL,                  -- of the source's column; 0: an expression's …
-  column_name text NOT NULL DEFAULT '',       -- … column of the target
-  rule    text NOT NULL CHECK (rule IN ('source', 'target', 'greatest', 'least', 'add')),
+  column_name text NOT NULL DEFAULT '',       -- … column of the target; empty: of rows that one side deleted and the other one changed
+  rule    text NOT NULL CHECK (CASE WHEN attnum = 0 AND column_name = '' THEN rule IN ('keep', 'delete') ELSE rule IN ('source', 'target', 'greatest', 'least', 'add') END),
   PRIMARY KEY (link, attnum, column_name)
 );
 COMMENT ON TABLE tracksync.merge_rule IS 'how a merge decides about columns that both sides changed';
@@ -112,6 +114,19 @@ CREATE TABLE tracksync.user_step (
   PRIMARY KEY (name, fn)
 );
 COMMENT ON TABLE tracksync.user_step IS 'functions that run at a place of their own in each push';
+
+CREATE TABLE tracksync.rule_record (
+  link        text NOT NULL,
+  rule        text NOT NULL,
+  kind        text NOT NULL CHECK (kind IN ('expression', 'required', 'range', 'length', 'pattern', 'one_of', 'unique')),
+  columns     text[] NOT NULL,                -- of the target, by the names in link.target_columns
+  expression  text,                           -- SQL over them; NULL: unique
+  args        text[] NOT NULL,                -- of a ready-made one
+  message     text,                           -- NULL: of its kind
+  created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (link, rule, columns)
+);
+COMMENT ON TABLE tracksync.rule_record IS 'what rows have to be like to be pushed';
 
 CREATE TABLE tracksync.push_record (
   id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -172,6 +187,7 @@ SELECT pg_extension_config_dump('tracksync.merge_rule', '');
 SELECT pg_extension_config_dump('tracksync.link_group', '');
 SELECT pg_extension_config_dump('tracksync.group_member', '');
 SELECT pg_extension_config_dump('tracksync.user_step', '');
+SELECT pg_extension_config_dump('tracksync.rule_record', '');
 SELECT pg_extension_config_dump('tracksync.push_record', '');
 SELECT pg_extension_config_dump('tracksync.push_record_id_seq', '');
 SELECT pg_extension_config_dump('tracksync.quarantine_record', '');

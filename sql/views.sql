@@ -8,7 +8,7 @@ SELECT l.name, l.name AS link, l.source::regclass AS source,
                 pg_catalog.quote_ident(l.target_schema) || '.' || pg_catalog.quote_ident(l.target_name)) AS target,
        l.server::name AS server, l.state, p.pending, p.oldest_pending,
        (SELECT pg_catalog.pg_total_relation_size(c.oid) FROM tracksync.tracked_table t
-          JOIN pg_catalog.pg_class c ON c.oid = t.log WHERE t.source = l.source) AS log_bytes,
+          JOIN pg_catalog.pg_class c ON c.oid = t.log WHERE t.source = l.source AND l.detect = 'log') AS log_bytes,
        l.last_push, l.last_rows, l.last_elapsed,
        (SELECT pg_catalog.count(*) FROM tracksync.quarantine_record q WHERE q.link = l.name AND NOT q.released) AS quarantined,
        (SELECT pg_catalog.count(*) FROM tracksync.conflict_record r WHERE r.link = l.name) AS conflicts
@@ -33,6 +33,12 @@ SELECT q.link, q.key, q.op, q.sqlstate, q.message, q.constraint_name AS "constra
 FROM tracksync.quarantine_record q JOIN tracksync.link l ON l.name = q.link
 WHERE NOT q.released AND pg_catalog.pg_has_role(l.owner::oid, 'USAGE');
 COMMENT ON VIEW tracksync.quarantine IS 'rows that a push left out because the target did not take them; each push tries them again';
+
+CREATE VIEW tracksync.rule WITH (security_barrier) AS
+SELECT r.link, r.rule, r.kind, r.columns, r.expression, r.message, r.created_at
+FROM tracksync.rule_record r JOIN tracksync.link l ON l.name = r.link
+WHERE pg_catalog.pg_has_role(l.owner::oid, 'USAGE');
+COMMENT ON VIEW tracksync.rule IS 'what rows have to be like to be pushed';
 
 CREATE VIEW tracksync.operation AS
 SELECT txid, source, by, application_name, context, started, logged, commands,

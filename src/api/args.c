@@ -18,7 +18,10 @@
 #include "utils/snapmgr.h"
 
 #include "api/args.h"
+#include "api/pair.h"
 #include "capture/buffer.h"
+#include "link/back.h"
+#include "link/compared.h"
 #include "link/evolve.h"
 #include "link/group.h"
 #include "link/ledger.h"
@@ -89,13 +92,14 @@ compare_oids(const void *a, const void *b)
 
 /*
  * Pushes into the same target go one after the other: two that alter it would wait for each other, each with a lock that the other
- * one's is to be stronger than. A lock of our own, that vacuum and writers know nothing of.
+ * one's is to be stronger than. A lock of our own, that vacuum and writers know nothing of. Of a link that has one in the other direction
+ * the source is locked as well: they go one after the other, too.
  */
 static void
 lock_targets(List *names)
 {
 	Oid			books = get_relname_relid("link", get_namespace_oid("tracksync", false));
-	Oid		   *targets = palloc(sizeof(Oid) * (list_length(names) + 1));
+	Oid		   *targets = palloc(sizeof(Oid) * (3 * list_length(names) + 1));
 	int			n = 0;
 	ListCell   *lc;
 
@@ -105,6 +109,11 @@ lock_targets(List *names)
 		char	   *there = link->server ? psprintf("%s %s", link->server, ts_link_target(link)) : NULL;
 
 		targets[n++] = there ? (Oid) hash_bytes((unsigned char *) there, (int) strlen(there)) : link->target;
+		if (there == NULL && ts_link_back(link) != TS_BACK_NONE)
+		{
+			targets[n++] = ts_topmost(link->target);
+			targets[n++] = ts_topmost(link->source);
+		}
 	}
 	qsort(targets, n, sizeof(Oid), compare_oids);
 	for (int i = 0; i < n; i++)
@@ -116,11 +125,13 @@ lock_targets(List *names)
 static void
 lock_link(TsOpened *opened, const char *name, TsOpenFor purpose)
 {
-	bool		push = purpose != TS_OPEN_READ;
+	bool		push = ts_open_writes(purpose);
 	TsLink	   *link = opened->link = ts_link_load(name, push);
 
 	if (link->server != NULL)
 	{
+		if (purpose == TS_OPEN_VERIFY)
+			ts_connection_snapshot(ts_connection_get(link->server, link->owner, psprintf("link %s", link->name)));
 		ts_remote_table_open(link);
 		/* before the snapshot is taken: another session's push is known, or waited for */
 		if (purpose == TS_OPEN_PUSH && ts_ledger_open(link, TS_LEDGER_PUSH))
@@ -129,13 +140,16 @@ lock_link(TsOpened *opened, const char *name, TsOpenFor purpose)
 
 			again->remote = link->remote;
 			again->target = link->target;
+			again->position->echo = link->remote->identity;
 			link = opened->link = again;
 		}
 		else if (purpose == TS_OPEN_TRY)
 			(void) ts_ledger_open(link, TS_LEDGER_READ);
 	}
 	opened->source = relation_open(link->source, AccessShareLock);
-	if (opened->source->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+	if (link->by_diff)
+		ts_source_lock(link->source);
+	else if (opened->source->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		(void) find_all_inheritors(link->source, AccessShareLock, NULL);
 	if (OidIsValid(link->target))
 		LockRelationOid(link->target, push ? RowExclusiveLock : AccessShareLock);
@@ -143,11 +157,11 @@ lock_link(TsOpened *opened, const char *name, TsOpenFor purpose)
 	ts_link_follow_target(link);
 }
 
-/* Under the snapshot: the link against its relations. */
-static void
+/* Under the snapshot: the link against its relations. False: another push came in between. */
+static bool
 resolve_link(TsOpened *opened, TsOpenFor purpose)
 {
-	bool		push = purpose != TS_OPEN_READ;
+	bool		push = ts_open_writes(purpose);
 	TsLink	   *link = opened->link;
 
 	if (!push)
@@ -158,15 +172,25 @@ resolve_link(TsOpened *opened, TsOpenFor purpose)
 		ts_link_follow_target(link);
 		link->remote = before->remote;
 		if (link->server != NULL)
+		{
 			link->target = before->target;
+			link->position->echo = link->remote->identity;
+		}
+		if (link->server != NULL && purpose == TS_OPEN_VERIFY && !ts_ledger_agrees(link))
+			return false;
 		if (link->server != NULL)
 			(void) ts_ledger_open(link, TS_LEDGER_READ);
 	}
 	if (IsolationUsesXactSnapshot())
 	{
-		check_storage(link->source);
+		ListCell   *lc;
+
+		foreach(lc, link->by_diff ? ts_source_relations(link->source) : list_make1_oid(link->source))
+			check_storage(lfirst_oid(lc));
 		if (OidIsValid(link->target) && link->server == NULL)
 			check_storage(link->target);
+		if (push)
+			ts_pair_check_snapshot(link);
 	}
 	if (link->target_gone)
 		ereport(ERROR,
@@ -181,6 +205,7 @@ resolve_link(TsOpened *opened, TsOpenFor purpose)
 	ts_link_evolve(link, opened->source, opened->target);
 	ts_link_resolve(link, opened->source, opened->target);
 	ts_link_check_rights(link, opened->source, opened->target);
+	return true;
 }
 
 /* All run as one role. */
@@ -265,7 +290,7 @@ ts_open(TsOpening *opening, const char *name, TsOpenFor purpose)
 	opening->n = list_length(names);
 	opening->links = palloc0(sizeof(TsOpened) * (opening->n + 1));
 	opening->purpose = purpose;
-	if (purpose != TS_OPEN_READ)
+	if (ts_open_writes(purpose))
 		lock_targets(names);
 	error_context_stack = &callback;
 	foreach(lc, names)
@@ -276,13 +301,16 @@ ts_open(TsOpening *opening, const char *name, TsOpenFor purpose)
 	error_context_stack = callback.previous;
 	check_owners(opening);
 	check_servers(opening);
+	ts_pair_refuse_group(opening);
+	if (purpose == TS_OPEN_PUSH)
+		ts_pair_lock(opening);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	opening->snapshot = RegisterSnapshot(GetActiveSnapshot());
 	error_context_stack = &callback;
-	for (i = 0; i < opening->n; i++)
+	for (i = 0; i < opening->n && !opening->stale; i++)
 	{
 		linitial(at) = opening->links[i].link->name;
-		resolve_link(&opening->links[i], purpose);
+		opening->stale = !resolve_link(&opening->links[i], purpose);
 	}
 	error_context_stack = callback.previous;
 	become_owner(opening);
@@ -297,6 +325,8 @@ ts_close(TsOpening *opening)
 	PopActiveSnapshot();
 	for (int i = 0; i < opening->n; i++)
 	{
+		if (opening->purpose == TS_OPEN_VERIFY && opening->links[i].link->remote != NULL)
+			ts_connection_snapshot_end(opening->links[i].link->remote->connection);
 		if (opening->links[i].target)
 			relation_close(opening->links[i].target, NoLock);
 		relation_close(opening->links[i].source, NoLock);

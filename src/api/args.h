@@ -21,6 +21,7 @@ typedef struct TsOpened
 typedef enum TsOpenFor
 {
 	TS_OPEN_READ,
+	TS_OPEN_VERIFY,				/* the same, with one snapshot on each other server, taken before the one here */
 	TS_OPEN_TRY,				/* a dry run: as a push, but for what is written down on other servers */
 	TS_OPEN_PUSH
 } TsOpenFor;
@@ -31,6 +32,7 @@ typedef struct TsOpening
 	char	   *name;
 	bool		group;
 	TsOpenFor	purpose;
+	bool		stale;			/* to verify: a push came in between, nothing is resolved; to be closed, and opened again */
 	bool		split;			/* each server's targets are written in a transaction of their own */
 	int			n;
 	TsOpened   *links;			/* by name */
@@ -38,6 +40,13 @@ typedef struct TsOpening
 	TsIdentity	identity;
 	MemoryContext context;		/* of the caller */
 } TsOpening;
+
+/* Is it for writing? */
+static inline bool
+ts_open_writes(TsOpenFor purpose)
+{
+	return purpose == TS_OPEN_TRY || purpose == TS_OPEN_PUSH;
+}
 
 /* Writes what the transaction buffered, checks rights, and opens. To push: locks the links' rows, and the targets for writing. */
 extern void ts_open(TsOpening *opening, const char *name, TsOpenFor purpose);

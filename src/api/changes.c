@@ -352,7 +352,7 @@ since_position(Oid source, const char *since)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("table \"%s\" is not the source of link \"%s\"", get_rel_name(source), since),
 				 errhint("Name a link of the table, or leave \"since\" out.")));
-	return link->position;
+	return ts_position_with_echoes(link->position);
 }
 
 static void

@@ -36,7 +36,7 @@ static bool
 is_a_fact(int sqlstate)
 {
 	static const int classes[] = {
-		MAKE_SQLSTATE('0', 'A', '0', '0', '0'), MAKE_SQLSTATE('2', '2', '0', '0', '0'), MAKE_SQLSTATE('2', '3', '0', '0', '0'),
+		MAKE_SQLSTATE('0', 'A', '0', '0', '0'), MAKE_SQLSTATE('2', '1', '0', '0', '0'), MAKE_SQLSTATE('2', '2', '0', '0', '0'), MAKE_SQLSTATE('2', '3', '0', '0', '0'),
 		MAKE_SQLSTATE('4', '2', '0', '0', '0'), MAKE_SQLSTATE('5', '5', '0', '0', '0'), MAKE_SQLSTATE('P', '0', '0', '0', '0'),
 	};
 
@@ -93,6 +93,7 @@ tell(TsExplained *e, TsAspect aspect, Part part)
 static TsChange *
 copy_change(const TsLink *link, const TsChange *from, bool text_keys)
 {
+	ListCell   *lc;
 	TsChange   *to = palloc(sizeof(TsChange));
 
 	ts_change_init(to, link->ncolumns);
@@ -111,6 +112,12 @@ copy_change(const TsLink *link, const TsChange *from, bool text_keys)
 			to->new_values[i] = datumCopy(from->new_values[i], type.byval, type.len);
 		if (!to->old_nulls[i])
 			to->old_values[i] = datumCopy(from->old_values[i], type.byval, type.len);
+	}
+	foreach(lc, from->violations)
+	{
+		const TsViolation *v = lfirst(lc);
+
+		to->violations = lappend(to->violations, ts_violation_make(link, v->rule, to, pstrdup(v->message)));
 	}
 	return to;
 }
@@ -136,8 +143,11 @@ gather(TsExplained *e, bool distrust)
 	TsChange	change;
 	TsChangeSource *changes = ts_plan_source(e->link, e->opened->source, e->opened->target, e->snapshot, distrust, &e->compared, &pending);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tracksync row", ALLOCSET_DEFAULT_SIZES);
+	List	   *rules = ts_plan_rules(e->link);
 	bool		more = true;
 
+	if (rules != NIL)
+		changes = ts_rules_source(e->link, rules, e->opened->target != NULL, changes);
 	e->changes = NIL;
 	e->text_keys = changes->text_keys;
 	ts_change_init(&change, e->link->ncolumns);
@@ -363,8 +373,12 @@ explain_link(TsExplained *e)
 
 	tell(e, TS_ASPECT_LINK, tell_link);
 	tell(e, TS_ASPECT_PUSH, find_changes);
+	/* what was found until then is not what a push would do */
+	if (!e->planned)
+		e->changes = NIL;
 	tell(e, TS_ASPECT_QUARANTINE, ts_record_quarantine);
-	tell(e, TS_ASPECT_EVENT, tell_events);
+	if (!e->link->by_diff)
+		tell(e, TS_ASPECT_EVENT, tell_events);
 	if (e->planned)
 		tell(e, TS_ASPECT_NET, tell_net);
 	tell(e, TS_ASPECT_SOURCE, ts_side_source);

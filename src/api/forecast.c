@@ -20,6 +20,8 @@
 #include "base/catalog.h"
 #include "base/quote.h"
 #include "link/ask.h"
+#include "link/back.h"
+#include "plan/rules.h"
 
 /* What would be done, and why. */
 typedef struct Forecast
@@ -87,6 +89,8 @@ resolve(Forecast *f, TsDispute *d)
 		case TS_CONFLICT_TARGET_WINS:
 			return pstrdup("target_wins");
 		case TS_CONFLICT_MERGE:
+			if (ts_policy_row_rule(link, d) != NULL && !(d->moved && d->target != NULL))
+				return psprintf("merge: row %s", strcmp(ts_policy_row_rule(link, d), "keep") == 0 ? "kept" : "deleted");
 			f->merged = d->moved ? NULL : ts_policy_merge(&f->writer, d);
 			return f->merged ? pstrdup("merge") : NULL;
 		case TS_CONFLICT_FUNCTION:
@@ -121,7 +125,8 @@ conflict(Forecast *f, TsConflictKind kind, const char *old)
 	ts_detail_json(&detail, "target", d.target);
 	ts_detail_text(&detail, "resolution", f->resolution ? f->resolution : "error");
 	ts_fact_add(f->e, TS_ASPECT_CONFLICT, 0, psprintf("%s, found by the next push", ts_conflict_name(kind)), ts_detail_done(&detail));
-	return f->resolution != NULL && strcmp(f->resolution, "source_wins") == 0;
+	return f->resolution != NULL && (strcmp(f->resolution, "source_wins") == 0 ||
+									 strcmp(f->resolution, d.source == NULL ? "merge: row deleted" : "merge: row kept") == 0);
 }
 
 /* The row is in quarantine, and somebody else wrote to the target's row since: see apply/images.h. */
@@ -167,7 +172,7 @@ decide(Forecast *f)
 		case TS_CHANGE_INSERT:
 			if (!found->there)
 				return pstrdup("insert");
-			if (found->holds_new)
+			if (found->holds_new && !ts_policy_counts(&f->writer, change->op, change))
 				return pstrdup("nothing: the target has the row already");
 			return found->whose == TS_WHOSE_SIBLING || conflict(f, TS_INSERT_EXISTS, NULL) ? pstrdup("overwrite of the target's row") : NULL;
 		case TS_CHANGE_UPDATE:
@@ -183,7 +188,7 @@ decide(Forecast *f)
 			}
 			if (!found->there)
 				return change->maybe || conflict(f, TS_UPDATE_MISSING, NULL) ? pstrdup("insert") : NULL;
-			if (found->holds_new && !change->moved)
+			if (found->holds_new && !change->moved && !ts_policy_counts(&f->writer, change->op, change))
 				return pstrdup("nothing: the target holds the new values already");
 			return found->holds_old || conflict(f, TS_UPDATE_DIFFERS, NULL) ? update_of(f) : NULL;
 		case TS_CHANGE_DELETE:
@@ -207,7 +212,7 @@ not_the_sources(const Forecast *f)
 		case TS_CONFLICT_TARGET_WINS:
 			return pstrdup("nothing: the target's row stays");
 		case TS_CONFLICT_MERGE:
-			return pstrdup("write of the merged row");
+			return pstrdup(f->merged ? "write of the merged row" : "nothing: the target's row, or that there is none, stays");
 		case TS_CONFLICT_FUNCTION:
 			return psprintf("what %s decides", f->resolution);
 		case TS_CONFLICT_ERROR:
@@ -242,6 +247,24 @@ tell(Forecast *f, char *what)
 	ts_fact_add(e, TS_ASPECT_PUSH, 0, e->quarantined ? psprintf("%s, tried again", what) : what, ts_detail_done(&detail));
 }
 
+/* What becomes of a row that breaks rules. */
+static char *
+broken_rules(const Forecast *f)
+{
+	StringInfoData what;
+	ListCell   *lc;
+
+	initStringInfo(&what);
+	appendStringInfoString(&what, f->e->link->quarantine && !f->change->moved ? "nothing: it is left out: " : "the push fails: ");
+	foreach(lc, f->change->violations)
+	{
+		const TsViolation *v = lfirst(lc);
+
+		appendStringInfo(&what, "%srule \"%s\": %s", lc == list_head(f->change->violations) ? "" : "; ", v->rule->name, v->message);
+	}
+	return what.data;
+}
+
 void
 ts_forecast(TsExplained *e)
 {
@@ -251,7 +274,14 @@ ts_forecast(TsExplained *e)
 
 	f.writer.link = e->link;
 	f.writer.text_keys = e->text_keys;
+	f.writer.back = ts_link_back(e->link) != TS_BACK_NONE;
+	f.writer.tracked = ts_link_target_is_tracked(e->link);
 	f.writer.context = CurrentMemoryContext;
+	if (change->violations != NIL)
+	{
+		tell(&f, broken_rules(&f));
+		return;
+	}
 	if (is_disputed(&f))
 	{
 		TsConflictKind kind = change->op == TS_CHANGE_DELETE ? TS_DELETE_DIFFERS : f.found.row == NULL ? TS_UPDATE_MISSING :

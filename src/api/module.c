@@ -5,6 +5,7 @@
 
 #include "base/settings.h"
 #include "capture/buffer.h"
+#include "capture/origin.h"
 #include "remote/connection.h"
 
 PG_MODULE_MAGIC;
@@ -18,4 +19,5 @@ _PG_init(void)
 	/* the last one registered is called first: the changes of the transaction are in the log before other servers commit */
 	ts_connection_init();
 	ts_buffer_init();
+	ts_origin_init();
 }

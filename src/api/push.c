@@ -20,20 +20,26 @@
 #include "utils/timestamp.h"
 
 #include "api/args.h"
+#include "api/done.h"
 #include "api/netchange.h"
+#include "api/pair.h"
+#include "api/rule.h"
 #include "apply/push.h"
 #include "base/attempt.h"
 #include "base/settings.h"
 #include "base/srf.h"
+#include "link/compared.h"
 #include "link/group.h"
 #include "log/prune.h"
 #include "plan/merge.h"
 #include "remote/connection.h"
+#include "verify/repair.h"
 
 PG_FUNCTION_INFO_V1(tracksync_plan);
 PG_FUNCTION_INFO_V1(tracksync_plan_fingerprint);
 PG_FUNCTION_INFO_V1(tracksync_net_changes);
 PG_FUNCTION_INFO_V1(tracksync_push);
+PG_FUNCTION_INFO_V1(tracksync_repair);
 
 static void
 add_context(void *arg)
@@ -62,24 +68,6 @@ build(TsOpening *opening, int flags)
 	return ts_merge_plans(opening->n, plans);
 }
 
-/* A user's step of a group belongs to none of its links. */
-static void
-put_place(const TsStep *step, const TsLink *link, Datum *values, bool *nulls)
-{
-	values[3] = CStringGetTextDatum(step->owner ? step->owner : link->name);
-	nulls[4] = step->owner != NULL && strcmp(step->owner, link->name) != 0;
-	values[4] = CStringGetTextDatum(ts_link_target(link));
-}
-
-/* What is not done in this database is said. */
-static const char *
-describe_step(const TsOpening *opening, const TsStep *step, const TsLink *link)
-{
-	if (link->server == NULL || step->function != NULL)
-		return step->description;
-	return psprintf("%s on server %s%s", step->description, quote_identifier(link->server), opening->split ? ", in a transaction of its own" : "");
-}
-
 Datum
 tracksync_plan(PG_FUNCTION_ARGS)
 {
@@ -101,10 +89,10 @@ tracksync_plan(PG_FUNCTION_ARGS)
 		values[0] = Int32GetDatum(i + 1);
 		values[1] = Int32GetDatum(step->priority);
 		values[2] = CStringGetTextDatum(step->kind);
-		put_place(step, link, values, nulls);
+		ts_put_place(step, link, values, nulls);
 		values[5] = Int64GetDatum(step->rows);
 		values[6] = BoolGetDatum(step->destructive);
-		values[7] = CStringGetTextDatum(describe_step(&opening, step, link));
+		values[7] = CStringGetTextDatum(ts_describe_step(&opening, step, link));
 		values[8] = CStringGetTextDatum(step->sql);
 		ts_result_put(&result, values, nulls);
 	}
@@ -184,30 +172,6 @@ tracksync_net_changes(PG_FUNCTION_ARGS)
 }
 
 static void
-put_done(TsResult *result, const TsOpening *opening, const TsPushed *pushed)
-{
-	for (int i = 0; i < pushed->merged->nsteps; i++)
-	{
-		const TsStep *step = ts_merged_step(pushed->merged, i);
-		const TsLink *link = pushed->merged->plans[pushed->merged->steps[i].plan]->link;
-		const TsDone *done = &pushed->done[i];
-		Datum		values[8];
-		bool		nulls[8] = {false};
-		Interval   *elapsed = palloc0(sizeof(Interval));
-
-		elapsed->time = done->microseconds;
-		values[0] = Int32GetDatum(i + 1);
-		values[1] = Int32GetDatum(step->priority);
-		values[2] = CStringGetTextDatum(step->kind);
-		put_place(step, link, values, nulls);
-		values[5] = Int64GetDatum(done->rows);
-		values[6] = IntervalPGetDatum(elapsed);
-		values[7] = CStringGetTextDatum(describe_step(opening, step, link));
-		ts_result_put(result, values, nulls);
-	}
-}
-
-static void
 check_expected(const TsOpening *opening, const TsMerged *merged, const char *expect)
 {
 	char	   *is = ts_merged_fingerprint(merged);
@@ -257,17 +221,36 @@ refuse_own_changes(const TsMerged *merged, const TsOpening *opening)
 	{
 		const TsLink *link = opening->links[i].link;
 
-		if (link->server != NULL && is_tracked_since_now(link))
+		if (link->server != NULL && !link->by_diff && is_tracked_since_now(link))
 			ereport(ERROR,
 					(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 					 errmsg("link \"%s\" cannot push to server \"%s\" in the transaction that began to track its source", link->name, link->server),
 					 errdetail("What the transaction changed before that would stay there if the transaction failed here."),
 					 errhint("Commit, then push.")));
 		if (link->server != NULL && (merged->plans[i]->own_seq != 0 || is_altered_here(opening->links[i].source)))
+			ts_pair_refuse_own(link);
+	}
+}
+
+/*
+ * The same for a link that compares, before the push itself writes anything: what its source reads, and whether this transaction changed
+ * that, nobody knows.
+ */
+static void
+refuse_own_writes(List *servers)
+{
+	ListCell   *lc;
+
+	foreach(lc, servers)
+	{
+		const TsLink *link = lfirst(lc);
+
+		/* writing to a foreign table takes no transaction id here */
+		if (link->by_diff && (TransactionIdIsValid(GetTopTransactionIdIfAny()) || (IsTransactionBlock() && ts_source_is_foreign(link->source))))
 			ereport(ERROR,
 					(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-					 errmsg("link \"%s\" cannot push changes that this transaction made itself to server \"%s\"", link->name, link->server),
-					 errdetail("They would stay there if the transaction failed here."),
+					 errmsg("link \"%s\" cannot push to server \"%s\" in a transaction that may have changed its source", link->name, link->server),
+					 errdetail("Changes that it made itself would stay there if it failed here."),
 					 errhint("Commit, then push.")));
 	}
 }
@@ -278,8 +261,10 @@ static List *pushing = NIL;
 /* A call, and what it returns. */
 typedef struct Call
 {
-	FunctionCallInfo fcinfo;
 	const char *name;
+	char	   *expect;			/* NULL: any plan */
+	bool		dry_run;
+	TsRepair	repair;
 	TsResult	result;
 } Call;
 
@@ -380,54 +365,79 @@ with_links(const char *name)
 	return links;
 }
 
-Datum
-tracksync_push(PG_FUNCTION_ARGS)
+static void
+run_call(FunctionCallInfo fcinfo, Call *call)
 {
 	List	   *before = pushing;
-	Call		call = {.fcinfo = fcinfo};
 	List	   *servers;
 	bool		group;
 
-	ts_need_arg(fcinfo, 0, "name");
-	ts_need_arg(fcinfo, 2, "dry_run");
-	call.name = ts_text_arg(fcinfo, 0);
-	pushing = with_links(call.name);
+	call->name = ts_text_arg(fcinfo, 0);
+	pushing = with_links(call->name);
 	PG_TRY();
 	{
-		call.result = ts_result_begin(fcinfo);
-		servers = servers_of(ts_group_links(call.name, &group));
+		call->result = ts_result_begin(fcinfo);
+		servers = servers_of(ts_group_links(call->name, &group));
+		if (!call->dry_run)
+			refuse_own_writes(servers);
 		if (servers == NIL)
-			push(&call);
+			push(call);
 		else
-			push_with_retries(&call, servers);
+			push_with_retries(call, servers);
 	}
 	PG_FINALLY();
 	{
 		pushing = before;
 	}
 	PG_END_TRY();
+}
+
+Datum
+tracksync_push(PG_FUNCTION_ARGS)
+{
+	Call		call = {0};
+
+	ts_need_arg(fcinfo, 0, "name");
+	ts_need_arg(fcinfo, 2, "dry_run");
+	call.expect = ts_text_arg(fcinfo, 1);
+	call.dry_run = PG_GETARG_BOOL(2);
+	run_call(fcinfo, &call);
+	PG_RETURN_NULL();
+}
+
+Datum
+tracksync_repair(PG_FUNCTION_ARGS)
+{
+	Call		call = {0};
+
+	ts_need_arg(fcinfo, 0, "name");
+	ts_need_arg(fcinfo, 1, "delete_extra");
+	call.repair = PG_GETARG_BOOL(1) ? TS_REPAIR_MIRROR : TS_REPAIR_KEEP;
+	run_call(fcinfo, &call);
 	PG_RETURN_NULL();
 }
 
 static void
 push(Call *call)
 {
-	FunctionCallInfo fcinfo = call->fcinfo;
 	TsOpening	opening;
 	TsMerged   *merged;
 	TsPushed   *pushed;
 	Relation   *sources;
-	char	   *expect = ts_text_arg(fcinfo, 1);
-	bool		dry_run;
+	char	   *expect = call->expect;
+	bool		dry_run = call->dry_run;
 
-	dry_run = PG_GETARG_BOOL(2);
 	ts_open(&opening, call->name, dry_run ? TS_OPEN_TRY : TS_OPEN_PUSH);
+	for (int i = 0; i < opening.n && call->repair != TS_REPAIR_NONE; i++)
+		ts_repair_prepare(opening.links[i].link, opening.links[i].source, opening.links[i].target, call->repair);
 	sources = palloc(sizeof(Relation) * (opening.n + 1));
-	merged = build(&opening, TS_PLAN_KEEP | (expect ? TS_PLAN_FINGERPRINT : 0));
+	merged = build(&opening, TS_PLAN_KEEP | TS_PLAN_RULES | (expect ? TS_PLAN_FINGERPRINT : 0));
 	if (expect)
 		check_expected(&opening, merged, expect);
+	ts_rules_stop(merged, opening.name);
 	if (!dry_run)
 		refuse_own_changes(merged, &opening);
+	ts_pair_check_compared(&opening, merged);
 	for (int i = 0; i < opening.n; i++)
 	{
 		TsOpened   *opened = &opening.links[i];
@@ -441,11 +451,12 @@ push(Call *call)
 	pushed = ts_push_run(merged, opening.group ? opening.name : NULL, sources, dry_run);
 	ts_push_record(pushed, dry_run);
 	for (int i = 0; i < opening.n && !dry_run; i++)
-		(void) ts_log_prune(opening.links[i].link->source, false);
+		if (!opening.links[i].link->by_diff)
+			(void) ts_log_prune(opening.links[i].link->source, false);
 	if (!dry_run)
 		ts_push_sequences(pushed);
 	/* last, for what was put cannot be taken back if all is tried again */
-	put_done(&call->result, &opening, pushed);
+	ts_put_done(&call->result, &opening, pushed);
 	for (int i = 0; i < opening.n; i++)
 		ts_plan_end(merged->plans[i]);
 	ts_close(&opening);

@@ -47,7 +47,7 @@ positions_of(Oid source, int32 *oldest_shape)
 
 	ts_catalog_enter(&cat);
 	n = ts_sql_reading("SELECT position::text, own_txid::text, own_seq, shape FROM tracksync.link "
-					   "WHERE source OPERATOR(pg_catalog.=) $1 "
+					   "WHERE source OPERATOR(pg_catalog.=) $1 AND detect = 'log' "
 					   "ORDER BY pg_snapshot_xmax(position)::text::numeric, pg_snapshot_xmin(position)::text::numeric, name",
 					   1, types, values, NULL);
 	for (uint64 i = 0; i < n; i++)
@@ -90,23 +90,27 @@ tracksync_has_changes(PG_FUNCTION_ARGS)
 {
 	Oid			source = source_arg(fcinfo);
 	TsTracked  *tracked = ts_tracked_need(source);
-	List	   *positions;
+	List	   *links;
 	ListCell   *lc;
-	int32		shape;
-	bool		found = false;
+	bool		found = false,
+				any = false;
 
 	(void) ts_readable_columns(source);
 	ts_buffer_flush();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	positions = positions_of(source, &shape);
-	if (positions == NIL)
-		found = is_pending(tracked, NULL);
-	foreach(lc, positions)
+	links = ts_links_of(source);
+	foreach(lc, links)
 	{
-		found = is_pending(tracked, lfirst(lc));
-		if (found)
-			break;
+		const TsLink *link = ts_link_load_any(lfirst(lc));
+
+		/* one that compares has nothing to do with the log */
+		if (found || link == NULL || link->by_diff)
+			continue;
+		any = true;
+		found = is_pending(tracked, link->position);
 	}
+	if (!any)
+		found = is_pending(tracked, NULL);
 	PopActiveSnapshot();
 	PG_RETURN_BOOL(found);
 }
@@ -244,7 +248,9 @@ tracksync_link_pending(PG_FUNCTION_ARGS)
 	/* the view asks for the caller's own links only; nobody else's are told either */
 	if (link != NULL && !has_privs_of_role(GetUserId(), link->owner))
 		link = NULL;
-	tracked = link && get_rel_name(link->source) ? ts_tracked_load(link->source) : NULL;
+	/* of one that compares nothing is known before it does */
+	nulls[0] = link != NULL && link->by_diff;
+	tracked = link && !link->by_diff && get_rel_name(link->source) ? ts_tracked_load(link->source) : NULL;
 	if (tracked != NULL && get_rel_name(tracked->log) != NULL)
 	{
 		TsLogScan  *scan;
@@ -257,7 +263,7 @@ tracksync_link_pending(PG_FUNCTION_ARGS)
 		{
 			TsOperation op;
 
-			if (logged->event.op != TS_OP_OPERATION)
+			if (logged->event.op != TS_OP_OPERATION || logged->echo)
 				continue;
 			ts_operation_read(&logged->event, &op);
 			if (nulls[1] || op.logged < DatumGetInt64(values[1]))

@@ -25,6 +25,7 @@
 #include "apply/tangle.h"
 #include "base/catalog.h"
 #include "base/settings.h"
+#include "link/back.h"
 #include "plan/key.h"
 #include "base/srf.h"
 
@@ -50,6 +51,8 @@ ts_writer_begin(TsPlan *plan, TsTarget *target, bool careful, bool probing, int6
 	writer->careful = careful;
 	writer->probing = probing;
 	writer->single_from = single_from;
+	writer->back = ts_link_back(plan->link) != TS_BACK_NONE;
+	writer->tracked = ts_link_target_is_tracked(plan->link);
 	writer->context = CurrentMemoryContext;
 	writer->batch_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync batch", ALLOCSET_DEFAULT_SIZES);
 	return writer;
@@ -120,7 +123,7 @@ ts_batch_describe(TsWriter *writer, const TsChange *row, TsChangeOp op, TsDescri
 
 	for (int i = 0; i < n; i++)
 	{
-		bool		old = op == TS_CHANGE_DELETE || what == DESCRIBE_OLD || (what == DESCRIBE_BEFORE && (row->mask[i] & TS_COLUMN_KNOWN) != 0);
+		bool		old = op == TS_CHANGE_DELETE || what == DESCRIBE_OLD || what == DESCRIBE_OLD_KEY || (what == DESCRIBE_BEFORE && (row->mask[i] & TS_COLUMN_KNOWN) != 0);
 
 		names[i] = link->columns[i].target_name;
 		types[i] = ts_value_type(link, i, op, writer->text_keys).type;

@@ -32,9 +32,13 @@ typedef struct TsWriter
 	List	   *excluded;		/* TsBad: left out before they are tried */
 	bool		deciding;		/* a policy is at work: what fails is not the target's row */
 	List	   *disputed;		/* rows in quarantine that somebody else wrote to meanwhile: see images.h */
+	bool		back;			/* a link brings the target's changes back: agreement is told, too */
+	bool		tracked;		/* the target's log tells what came from the source, and what is the target's own */
 	List	   *kept;			/* rows that a policy made, JSON text, to be written over those there when the batch is settled, */
+	List	   *kept_over;		/* over these rows, as text; empty: as they are then; */
 	List	   *kept_new;		/* and those that were missing */
 	char	   *merge;			/* the query of policy 'merge'; NULL = not built yet */
+	bool	   *adds;			/* per column: its rule is 'add'; NULL = not asked yet */
 	bool		moves_wait;		/* rows that change their keys are waiting in the tangle: others may have to wait for them */
 	struct TsTangle *tangle;	/* where rows go whose unique values are taken */
 	/* of flight.h: */

@@ -263,6 +263,8 @@ settle(void *arg)
 	TsWriter   *writer = s->writer;
 	TsDispute	dispute = {.key = s->d->key, .old = s->d->image, .source = s->source, .target = s->d->row};
 
+	TsChange	masked = s->batch.rows[0];
+
 	dispute.kind = kind_of(s);
 	if (s->batch.op == TS_CHANGE_UPDATE && dispute.kind == TS_UPDATE_DIFFERS)
 	{
@@ -272,6 +274,8 @@ settle(void *arg)
 		if (!s->changed)
 			return;
 		s->batch.mask = s->mask;
+		masked.mask = s->mask;
+		dispute.written = ts_batch_describe(writer, &masked, TS_CHANGE_UPDATE, DESCRIBE_ROW, INT_MAX);
 	}
 	s->done = 1;
 	/* what a policy makes of it is written as JSON */

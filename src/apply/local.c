@@ -21,6 +21,8 @@
 #include "apply/target.h"
 #include "base/compat.h"
 #include "base/settings.h"
+#include "capture/origin.h"
+#include "link/back.h"
 
 typedef struct LocalTarget
 {
@@ -30,6 +32,7 @@ typedef struct LocalTarget
 	List	   *prepared;		/* SPIPlanPtr */
 	int			ntargets;		/* of the push, if it was opened with this one */
 	const Oid  *targets;
+	char	   *origin;			/* of the rows */
 } LocalTarget;
 
 static void
@@ -107,9 +110,15 @@ static uint64
 local_execute(TsTarget *base, TsStatement *stmt, Datum *arrays, TsRowFunction row, void *arg)
 {
 	SPIPlanPtr	plan = stmt->prepared ? stmt->prepared : prepare((LocalTarget *) base, stmt);
-	int			rc = SPI_execute_snapshot(plan, arrays, NULL, InvalidSnapshot, InvalidSnapshot, false, false, 0);
-	uint64		n = SPI_processed;
+	int			rc;
+	uint64		n;
 
+	if (!stmt->own)
+		ts_origin_begin(((LocalTarget *) base)->origin);
+	rc = SPI_execute_snapshot(plan, arrays, NULL, InvalidSnapshot, InvalidSnapshot, false, false, 0);
+	n = SPI_processed;
+	if (!stmt->own)
+		ts_origin_end();
 	if (rc < 0)
 		elog(ERROR, "unexpected result %s of: %s", SPI_result_code_string(rc), stmt->sql);
 	if (SPI_tuptable != NULL)
@@ -206,5 +215,6 @@ ts_local_target(const TsLink *link)
 
 	target->base.ops = &ops;
 	target->link = link;
+	target->origin = ts_link_origin(link);
 	return &target->base;
 }

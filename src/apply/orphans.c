@@ -80,31 +80,6 @@ read_references(int n, TsWriter **writers)
 	return references;
 }
 
-/* Leaves the row with this key out from now on; false if it is already. */
-static bool
-exclude(TsWriter *writer, const char *key, const Reference *r, const char *why)
-{
-	MemoryContext old;
-	TsBad	   *bad;
-	ListCell   *lc;
-
-	foreach(lc, writer->excluded)
-		if (strcmp(((TsBad *) lfirst(lc))->key, key) == 0)
-			return false;
-	/* for a reason of its own */
-	foreach(lc, writer->bad)
-		if (strcmp(((TsBad *) lfirst(lc))->key, key) == 0)
-			return false;
-	old = MemoryContextSwitchTo(writer->context);
-	bad = palloc0(sizeof(TsBad));
-	bad->key = pstrdup(key);
-	bad->message = pstrdup(why);
-	bad->constraint = pstrdup(r->name);
-	writer->excluded = lappend(writer->excluded, bad);
-	MemoryContextSwitchTo(old);
-	return true;
-}
-
 /* A row that refers to none waits. If it is left out already, or has no change, the row that it refers to must not go. */
 static bool
 hold_back(const Reference *r, int n, TsWriter **writers, const char *child_key, const char *parent_key)
@@ -112,11 +87,13 @@ hold_back(const Reference *r, int n, TsWriter **writers, const char *child_key, 
 	char	   *why = psprintf(r->inside ? "waits for the row of %s with the key %s" : "table %s has no row with the key %s", ts_quote_relation(r->parent), parent_key);
 
 	for (int i = 0; i < n; i++)
-		if (writers[i]->link->target == r->child && writers[i]->link->quarantine && exclude(writers[i], child_key, r, why))
+		if (writers[i]->link->target == r->child && writers[i]->link->quarantine &&
+			ts_quarantine_exclude(writers[i], child_key, ERRCODE_FOREIGN_KEY_VIOLATION, r->name, why))
 			return true;
 	why = psprintf("is referred to by the row of %s with the key %s", ts_quote_relation(r->child), child_key);
 	for (int i = 0; i < n; i++)
-		if (writers[i]->link->target == r->parent && writers[i]->link->quarantine && exclude(writers[i], parent_key, r, why))
+		if (writers[i]->link->target == r->parent && writers[i]->link->quarantine &&
+			ts_quarantine_exclude(writers[i], parent_key, ERRCODE_FOREIGN_KEY_VIOLATION, r->name, why))
 			return true;
 	return false;
 }

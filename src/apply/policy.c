@@ -77,7 +77,8 @@ static const char *
 rule_of(const TsLink *link, const TsColumn *col)
 {
 	static const Oid types[] = {TEXTOID, INT2OID, TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(link->name), Int16GetDatum(col->attnum), CStringGetTextDatum(col->value ? col->target_name : "")};
+	Datum		values[] = {CStringGetTextDatum(link->name), Int16GetDatum(col ? col->attnum : InvalidAttrNumber),
+	CStringGetTextDatum(col && col->value ? col->target_name : "")};
 	MemoryContext context = CurrentMemoryContext;
 	char	   *rule = NULL;
 	TsCatalog	cat;
@@ -130,6 +131,38 @@ clash(const TsLink *link, const TsColumn *col, const char *key)
 	return psprintf("coalesce(pg_catalog.to_jsonb(%s(%s, %s)), 'null')", rule, s, t);
 }
 
+static bool
+adds(TsWriter *writer, int column)
+{
+	const TsLink *link = writer->link;
+
+	if (writer->adds == NULL)
+	{
+		writer->adds = MemoryContextAllocZero(writer->context, sizeof(bool) * (link->ncolumns + 1));
+		for (int i = 0; i < link->ncolumns; i++)
+		{
+			const char *rule = link->columns[i].ignored ? NULL : rule_of(link, &link->columns[i]);
+
+			writer->adds[i] = rule != NULL && strcmp(rule, "add") == 0;
+		}
+	}
+	return writer->adds[column];
+}
+
+bool
+ts_policy_counts(TsWriter *writer, TsChangeOp op, const TsChange *row)
+{
+	const int	both = TS_COLUMN_CHANGED | TS_COLUMN_KNOWN;
+
+	/* of a target that is a copy, whoever made it equal by hand has mended it */
+	if (writer->link->on_conflict != TS_CONFLICT_MERGE || row->moved || !writer->back)
+		return false;
+	for (int i = 0; i < writer->link->ncolumns; i++)
+		if ((op == TS_CHANGE_INSERT || (row->mask[i] & both) == both) && adds(writer, i))
+			return true;
+	return false;
+}
+
 bool
 ts_policy_same_in_json(const TsColumn *col)
 {
@@ -168,10 +201,12 @@ merge_query(TsWriter *writer)
 					 errmsg("conflicts of link \"%s\" cannot be merged: column %s has another type in the source", link->name,
 							quote_identifier(link->columns[i].target_name)),
 					 errhint("Give both the same type, or name another policy: tracksync.alter_link(%s, on_conflict => …).", quote_literal_cstr(link->name))));
-		appendStringInfo(&sql, "%sSELECT c.name, CASE WHEN c.s IS NULL OR pg_catalog.jsonb_eq(c.s, c.t) THEN c.t "
-						 "WHEN pg_catalog.jsonb_eq(c.o, c.t) THEN %s WHEN pg_catalog.jsonb_eq(c.o, c.s) THEN c.t ELSE %s END FROM (SELECT %s, pg_catalog.jsonb_object_field(x.o, %s), "
+		/* an old value that is not known is no base to add to */
+		appendStringInfo(&sql, "%sSELECT c.name, CASE WHEN c.s IS NULL%s THEN c.t "
+						 "WHEN %s THEN NULL WHEN pg_catalog.jsonb_eq(c.o, c.t) THEN %s WHEN pg_catalog.jsonb_eq(c.o, c.s) THEN c.t ELSE %s END FROM (SELECT %s, pg_catalog.jsonb_object_field(x.o, %s), "
 						 "pg_catalog.jsonb_object_field(x.s, %s), pg_catalog.jsonb_object_field(x.t, %s)) c(name, o, s, t)",
-						 i ? " UNION ALL " : "", source_field(&link->columns[i], key), clash(link, &link->columns[i], key), key, key, key, key);
+						 i ? " UNION ALL " : "", adds(writer, i) && writer->back ? "" : " OR pg_catalog.jsonb_eq(c.s, c.t)",
+						 adds(writer, i) ? "c.o IS NULL AND x.kind OPERATOR(pg_catalog.<>) 'insert_exists'" : "false", source_field(&link->columns[i], key), clash(link, &link->columns[i], key), key, key, key, key);
 	}
 	appendStringInfoString(&sql, ") m(name, value)");
 	MemoryContextSwitchTo(old);
@@ -189,6 +224,54 @@ ts_policy_merge(TsWriter *writer, const TsDispute *dispute)
 	return ask(dispute, writer->merge);
 }
 
+const char *
+ts_policy_row_rule(const TsLink *link, const TsDispute *dispute)
+{
+	return dispute->source == NULL || dispute->target == NULL ? rule_of(link, NULL) : NULL;
+}
+
+static void
+put_by(TsWriter *writer, const char *row, const char *over)
+{
+	MemoryContext old = MemoryContextSwitchTo(writer->context);
+
+	writer->kept = lappend(writer->kept, pstrdup(row));
+	writer->kept_over = lappend(writer->kept_over, pstrdup(over));
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * A target that is tracked gets the source's change first, which its log knows for the source's, and then, as a change of its own, what the
+ * policy makes of it: so its log tells what the source has, and what it does not have yet. Where that is the same, nothing. Columns that the
+ * policy leaves as the target had them get their values back.
+ * "then": the row with the source's change. What the policy does not name it leaves to the target, or makes it NULL in a row that is new.
+ */
+static void
+keep_after(TsWriter *writer, const TsDispute *dispute, char *row)
+{
+	TsDispute	d = *dispute;
+	bool		restore = dispute->target_text != NULL;
+	char	   *written = dispute->written ? dispute->written : dispute->source;
+
+	if (dispute->target == NULL)
+		written = dispute->source;
+	/* $3: then; $4: as the policy wants it; $5: what that is written over */
+	d.source = written;
+	d.old = ask(&d, "SELECT coalesce($5::pg_catalog.jsonb, '{}') OPERATOR(pg_catalog.||) $4::pg_catalog.jsonb FROM (SELECT $1, $2, $3) unused");
+	d.source = row;
+	d.source = ask(&d, dispute->target != NULL ? "SELECT $5::pg_catalog.jsonb OPERATOR(pg_catalog.||) $4::pg_catalog.jsonb FROM (SELECT $1, $2, $3) unused" :
+				   "SELECT pg_catalog.jsonb_object_agg(e.key, coalesce(pg_catalog.jsonb_object_field($4::pg_catalog.jsonb, e.key), 'null')) "
+				   "FROM pg_catalog.jsonb_each($3::pg_catalog.jsonb) AS e, (SELECT $1, $2, $5) unused");
+	if (strcmp(ask(&d, "SELECT $3::pg_catalog.jsonb OPERATOR(pg_catalog.=) $4::pg_catalog.jsonb FROM (SELECT $1, $2, $5) unused"), "t") == 0)
+		return;
+	if (!restore)
+		d.target = d.old;
+	put_by(writer, ask(&d, "SELECT (SELECT pg_catalog.jsonb_object_agg(e.key, e.value) FROM pg_catalog.jsonb_each($4::pg_catalog.jsonb) AS e "
+					   "WHERE pg_catalog.jsonb_exists($2::pg_catalog.jsonb, e.key) OR pg_catalog.jsonb_eq(e.value, "
+					   "pg_catalog.jsonb_object_field($5::pg_catalog.jsonb, e.key)) IS NOT TRUE) FROM (SELECT $1, $3) unused"),
+		   restore ? dispute->target_text : "");
+}
+
 /* To be written later: the key, and the columns that differ. JSON cannot show all values of all types: what is right stays as it is. */
 static void
 keep(TsWriter *writer, const TsDispute *dispute, char *row)
@@ -201,12 +284,39 @@ keep(TsWriter *writer, const TsDispute *dispute, char *row)
 		row = ask(&both, "SELECT (SELECT pg_catalog.jsonb_object_agg(e.key, e.value) FROM pg_catalog.jsonb_each($4::pg_catalog.jsonb) AS e "
 				  "WHERE pg_catalog.jsonb_exists($2::pg_catalog.jsonb, e.key) OR pg_catalog.jsonb_eq(e.value, "
 				  "pg_catalog.jsonb_object_field($5::pg_catalog.jsonb, e.key)) IS NOT TRUE) FROM (SELECT $1, $3) unused");
-	old = MemoryContextSwitchTo(writer->context);
 	if (dispute->target != NULL)
-		writer->kept = lappend(writer->kept, pstrdup(row));
-	else
-		writer->kept_new = lappend(writer->kept_new, pstrdup(row));
+	{
+		put_by(writer, row, "");
+		return;
+	}
+	old = MemoryContextSwitchTo(writer->context);
+	writer->kept_new = lappend(writer->kept_new, pstrdup(row));
 	MemoryContextSwitchTo(old);
+}
+
+/* What a policy made of a row; is the source's change to be made first? */
+static bool
+keep_result(TsWriter *writer, const TsDispute *dispute, char *row)
+{
+	bool		first = writer->tracked && dispute->source != NULL;
+
+	(first ? keep_after : keep) (writer, dispute, row);
+	return first;
+}
+
+/* A row that one side deleted and the other one changed; is the source's change to be made? */
+static bool
+apply_row_rule(const TsLink *link, const TsDispute *d, const char **resolution)
+{
+	const char *rule = ts_policy_row_rule(link, d);
+	bool		keeps;
+
+	/* under its new key it can come back, if that is free */
+	if (rule == NULL || (d->moved && d->target != NULL))
+		return false;
+	keeps = strcmp(rule, "keep") == 0;
+	*resolution = keeps ? "merge: row kept" : "merge: row deleted";
+	return keeps ? d->target == NULL : d->source == NULL;
 }
 
 bool
@@ -230,12 +340,12 @@ ts_policy_decide(TsWriter *writer, const TsDispute *d)
 			resolution = "target_wins";
 			break;
 		case TS_CONFLICT_MERGE:
-			if (d->moved)
-				break;
-			row = ts_policy_merge(writer, d);
+			if (d->source == NULL || d->target == NULL)
+				source = apply_row_rule(link, d, &resolution);
+			row = d->moved ? NULL : ts_policy_merge(writer, d);
 			if (row == NULL)
 				break;
-			keep(writer, d, row);
+			source = keep_result(writer, d, row);
 			resolution = "merge";
 			break;
 		case TS_CONFLICT_FUNCTION:
@@ -244,7 +354,7 @@ ts_policy_decide(TsWriter *writer, const TsDispute *d)
 				break;
 			row = call_function(link, d);
 			if (row != NULL)
-				keep(writer, d, row);
+				source = keep_result(writer, d, row);
 			resolution = row ? "function" : "function: target left alone";
 			break;
 	}
@@ -256,22 +366,30 @@ ts_policy_decide(TsWriter *writer, const TsDispute *d)
 	return source;
 }
 
-/* A statement for rows that are JSON; all of them must be written. */
-static void
-write_kept(TsWriter *writer, TsStatement *stmt, List *rows)
+Datum
+ts_policy_texts(const List *rows)
 {
-	int			n = list_length(rows);
-	Datum	   *texts = palloc(sizeof(Datum) * (n + 1));
-	Datum		array;
+	Datum	   *texts = palloc(sizeof(Datum) * (list_length(rows) + 1));
 	ListCell   *lc;
 	int			i = 0;
 
-	if (n == 0)
-		return;
 	foreach(lc, rows)
 		texts[i++] = CStringGetTextDatum(lfirst(lc));
-	array = PointerGetDatum(construct_array(texts, n, TEXTOID, -1, false, TYPALIGN_INT));
-	if (writer->target->ops->execute(writer->target, stmt, &array, NULL, NULL) != (uint64) n)
+	return PointerGetDatum(construct_array(texts, i, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* A statement for rows that are JSON; all of them must be written. */
+static void
+write_kept(TsWriter *writer, TsStatement *stmt, const List *rows, const List *over)
+{
+	int			n = list_length(rows);
+	Datum		arrays[2];
+
+	if (n == 0)
+		return;
+	arrays[0] = ts_policy_texts(rows);
+	arrays[1] = ts_policy_texts(over);
+	if (writer->target->ops->execute(writer->target, stmt, arrays, NULL, NULL) != (uint64) n)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 				 errmsg("table %s did not take a row that a policy decided on, of link \"%s\"", ts_link_target(writer->link), writer->link->name),
@@ -282,10 +400,11 @@ write_kept(TsWriter *writer, TsStatement *stmt, List *rows)
 void
 ts_policy_write(TsWriter *writer)
 {
-	write_kept(writer, ts_keep_update(writer->link), writer->kept);
+	write_kept(writer, ts_keep_update(writer->link), writer->kept, writer->kept_over);
 	/* one that came meanwhile has not been decided on: 23505 */
-	write_kept(writer, ts_keep_insert(writer->link), writer->kept_new);
+	write_kept(writer, ts_keep_insert(writer->link), writer->kept_new, NIL);
 	list_free_deep(writer->kept);
+	list_free_deep(writer->kept_over);
 	list_free_deep(writer->kept_new);
-	writer->kept = writer->kept_new = NIL;
+	writer->kept = writer->kept_over = writer->kept_new = NIL;
 }

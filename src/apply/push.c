@@ -17,6 +17,7 @@
 
 #include "apply/alter.h"
 #include "apply/holder.h"
+#include "apply/quarantine.h"
 #include "apply/run.h"
 #include "base/attempt.h"
 #include "base/catalog.h"
@@ -283,6 +284,10 @@ ts_push_run(TsMerged *merged, const char *group, Relation *sources, bool dry_run
 			excluded = link->writer ? link->writer->excluded : NIL;
 			link->writer = ts_writer_begin(link->plan, link->target, link->careful, link->probing, link->single_from);
 			link->writer->excluded = excluded;
+			if (!link->begun)
+				link->refused = ts_quarantine_refused(link->writer, link->plan);
+			link->begun = true;
+			link->writer->bad = list_copy(link->refused);
 			link->writer->tangle = run.tangle;
 			link->writer->moves_wait = link->moves_wait;
 			link->writer->whole = ts_remote_refers_to_itself(link->plan->link, true);

@@ -13,19 +13,12 @@
 #include "base/attempt.h"
 #include "base/catalog.h"
 
-/* Is it the row's fault? Not a cancel, a time-out, a lost lock, a full disk, a conflict with other sessions, a bug or a function that is gone. */
+/* Is it the row's fault? */
 static bool
 is_about_rows(int sqlstate)
 {
-	static const int classes[] = {
-		MAKE_SQLSTATE('2', '2', '0', '0', '0'), MAKE_SQLSTATE('2', '3', '0', '0', '0'), MAKE_SQLSTATE('4', '4', '0', '0', '0'),
-		MAKE_SQLSTATE('P', '0', '0', '0', '0'), MAKE_SQLSTATE('0', '9', '0', '0', '0'), MAKE_SQLSTATE('2', '7', '0', '0', '0'),
-		MAKE_SQLSTATE('5', '4', '0', '0', '0'),
-	};
-
-	for (int i = 0; i < lengthof(classes); i++)
-		if (ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_TO_CATEGORY(classes[i]))
-			return true;
+	if (ts_error_is_about_values(sqlstate))
+		return true;
 	/* a policy of row security; rows that cannot exchange their values */
 	return sqlstate == ERRCODE_INSUFFICIENT_PRIVILEGE || sqlstate == ERRCODE_FEATURE_NOT_SUPPORTED;
 }
@@ -76,6 +69,92 @@ attempt(TsWriter *writer, void (*work) (void *), void *arg, bool undo)
 	return error;
 }
 
+void
+ts_quarantine_note(TsWriter *writer, TsChangeOp op, const TsChange *row, const ErrorData *error)
+{
+	MemoryContext old = MemoryContextSwitchTo(writer->context);
+	TsBad	   *bad = palloc0(sizeof(TsBad));
+
+	bad->op = op;
+	bad->key = ts_batch_describe(writer, row, op, DESCRIBE_KEY, INT_MAX);
+	if (op != TS_CHANGE_DELETE)
+		bad->row = ts_batch_describe(writer, row, op, DESCRIBE_ROW, INT_MAX);
+	if (op != TS_CHANGE_INSERT && !writer->compared && !writer->text_keys)
+		bad->before = ts_batch_describe(writer, row, op, DESCRIBE_BEFORE, INT_MAX);
+	bad->sqlstate = pstrdup(unpack_sql_state(error->sqlerrcode));
+	bad->message = pstrdup(error->message ? error->message : "");
+	bad->constraint = error->constraint_name ? pstrdup(error->constraint_name) : NULL;
+	writer->bad = lappend(writer->bad, bad);
+	MemoryContextSwitchTo(old);
+}
+
+bool
+ts_quarantine_exclude(TsWriter *writer, const char *key, int sqlstate, const char *constraint, const char *why)
+{
+	MemoryContext old;
+	TsBad	   *bad;
+	ListCell   *lc;
+
+	foreach(lc, writer->excluded)
+		if (strcmp(((TsBad *) lfirst(lc))->key, key) == 0)
+			return false;
+	/* for a reason of its own */
+	foreach(lc, writer->bad)
+		if (strcmp(((TsBad *) lfirst(lc))->key, key) == 0)
+			return false;
+	old = MemoryContextSwitchTo(writer->context);
+	bad = palloc0(sizeof(TsBad));
+	bad->key = pstrdup(key);
+	bad->sqlstate = pstrdup(unpack_sql_state(sqlstate));
+	bad->message = pstrdup(why);
+	bad->constraint = pstrdup(constraint);
+	writer->excluded = lappend(writer->excluded, bad);
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
+ErrorData *
+ts_quarantine_excluded(TsWriter *writer, TsChangeOp op, const TsChange *row)
+{
+	char	   *key = ts_batch_describe(writer, row, op, DESCRIBE_KEY, INT_MAX);
+	ListCell   *lc;
+
+	foreach(lc, writer->excluded)
+	{
+		const TsBad *bad = lfirst(lc);
+		ErrorData  *error;
+
+		if (strcmp(bad->key, key) != 0)
+			continue;
+		error = palloc0(sizeof(ErrorData));
+		error->sqlerrcode = MAKE_SQLSTATE(bad->sqlstate[0], bad->sqlstate[1], bad->sqlstate[2], bad->sqlstate[3], bad->sqlstate[4]);
+		error->message = bad->message;
+		error->constraint_name = bad->constraint;
+		return error;
+	}
+	return NULL;
+}
+
+/* Rows that are known not to go. */
+static void
+leave_out(TsWriter *writer, TsBatch *batch)
+{
+	int			n = 0;
+
+	for (int i = 0; i < batch->n; i++)
+	{
+		ErrorData  *why = ts_quarantine_excluded(writer, batch->op, &batch->rows[i]);
+
+		if (why == NULL)
+			batch->rows[n++] = batch->rows[i];
+		else if (batch->rows[i].moved)
+			ereport(ERROR, (errcode(why->sqlerrcode), errmsg("%s", why->message)));
+		else
+			ts_quarantine_note(writer, batch->op, &batch->rows[i], why);
+	}
+	batch->n = n;
+}
+
 /* Some of a batch. */
 typedef struct Some
 {
@@ -94,9 +173,14 @@ take_some(void *arg)
 void
 ts_quarantine_take(TsWriter *writer, TsBatch *batch)
 {
-	Some		all = {writer, *batch};
+	Some		all = {.writer = writer};
 	int			n = 0;
 
+	if (writer->excluded != NIL)
+		leave_out(writer, batch);
+	if (batch->n == 0)
+		return;
+	all.batch = *batch;
 	if (attempt(writer, take_some, &all, false) == NULL)
 	{
 		batch->n = all.batch.n;
@@ -120,23 +204,35 @@ write_some(void *arg)
 	ts_batch_write(some->writer, &some->batch);
 }
 
-void
-ts_quarantine_note(TsWriter *writer, TsChangeOp op, const TsChange *row, const ErrorData *error)
+List *
+ts_quarantine_refused(TsWriter *writer, const TsPlan *plan)
 {
-	MemoryContext old = MemoryContextSwitchTo(writer->context);
-	TsBad	   *bad = palloc0(sizeof(TsBad));
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tracksync refused", ALLOCSET_DEFAULT_SIZES);
 
-	bad->op = op;
-	bad->key = ts_batch_describe(writer, row, op, DESCRIBE_KEY, INT_MAX);
-	if (op != TS_CHANGE_DELETE)
-		bad->row = ts_batch_describe(writer, row, op, DESCRIBE_ROW, INT_MAX);
-	if (op != TS_CHANGE_INSERT && !writer->compared && !writer->text_keys)
-		bad->before = ts_batch_describe(writer, row, op, DESCRIBE_BEFORE, INT_MAX);
-	bad->sqlstate = pstrdup(unpack_sql_state(error->sqlerrcode));
-	bad->message = pstrdup(error->message ? error->message : "");
-	bad->constraint = error->constraint_name ? pstrdup(error->constraint_name) : NULL;
-	writer->bad = lappend(writer->bad, bad);
-	MemoryContextSwitchTo(old);
+	writer->bad = NIL;
+	for (int op = 0; op < TS_CHANGE_OPS; op++)
+	{
+		ListCell   *lc;
+
+		if (plan->refused.stores[op] != NULL)
+			ts_store_rewind(plan->refused.stores[op]);
+		foreach(lc, plan->refused.why[op])
+		{
+			const TsRefusal *why = lfirst(lc);
+			ErrorData	error = {.sqlerrcode = ERRCODE_CHECK_VIOLATION, .message = why->message, .constraint_name = why->rule};
+			MemoryContext old = MemoryContextSwitchTo(context);
+			TsChange	row;
+			Size		bytes;
+
+			if (!ts_store_next(plan->refused.stores[op], &row, &bytes))
+				elog(ERROR, "a row that breaks a rule is gone");
+			ts_quarantine_note(writer, (TsChangeOp) op, &row, &error);
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(context);
+		}
+	}
+	MemoryContextDelete(context);
+	return writer->bad;
 }
 
 /* Of a value that is taken: who has it. */
@@ -176,48 +272,6 @@ find_pieces(TsWriter *writer, const TsBatch *batch, int low, int high, List *pie
 	}
 	pieces = find_pieces(writer, batch, low, (low + high) / 2, pieces);
 	return find_pieces(writer, batch, (low + high) / 2, high, pieces);
-}
-
-ErrorData *
-ts_quarantine_excluded(TsWriter *writer, TsChangeOp op, const TsChange *row)
-{
-	char	   *key = ts_batch_describe(writer, row, op, DESCRIBE_KEY, INT_MAX);
-	ListCell   *lc;
-
-	foreach(lc, writer->excluded)
-	{
-		const TsBad *bad = lfirst(lc);
-		ErrorData  *error;
-
-		if (strcmp(bad->key, key) != 0)
-			continue;
-		error = palloc0(sizeof(ErrorData));
-		error->sqlerrcode = ERRCODE_FOREIGN_KEY_VIOLATION;
-		error->message = bad->message;
-		error->constraint_name = bad->constraint;
-		return error;
-	}
-	return NULL;
-}
-
-/* Rows that are known not to go. */
-static void
-leave_out(TsWriter *writer, TsBatch *batch)
-{
-	int			n = 0;
-
-	for (int i = 0; i < batch->n; i++)
-	{
-		ErrorData  *why = ts_quarantine_excluded(writer, batch->op, &batch->rows[i]);
-
-		if (why == NULL)
-			batch->rows[n++] = batch->rows[i];
-		else if (batch->rows[i].moved)
-			ereport(ERROR, (errcode(ERRCODE_FOREIGN_KEY_VIOLATION), errmsg("%s", why->message)));
-		else
-			ts_quarantine_note(writer, batch->op, &batch->rows[i], why);
-	}
-	batch->n = n;
 }
 
 /* Work, and whose. */

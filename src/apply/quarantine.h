@@ -33,6 +33,15 @@ extern ErrorData *ts_quarantine_trial(TsWriter *writer, void (*work) (void *), v
 extern ErrorData *ts_quarantine_excluded(TsWriter *writer, TsChangeOp op, const TsChange *row);
 /* The row is left out. */
 extern void ts_quarantine_note(TsWriter *writer, TsChangeOp op, const TsChange *row, const ErrorData *error);
+/* The rows that a plan leaves out because they break rules, TsBad. */
+extern List *ts_quarantine_refused(TsWriter *writer, const TsPlan *plan);
+/* Leaves the row with this key out from now on; false if it is already. */
+extern bool ts_quarantine_exclude(TsWriter *writer, const char *key, int sqlstate, const char *constraint, const char *why);
+/*
+ * All rows are written. Rows with values that only one row may have, by one of these rules, and which a row that was left out has still,
+ * wait: they are added to the writer's excluded rows. True if there are any that were not.
+ */
+extern bool ts_quarantine_soles(TsWriter *writer, List *rules);
 /*
  * All rows are written; now foreign keys would be checked. Rows that refer to none, and those whose going they would not survive, wait:
  * they are added to the writers' excluded rows. True if there are any that were not: then everything has to be done once more.

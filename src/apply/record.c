@@ -13,6 +13,7 @@
 #include "link/ledger.h"
 #include "link/mapping.h"
 #include "link/remote.h"
+#include "link/rule.h"
 #include "log/shape.h"
 #include "log/survivor.h"
 
@@ -45,9 +46,10 @@ static void
 write_position(const TsPushed *pushed, const TsPlan *plan, int64 rows)
 {
 	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, OIDOID, INT8OID, INT8OID, INT4OID, INT2ARRAYOID,
-	TEXTARRAYOID, INT2ARRAYOID, BOOLOID, TEXTARRAYOID, TEXTOID};
+	TEXTARRAYOID, INT2ARRAYOID, BOOLOID, TEXTARRAYOID, TEXTOID, TEXTOID};
 	TsStoredColumns columns = ts_link_stored_columns(plan->link);
-	Datum		values[16];
+	Datum		values[17];
+	char		nulls[18] = "                 ";
 
 	values[0] = CStringGetTextDatum(plan->link->name);
 	values[1] = CStringGetTextDatum(plan->position);
@@ -64,12 +66,15 @@ write_position(const TsPushed *pushed, const TsPlan *plan, int64 rows)
 	values[12] = columns.target_attnums;
 	values[13] = BoolGetDatum(plan->link->policy == TS_SCHEMA_APPLY);
 	values[14] = columns.expressions;
-	values[15] = CStringGetTextDatum(plan->link->target_filter_now ? plan->link->target_filter_now : "");
+	nulls[15] = plan->link->remote && plan->link->remote->identity ? ' ' : 'n';
+	values[15] = nulls[15] == ' ' ? CStringGetTextDatum(plan->link->remote->identity) : (Datum) 0;
+	nulls[16] = plan->link->target_filter_now ? ' ' : 'n';
+	values[16] = nulls[16] == ' ' ? CStringGetTextDatum(plan->link->target_filter_now) : (Datum) 0;
 	ts_sql("UPDATE tracksync.link SET state = 'active', position = $2::pg_snapshot, own_txid = nullif($3, '0')::xid8, own_seq = $4, "
 		   "storage = $5, system_identity = $6, target = nullif($7, 0::oid), create_target = false, doubted = false, last_push = clock_timestamp(), last_rows = $8, "
 		   "last_elapsed = $9 * interval '1 microsecond', shape = $10, source_attnums = $11, target_columns = $12, target_attnums = $13, "
 		   "followed = CASE WHEN $14 THEN $10 ELSE followed END, "
-		   "expressions = $15, target_filter = nullif($16, ''), former_filter = NULL WHERE name = $1", SPI_OK_UPDATE, 16, types, values, NULL);
+		   "expressions = $15, former_filter = NULL, target_identity = $16, target_filter = $17 WHERE name = $1", SPI_OK_UPDATE, 17, types, values, nulls);
 }
 
 static void
@@ -97,7 +102,8 @@ record_link(const TsPushed *pushed, int i, bool dry_run)
 	write_position(pushed, plan, deletes + updates + inserts);
 	ts_quarantine_record(plan->link, pushed->bad[i]);
 	/* the crash that emptied an unlogged source is mended */
-	ts_survivors_note(plan->link->source);
+	if (!plan->link->by_diff)
+		ts_survivors_note(plan->link->source);
 	if (plan->link->server != NULL)
 		ts_ledger_write(plan->link, pushed->id);
 }
@@ -108,7 +114,10 @@ ts_push_record(const TsPushed *pushed, bool dry_run)
 	TsCatalog	cat;
 
 	for (int i = 0; i < pushed->merged->nplans && !dry_run; i++)
+	{
 		ts_images_take(pushed->merged->plans[i]->link, pushed->bad[i]);
+		ts_rules_follow(pushed->merged->plans[i]->link);
+	}
 	ts_catalog_enter(&cat);
 	for (int i = 0; i < pushed->merged->nplans; i++)
 		record_link(pushed, i, dry_run);

@@ -25,6 +25,7 @@ typedef struct RemoteTarget
 	List	   *deferred;		/* char *: names of foreign keys, SQL */
 	TsStream   *stream;
 	int64		written;
+	char	   *origin;			/* of the rows, for a table that is tracked there; NULL: it is not */
 } RemoteTarget;
 
 /* A statement on its way. */
@@ -52,6 +53,16 @@ set_constraints(RemoteTarget *target, const List *names, const char *how)
 	foreach(lc, names)
 		appendStringInfo(&sql, "%s%s", sql.len ? ", " : "SET CONSTRAINTS ", (char *) lfirst(lc));
 	ts_remote_run(target->link->remote->connection, psprintf("%s %s", sql.data, how));
+}
+
+/* The capture there is told whose changes come next. */
+static void
+tell_origin(const TsTarget *target, bool own)
+{
+	const char *origin = ((const RemoteTarget *) target)->origin;
+
+	if (origin != NULL)
+		ts_connection_origin(connection(target), own ? "" : origin);
 }
 
 static void
@@ -91,6 +102,8 @@ remote_stream(TsTarget *target, int n, const TsChange *rows)
 	TsStream   *stream = ((RemoteTarget *) target)->stream;
 
 	if (stream != NULL)
+		tell_origin(target, false);
+	if (stream != NULL)
 		ts_stream_put(stream, n, rows);
 	return stream != NULL;
 }
@@ -122,8 +135,10 @@ send_statement(TsTarget *target, TsStatement *stmt, Datum *arrays)
 	const char **values = palloc(sizeof(char *) * (stmt->nparams + 1));
 	int		   *lengths = palloc(sizeof(int) * (stmt->nparams + 1));
 	Sent	   *sent = palloc(sizeof(Sent));
-	int			level = ts_texts_enter();
+	int			level;
 
+	tell_origin(target, stmt->own);
+	level = ts_texts_enter();
 	for (int i = 0; i < stmt->nparams; i++)
 		values[i] = ts_wire_array(stmt->params[i].element, arrays[i], &lengths[i]);
 	ts_texts_leave(level);
@@ -196,6 +211,7 @@ static void
 remote_finish(TsTarget *base)
 {
 	set_constraints((RemoteTarget *) base, ((RemoteTarget *) base)->deferred, "IMMEDIATE");
+	tell_origin(base, true);
 }
 
 static void
@@ -228,5 +244,7 @@ ts_remote_target(const TsLink *link)
 
 	target->base.ops = &ops;
 	target->link = link;
+	if (ts_link_target_is_tracked(link))
+		target->origin = psprintf("%s %s", link->remote->top, ts_link_origin(link));
 	return &target->base;
 }

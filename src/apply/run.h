@@ -21,6 +21,8 @@ typedef struct TsLinkRun
 	bool		moves_wait;		/* keys are taken by rows of other links, perhaps */
 	int64		single_from;
 	bool		altered;
+	bool		begun;			/* the first attempt was */
+	List	   *refused;		/* TsBad: rows that break rules */
 } TsLinkRun;
 
 typedef struct TsRun

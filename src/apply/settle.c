@@ -5,6 +5,8 @@
 
 #include "apply/policy.h"
 #include "apply/settle.h"
+#include "link/back.h"
+#include "plan/keep.h"
 
 static void
 note_found(void *arg, int ncolumns, char *const *values)
@@ -13,12 +15,13 @@ note_found(void *arg, int ncolumns, char *const *values)
 	int64		i = strtoll(values[0], NULL, 10);
 	TsFound    *found = &batch->found[i];
 
-	/* values: number, holds new, holds old, row, whose */
+	/* values: number, holds new, holds old, row, whose, row as text */
 	found->there = true;
 	found->holds_new = values[1] && values[1][0] == 't';
 	found->holds_old = values[2] && values[2][0] == 't';
 	found->row = values[3] ? pstrdup(values[3]) : NULL;
 	found->whose = values[4] ? (TsWhose) values[4][0] : TS_WHOSE_OWN;
+	found->text = values[5] ? pstrdup(values[5]) : NULL;
 }
 
 /*
@@ -36,13 +39,14 @@ static bool
 conflict(TsWriter *writer, const TsBatch *batch, int i, TsConflictKind kind)
 {
 	const TsChange *row = &batch->rows[i];
-	TsDispute	dispute = {.kind = kind, .target = batch->found[i].row, .moved = row->moved};
+	TsDispute	dispute = {.kind = kind, .target = batch->found[i].row, .target_text = batch->found[i].text, .moved = row->moved};
 
 	if (source_overrides(writer, batch->op))
 		return true;
 	dispute.key = ts_batch_describe(writer, row, batch->op, DESCRIBE_KEY, INT_MAX);
 	if (batch->op != TS_CHANGE_DELETE)
 		dispute.source = ts_batch_describe(writer, row, batch->op, DESCRIBE_ROW, INT_MAX);
+	dispute.written = dispute.source;
 	if (batch->op == TS_CHANGE_UPDATE && writer->link->on_conflict == TS_CONFLICT_FUNCTION)
 		dispute.source = ts_batch_describe(writer, row, batch->op, DESCRIBE_WHOLE, INT_MAX);
 	if (batch->op != TS_CHANGE_INSERT)
@@ -88,7 +92,20 @@ typedef struct Decision
 	int			ninsert;
 	int		   *write;			/* update, delete or overwrite the row that is there */
 	int		   *insert;			/* the row is missing */
+	List	   *gone;			/* keys, JSON, of rows that neither side has */
 } Decision;
+
+/* To a link in the other direction: the source has no such rows either. Nothing can be written that would say so. */
+static void
+tell_gone(TsWriter *writer, List *keys)
+{
+	Datum		array;
+
+	if (keys == NIL)
+		return;
+	array = ts_policy_texts(keys);
+	writer->target->ops->execute(writer->target, ts_keep_gone(writer->link, ts_link_origin(writer->link)), &array, NULL, NULL);
+}
 
 /* Not what is another link's by now; nor what is not the link's, if the row may not have been its either. */
 static bool
@@ -101,6 +118,7 @@ static void
 decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
 {
 	const TsFound *found = &batch->found[i];
+	bool		agrees = found->holds_new && !(batch->op != TS_CHANGE_DELETE && ts_policy_counts(writer, batch->op, &batch->rows[i]));
 
 	switch (batch->op)
 	{
@@ -108,7 +126,7 @@ decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
 			if (!found->there)
 				d->insert[d->ninsert++] = i;
 			/* another link of the same source put it there when the key was that one's, and has not followed the source since */
-			else if (!found->holds_new && (found->whose == TS_WHOSE_SIBLING || conflict(writer, batch, i, TS_INSERT_EXISTS)))
+			else if (agrees ? writer->back : (found->whose == TS_WHOSE_SIBLING || conflict(writer, batch, i, TS_INSERT_EXISTS)))
 				d->write[d->nwrite++] = i;
 			break;
 		case TS_CHANGE_UPDATE:
@@ -117,7 +135,8 @@ decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
 				if (batch->rows[i].maybe || conflict(writer, batch, i, TS_UPDATE_MISSING))
 					d->insert[d->ninsert++] = i;
 			}
-			else if (!found->holds_new && ((found->holds_old && found->whose != TS_WHOSE_STRANGER) || conflict(writer, batch, i, TS_UPDATE_DIFFERS)))
+			/* if both sides did the same, what the other one does later starts from there: so its log must know */
+			else if (agrees ? writer->back : ((found->holds_old && found->whose != TS_WHOSE_STRANGER) || conflict(writer, batch, i, TS_UPDATE_DIFFERS)))
 				d->write[d->nwrite++] = i;
 			break;
 		case TS_CHANGE_DELETE:
@@ -125,6 +144,8 @@ decide(TsWriter *writer, TsBatch *batch, int i, Decision *d)
 			if (!found->there && writer->link->on_conflict == TS_CONFLICT_ERROR && !writer->compared && !batch->rows[i].maybe &&
 				writer->link->shared == TS_SHARED_NOT)
 				(void) conflict(writer, batch, i, TS_DELETE_MISSING);
+			if (!found->there && writer->back)
+				d->gone = lappend(d->gone, ts_batch_describe(writer, &batch->rows[i], batch->op, DESCRIBE_KEY, INT_MAX));
 			if (found->there && may_delete(found, batch->rows[i].maybe) && (found->holds_old || conflict(writer, batch, i, TS_DELETE_DIFFERS)))
 				d->write[d->nwrite++] = i;
 			break;
@@ -155,9 +176,11 @@ ts_settle_moved(TsWriter *writer, const TsBatch *batch, int n, const int *lost)
 	ts_batch_execute(writer, ts_batch_statement(writer, TS_STATEMENT_LOOK, there.op, there.mask), &there, n, all, note_found, &there);
 	for (int i = 0; i < n; i++)
 	{
-		if (there.found[i].there && there.found[i].holds_new)
+		if (there.found[i].there && there.found[i].holds_new && !writer->back)
 			continue;
-		if (!there.rows[i].maybe && !conflict(writer, &there, i, TS_UPDATE_MISSING))
+		if (writer->back)
+			d.gone = lappend(d.gone, ts_batch_describe(writer, &batch->rows[lost[i]], batch->op, DESCRIBE_OLD_KEY, INT_MAX));
+		if (!(there.found[i].there && there.found[i].holds_new) && !there.rows[i].maybe && !conflict(writer, &there, i, TS_UPDATE_MISSING))
 			continue;
 		if (there.found[i].there)
 			d.write[d.nwrite++] = i;
@@ -166,6 +189,7 @@ ts_settle_moved(TsWriter *writer, const TsBatch *batch, int n, const int *lost)
 	}
 	ts_settle_anyway(writer, &there, TS_STATEMENT_OVERWRITE, TS_CHANGE_INSERT, d.nwrite, d.write);
 	ts_settle_anyway(writer, &there, TS_STATEMENT_INSERT, TS_CHANGE_INSERT, d.ninsert, d.insert);
+	tell_gone(writer, d.gone);
 }
 
 static const TsStatementKind anyway[TS_CHANGE_OPS] = {
@@ -209,5 +233,6 @@ ts_settle(TsWriter *writer, TsBatch *batch, const int *all)
 	ts_settle_anyway(writer, batch, anyway[batch->op], batch->op, d.nwrite, d.write);
 	plain.mask = palloc0(writer->link->ncolumns + 1);
 	ts_settle_anyway(writer, &plain, TS_STATEMENT_INSERT, TS_CHANGE_INSERT, d.ninsert, d.insert);
+	tell_gone(writer, d.gone);
 	ts_policy_write(writer);
 }

@@ -17,7 +17,8 @@ typedef struct TsFound
 	bool		holds_new;
 	bool		holds_old;
 	TsWhose		whose;			/* of a target that several links share */
-	char	   *row;			/* jsonb text */
+	char	   *row;			/* jsonb text, */
+	char	   *text;			/* and the row's own, exactly */
 } TsFound;
 
 typedef struct TsBatch
@@ -63,6 +64,7 @@ extern uint64 ts_batch_execute(TsWriter *writer, TsStatement *stmt, const TsBatc
 typedef enum TsDescribed
 {
 	DESCRIBE_KEY,
+	DESCRIBE_OLD_KEY,			/* of a row that gets another one */
 	DESCRIBE_ROW,				/* what is written; of a delete what is known of the old row */
 	DESCRIBE_OLD,				/* the old values that are known */
 	DESCRIBE_BEFORE,			/* what is known of the row before the change: old values, and those that it leaves alone */

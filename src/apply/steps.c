@@ -177,6 +177,19 @@ writers_of(const TsRun *run)
 	return writers;
 }
 
+/* Rows with values that only one may have wait for a row that was left out, and has them still. */
+static void
+hold_back_soles(TsRun *run)
+{
+	bool		more = false;
+
+	for (int i = 0; i < run->n; i++)
+		if (run->links[i].writer->bad != NIL && run->links[i].plan->rules != NIL)
+			more |= ts_quarantine_soles(run->links[i].writer, run->links[i].plan->rules);
+	if (more)
+		ereport(ERROR, (errcode(ERRCODE_ONCE_MORE), errmsg("rows wait with rows in quarantine")));
+}
+
 /* Rows that refer to one that was left out wait with it. */
 static void
 hold_back_references(TsRun *run)
@@ -252,6 +265,7 @@ ts_run_steps(TsRun *run)
 		run->links[i].target->ops->finish(run->links[i].target);
 	}
 	run->at = NULL;
+	hold_back_soles(run);
 	if (run->references)
 		hold_back_references(run);
 	reached = ts_reached_links(n, targets, names);

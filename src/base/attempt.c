@@ -35,3 +35,18 @@ ts_attempt(void (*work) (void *), void *arg, bool undo)
 	CurrentResourceOwner = owner;
 	return error;
 }
+
+bool
+ts_error_is_about_values(int sqlstate)
+{
+	static const int classes[] = {
+		MAKE_SQLSTATE('2', '2', '0', '0', '0'), MAKE_SQLSTATE('2', '3', '0', '0', '0'), MAKE_SQLSTATE('4', '4', '0', '0', '0'),
+		MAKE_SQLSTATE('P', '0', '0', '0', '0'), MAKE_SQLSTATE('0', '9', '0', '0', '0'), MAKE_SQLSTATE('2', '7', '0', '0', '0'),
+		MAKE_SQLSTATE('5', '4', '0', '0', '0'),
+	};
+
+	for (int i = 0; i < lengthof(classes); i++)
+		if (ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_TO_CATEGORY(classes[i]))
+			return true;
+	return false;
+}

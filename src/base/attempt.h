@@ -8,4 +8,7 @@
  */
 extern ErrorData *ts_attempt(void (*work) (void *), void *arg, bool undo);
 
+/* Is an error about values? Not a cancel, a time-out, a lost lock, a full disk, a conflict with other sessions, a bug or a function that is gone. */
+extern bool ts_error_is_about_values(int sqlstate);
+
 #endif

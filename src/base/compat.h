@@ -80,6 +80,13 @@
 #define ts_form_minimal_tuple(desc, values, nulls) heap_form_minimal_tuple((desc), (values), (nulls), 0)
 #endif
 
+/* PostgreSQL 15: named after how the types of parameters are told. */
+#if PG_VERSION_NUM < 150000
+#define ts_analyze_and_rewrite(statement, sql) pg_analyze_and_rewrite((statement), (sql), NULL, 0, NULL)
+#else
+#define ts_analyze_and_rewrite(statement, sql) pg_analyze_and_rewrite_fixedparams((statement), (sql), NULL, 0, NULL)
+#endif
+
 /* PostgreSQL 14: the relations that triggers opened are closed with the result relations. */
 #if PG_VERSION_NUM < 140000
 #define ts_close_result_relations(estate) ExecCleanUpTriggerState(estate)
@@ -87,6 +94,13 @@
 #else
 #define ts_close_result_relations(estate) ExecCloseResultRelations(estate)
 #define ts_release_cached_plan(plan) ReleaseCachedPlan((plan), CurrentResourceOwner)
+#endif
+
+/* PostgreSQL 14: plans that are not kept are no resource owner's. */
+#if PG_VERSION_NUM < 140000
+#define ts_release_own_plan(plan) ReleaseCachedPlan((plan), false)
+#else
+#define ts_release_own_plan(plan) ReleaseCachedPlan((plan), NULL)
 #endif
 
 /* PostgreSQL 18: virtual generated columns have no stored value. */
@@ -128,6 +142,11 @@ extern void ts_insert_index_tuples(ResultRelInfo *relinfo, TupleTableSlot *slot,
 #define ts_raw_parser(text) raw_parser(text)
 #else
 #define ts_raw_parser(text) raw_parser((text), RAW_PARSE_DEFAULT)
+#endif
+
+/* PostgreSQL 14: types are called as their names are. */
+#if PG_VERSION_NUM < 140000
+#define PG_LSNOID LSNOID
 #endif
 
 #endif

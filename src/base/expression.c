@@ -1,15 +1,13 @@
 /* expression.c: SQL expressions over one row. */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "access/transam.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "nodes/plannodes.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
 #include "parser/parse_collate.h"
@@ -23,7 +21,6 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
-#include "utils/syscache.h"
 
 #include "base/compat.h"
 #include "base/expression.h"
@@ -37,7 +34,9 @@ typedef struct Given
 /* What the parser's hook has to know. */
 typedef struct Parsing
 {
-	Relation	rel;
+	TupleDesc	desc;
+	const char *table;			/* whose columns these are */
+	bool		alone;			/* a row by itself, not one of a table that is tracked */
 	const TsNames *names;
 	const char *what;
 } Parsing;
@@ -62,7 +61,7 @@ add_context(void *arg)
 static AttrNumber
 find_column(const Parsing *p, const char *name)
 {
-	TupleDesc	desc = RelationGetDescr(p->rel);
+	TupleDesc	desc = p->desc;
 
 	for (int i = 0; p->names != NULL && i < p->names->n; i++)
 		if (strcmp(p->names->names[i], name) == 0)
@@ -93,15 +92,15 @@ column_hook(ParseState *pstate, ColumnRef *ref)
 	Var		   *var;
 
 	if (IsA(last, String) && (list_length(ref->fields) == 1 ||
-							  (list_length(ref->fields) == 2 && strcmp(strVal(linitial(ref->fields)), RelationGetRelationName(p->rel)) == 0)))
+							  (list_length(ref->fields) == 2 && strcmp(strVal(linitial(ref->fields)), p->table) == 0)))
 		attnum = find_column(p, strVal(last));
 	if (attnum == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of %s does not exist", NameListToString(ref->fields), p->what),
-				 errhint("Name columns of table \"%s\", one by one.", RelationGetRelationName(p->rel)),
+				 errhint("Name columns of table \"%s\"%s, one by one.", p->table, p->alone ? " that the link writes" : ""),
 				 parser_errposition(pstate, ref->location)));
-	att = TupleDescAttr(RelationGetDescr(p->rel), attnum - 1);
+	att = TupleDescAttr(p->desc, attnum - 1);
 	if (ts_is_virtual(att))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -150,9 +149,9 @@ has_subquery(Node *node, void *context)
 }
 
 static Node *
-parse(const char *query, const char *text, Relation rel, const TsNames *names, Oid type, const char *what)
+parse(const char *query, const char *text, Parsing *p, Oid type)
 {
-	Parsing		p = {.rel = rel, .names = names, .what = what};
+	const char *what = p->what;
 	ParseState *pstate = make_parsestate(NULL);
 	Node	   *raw = raw_expression(query, text, what);
 	Node	   *expr;
@@ -161,11 +160,13 @@ parse(const char *query, const char *text, Relation rel, const TsNames *names, O
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("%s has a subquery", what),
+				 p->alone ? errdetail("It is about one row at a time.") :
 				 errdetail("What other tables hold changes without an event of this one."),
+				 p->alone ? errhint("Give an expression over the row's own columns.") :
 				 errhint("Use a view as source with detect => 'diff', or an expression over the row's own columns.")));
 	pstate->p_sourcetext = query;
 	pstate->p_pre_columnref_hook = column_hook;
-	pstate->p_ref_hook_state = &p;
+	pstate->p_ref_hook_state = p;
 	expr = transformExpr(pstate, raw, EXPR_KIND_CHECK_CONSTRAINT);
 	if (OidIsValid(type))
 	{
@@ -196,17 +197,33 @@ parse(const char *query, const char *text, Relation rel, const TsNames *names, O
 	return expr;
 }
 
-Node *
-ts_expression_parse(const char *text, Relation rel, const TsNames *names, Oid type, const char *what)
+static Node *
+parse_in_context(const char *text, Parsing *p, Oid type)
 {
-	Given		given = {.query = psprintf("SELECT %s", text), .what = what};
+	Given		given = {.query = psprintf("SELECT %s", text), .what = p->what};
 	ErrorContextCallback callback = {.callback = add_context, .arg = &given, .previous = error_context_stack};
 	Node	   *expr;
 
 	error_context_stack = &callback;
-	expr = parse(given.query, text, rel, names, type, what);
+	expr = parse(given.query, text, p, type);
 	error_context_stack = callback.previous;
 	return expr;
+}
+
+Node *
+ts_expression_parse(const char *text, Relation rel, const TsNames *names, Oid type, const char *what)
+{
+	Parsing		p = {.desc = RelationGetDescr(rel), .table = RelationGetRelationName(rel), .names = names, .what = what};
+
+	return parse_in_context(text, &p, type);
+}
+
+Node *
+ts_expression_parse_row(const char *text, TupleDesc desc, const char *table, Oid type, const char *what)
+{
+	Parsing		p = {.desc = desc, .table = table, .alone = true, .what = what};
+
+	return parse_in_context(text, &p, type);
 }
 
 /* In what follows, a name means what it did when the text was written, and the text what it says. */
@@ -232,6 +249,48 @@ ts_expression_read(const char *text, Relation rel, const TsNames *names, Oid typ
 
 	AtEOXact_GUC(true, level);
 	return expr;
+}
+
+Node *
+ts_expression_read_row(const char *text, TupleDesc desc, const char *table, const TsNames *names, Oid type, const char *what)
+{
+	Parsing		p = {.desc = desc, .table = table, .alone = true, .names = names, .what = what};
+	int			level = pin_names();
+	Node	   *expr = parse_in_context(text, &p, type);
+
+	AtEOXact_GUC(true, level);
+	return expr;
+}
+
+/* What the server's deparser takes for the columns' names: a plan with a table of nothing but names. */
+static List *
+row_context(TupleDesc desc)
+{
+	PlannedStmt *plan = makeNode(PlannedStmt);
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+
+	rte->rtekind = RTE_VALUES;
+	rte->eref = makeAlias("t", NIL);
+	for (int i = 0; i < desc->natts; i++)
+		rte->eref->colnames = lappend(rte->eref->colnames, makeString(pstrdup(NameStr(TupleDescAttr(desc, i)->attname))));
+	plan->rtable = list_make1(rte);
+	return deparse_context_for_plan_tree(plan, list_make1(rte->eref->aliasname));
+}
+
+char *
+ts_expression_sql_row(const Node *expression, TupleDesc desc)
+{
+	int			level = pin_names();
+	char	   *sql = deparse_expression(copyObject(unconstify(Node *, expression)), row_context(desc), false, false);
+
+	AtEOXact_GUC(true, level);
+	return sql;
+}
+
+char *
+ts_expression_show_row(const Node *expression, TupleDesc desc)
+{
+	return deparse_expression(copyObject(unconstify(Node *, expression)), row_context(desc), false, false);
 }
 
 char *
@@ -265,91 +324,6 @@ bool
 ts_expression_is_immutable(const Node *expression)
 {
 	return !contain_mutable_functions(unconstify(Node *, expression));
-}
-
-typedef struct Trust
-{
-	Oid			role;
-	bool		casts;
-} Trust;
-
-static bool
-is_trusted_role(Oid owner, Oid role)
-{
-	return owner == role || superuser_arg(owner);
-}
-
-static bool
-is_strange_function(Oid function, void *arg)
-{
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		return true;
-	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
-	ReleaseSysCache(tuple);
-	return !is_trusted_role(owner, ((Trust *) arg)->role);
-}
-
-/* A domain's constraints call functions, too. */
-static bool
-is_strange_domain(Oid type, Oid role)
-{
-	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		return true;
-	owner = ((Form_pg_type) GETSTRUCT(tuple))->typowner;
-	ReleaseSysCache(tuple);
-	return !is_trusted_role(owner, role);
-}
-
-static bool
-calls_strange(Node *node, void *arg)
-{
-	Trust	   *trust = arg;
-	FuncExpr   *call = (FuncExpr *) node;
-
-	if (node == NULL)
-		return false;
-	if (!trust->casts && check_functions_in_node(node, is_strange_function, trust))
-		return true;
-	if (!trust->casts && IsA(node, CoerceToDomain) && is_strange_domain(((CoerceToDomain *) node)->resulttype, trust->role))
-		return true;
-	if (trust->casts && IsA(node, FuncExpr) &&
-		(call->funcformat == COERCE_IMPLICIT_CAST || call->funcformat == COERCE_EXPLICIT_CAST) && is_strange_function(call->funcid, trust))
-		return true;
-	return expression_tree_walker(node, calls_strange, arg);
-}
-
-bool
-ts_expression_is_trusted(const Node *expression, Oid role, bool casts)
-{
-	Trust		trust = {.role = role, .casts = casts};
-
-	return !calls_strange(unconstify(Node *, expression), &trust);
-}
-
-static bool
-is_own_function(Oid function, void *arg)
-{
-	return function >= FirstNormalObjectId;
-}
-
-static bool
-calls_own(Node *node, void *arg)
-{
-	if (node == NULL)
-		return false;
-	return check_functions_in_node(node, is_own_function, arg) || expression_tree_walker(node, calls_own, arg);
-}
-
-bool
-ts_expression_is_native(const Node *expression)
-{
-	return !calls_own(unconstify(Node *, expression), NULL);
 }
 
 typedef struct Moving
@@ -404,6 +378,44 @@ ts_expression_moved(const Node *expression, const AttrNumber *attnums, Relation 
 	Node	   *moved = move_column(unconstify(Node *, expression), &m);
 
 	return m.fails ? NULL : moved;
+}
+
+/* Each column's value in the place of the column. */
+static Node *
+replace_column(Node *node, void *values)
+{
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Var))
+		return copyObject(((Node **) values)[((Var *) node)->varattno - 1]);
+	return expression_tree_mutator(node, replace_column, values);
+}
+
+Node *
+ts_expression_over(const Node *expression, Node *const *values)
+{
+	return replace_column(unconstify(Node *, expression), (void *) values);
+}
+
+Node *
+ts_expression_cast(Node *value, Oid type, int32 typmod)
+{
+	Node	   *cast;
+	CoerceViaIO *text;
+
+	if (exprType(value) == type && typmod == -1)
+		return value;
+	cast = coerce_to_target_type(NULL, value, exprType(value), type, typmod, COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
+	if (cast != NULL)
+		return cast;
+	/* no assignment cast: by its text */
+	text = makeNode(CoerceViaIO);
+	text->arg = (Expr *) value;
+	text->resulttype = type;
+	text->resultcollid = get_typcollation(type);
+	text->coerceformat = COERCE_EXPLICIT_CAST;
+	text->location = -1;
+	return (Node *) text;
 }
 
 TsNames *

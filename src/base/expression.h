@@ -29,21 +29,24 @@ typedef struct TsNames
 extern Node *ts_expression_parse(const char *text, Relation rel, const TsNames *names, Oid type, const char *what);
 /* The same for text that was kept: its names are qualified. */
 extern Node *ts_expression_read(const char *text, Relation rel, const TsNames *names, Oid type, const char *what);
+/* Both over a row of these columns that is not a relation's own: what a link writes. table: what it is called in messages. */
+extern Node *ts_expression_parse_row(const char *text, TupleDesc desc, const char *table, Oid type, const char *what);
+extern Node *ts_expression_read_row(const char *text, TupleDesc desc, const char *table, const TsNames *names, Oid type, const char *what);
+/* As SQL to be kept, and for people. */
+extern char *ts_expression_sql_row(const Node *expression, TupleDesc desc);
+extern char *ts_expression_show_row(const Node *expression, TupleDesc desc);
 /* As SQL, every name qualified; columns with the alias, NULL: bare. */
 extern char *ts_expression_sql(const Node *expression, Oid relid, const char *alias);
 /* The attribute numbers that it reads, each added to the set. */
 extern Bitmapset *ts_expression_reads(const Node *expression, Bitmapset *attnums);
 /* Does its value depend on nothing but the row? */
 extern bool ts_expression_is_immutable(const Node *expression);
-/*
- * Does it run nobody's code but the role's own and superusers'? casts: only functions of casts count; these the server looks up by the types
- * of the columns, which others may alter.
- */
-extern bool ts_expression_is_trusted(const Node *expression, Oid role, bool casts);
-/* Does it call nothing but what every server has? */
-extern bool ts_expression_is_native(const Node *expression);
 /* Another relation's columns instead: attnums[n - 1] for column n; NULL if one is 0, or cannot be cast to the type of here. */
 extern Node *ts_expression_moved(const Node *expression, const AttrNumber *attnums, Relation to);
+/* With values[n - 1] in the place of column n, which must be of its type. */
+extern Node *ts_expression_over(const Node *expression, Node *const *values);
+/* The value as another type, as an assignment casts it, else by its text. */
+extern Node *ts_expression_cast(Node *value, Oid type, int32 typmod);
 
 /* The columns' names and numbers, of those in the set, as they are today. */
 extern TsNames *ts_names_of(Relation rel, const Bitmapset *attnums);

@@ -11,6 +11,7 @@ bool		ts_direct_writes = true;
 int			ts_connect_timeout = 10;
 int			ts_retries = 3;
 char	   *ts_context = NULL;
+char	   *ts_origin_setting = NULL;
 
 void
 ts_settings_init(void)
@@ -33,6 +34,9 @@ ts_settings_init(void)
 	DefineCustomStringVariable("tracksync.context",
 							   "Free text that is kept with the changes of a transaction.",
 							   NULL, &ts_context, NULL, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("tracksync.origin",
+							   "The table that changes come from, which are not to be sent back there; set by tracksync.push.",
+							   NULL, &ts_origin_setting, NULL, PGC_USERSET, GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 #if PG_VERSION_NUM >= 150000
 	MarkGUCPrefixReserved("tracksync");
 #else

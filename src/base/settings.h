@@ -14,6 +14,8 @@ extern int	ts_connect_timeout;
 extern int	ts_retries;
 /* tracksync.context: a free text kept with each transaction's changes. */
 extern char *ts_context;
+/* tracksync.origin: set by a push from another server, see capture/origin.h. */
+extern char *ts_origin_setting;
 
 /* Bytes of row data after which a batch ends, however few its rows: an array value may not pass 1 GB. */
 #define TS_BATCH_BYTES (8 * 1024 * 1024)

@@ -72,36 +72,48 @@ ts_text_arg(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
+TsJsonRow *
+ts_json_row(int n, char *const *names, const Oid *types)
+{
+	TsJsonRow  *row = palloc0(sizeof(TsJsonRow));
+
+	row->desc = CreateTemplateTupleDesc(n);
+	for (int i = 0; i < n; i++)
+		TupleDescInitEntry(row->desc, i + 1, names[i], types[i], -1, 0);
+	row->desc = BlessTupleDesc(row->desc);
+	/* to_jsonb(anyelement) asks the call's expression for the type of its argument */
+	fmgr_info(F_TO_JSONB, &row->to_jsonb);
+	row->to_jsonb.fn_expr = (Node *) makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(makeNullConst(RECORDOID, -1, InvalidOid)),
+												  InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+	return row;
+}
+
+Datum
+ts_json_row_of(TsJsonRow *row, const Datum *values, const bool *nulls)
+{
+	return FunctionCall1(&row->to_jsonb, HeapTupleGetDatum(heap_form_tuple(row->desc, (Datum *) values, (bool *) nulls)));
+}
+
 Datum
 ts_to_jsonb(int n, char *const *names, const Oid *types, const Datum *values, const bool *nulls, const bool *include)
 {
-	TupleDesc	desc;
+	char	  **some_names = palloc(sizeof(char *) * (n + 1));
+	Oid		   *some_types = palloc(sizeof(Oid) * (n + 1));
 	Datum	   *v = palloc(sizeof(Datum) * (n + 1));
 	bool	   *isnull = palloc(sizeof(bool) * (n + 1));
 	int			m = 0;
-	FmgrInfo	flinfo;
-	Datum		result;
 
-	for (int i = 0; i < n; i++)
-		m += include == NULL || include[i];
-	desc = CreateTemplateTupleDesc(m);
-	m = 0;
 	for (int i = 0; i < n; i++)
 	{
 		if (include != NULL && !include[i])
 			continue;
-		TupleDescInitEntry(desc, m + 1, names[i], types[i], -1, 0);
+		some_names[m] = names[i];
+		some_types[m] = types[i];
 		v[m] = values[i];
 		isnull[m] = nulls[i];
 		m++;
 	}
-	desc = BlessTupleDesc(desc);
-	/* to_jsonb(anyelement) asks the call's expression for the type of its argument */
-	fmgr_info(F_TO_JSONB, &flinfo);
-	flinfo.fn_expr = (Node *) makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(makeNullConst(RECORDOID, -1, InvalidOid)),
-										   InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
-	result = FunctionCall1(&flinfo, HeapTupleGetDatum(heap_form_tuple(desc, v, isnull)));
-	return result;
+	return ts_json_row_of(ts_json_row(m, some_names, some_types), v, isnull);
 }
 
 char *

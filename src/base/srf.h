@@ -23,6 +23,17 @@ extern void ts_need_arg(FunctionCallInfo fcinfo, int n, const char *name);
 /* A text argument as a C string, NULL if it is NULL. */
 extern char *ts_text_arg(FunctionCallInfo fcinfo, int n);
 
+/* Rows of certain columns as jsonb, many times; lives in the context it was made in. */
+typedef struct TsJsonRow
+{
+	TupleDesc	desc;
+	FmgrInfo	to_jsonb;
+} TsJsonRow;
+
+extern TsJsonRow *ts_json_row(int n, char *const *names, const Oid *types);
+/* The row, in the current context, and what else was needed to make it. */
+extern Datum ts_json_row_of(TsJsonRow *row, const Datum *values, const bool *nulls);
+
 /* {"name": value, …} of the columns with include[i] (NULL = all). */
 extern Datum ts_to_jsonb(int n, char *const *names, const Oid *types, const Datum *values, const bool *nulls,
 						 const bool *include);

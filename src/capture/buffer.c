@@ -28,7 +28,9 @@ typedef struct LogBuffer
 	int			n;
 	int			size;
 	CommandId	cid;			/* of the last event counted */
-	TsOperationCount count;		/* of all events of the level, written ones included */
+	TsOperationCount count;		/* of all events of the level, written ones included; */
+	bool		made_here;		/* one of them was not brought from elsewhere; */
+	const char *origin;			/* where one that was came from */
 } LogBuffer;
 
 typedef struct Level
@@ -303,9 +305,16 @@ ts_buffer_add(TsLog *log, const TsEvent *event)
 	if (last == NULL || last->log != log)
 		last = buffer_for(level, log);
 	append(level, last, event);
-	ts_operation_count(&last->count, event,
+	if (event->op != TS_OP_GONE)
+		ts_operation_count(&last->count, event,
 					   event->cid == TS_NO_COMMAND || event->cid != last->cid || ts_operation_is_empty(&last->count));
 	last->cid = event->cid;
+	if (event->op == TS_OP_GONE)
+		;						/* no change */
+	else if (event->origin != NULL)
+		last->origin = event->origin;
+	else
+		last->made_here = true;
 	if (is_full(level))
 	{
 		write_level(level);
@@ -322,7 +331,7 @@ add_operations(void)
 	for (int i = 0; i < top->nlogs; i++)
 	{
 		LogBuffer  *buf = &top->logs[i];
-		TsEvent		event = {.op = TS_OP_OPERATION, .cid = buf->cid};
+		TsEvent		event = {.op = TS_OP_OPERATION, .cid = buf->cid, .origin = buf->made_here ? NULL : buf->origin};
 
 		if (ts_operation_is_empty(&buf->count))
 			continue;
@@ -378,6 +387,9 @@ merge_buffer(LogBuffer *to, LogBuffer *from)
 			*new_block(to) = *block;
 	}
 	to->cid = from->cid;
+	to->made_here |= from->made_here;
+	if (from->origin != NULL)
+		to->origin = from->origin;
 	ts_operation_add(&to->count, &from->count);
 }
 

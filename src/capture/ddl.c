@@ -299,7 +299,7 @@ note_dropped_source(Oid source)
 	char	   *links;
 
 	if (ts_sql("SELECT log::oid, (SELECT string_agg(quote_ident(name), ', ' ORDER BY name) FROM tracksync.link l "
-			   "WHERE l.source OPERATOR(pg_catalog.=) t.source) FROM tracksync.tracked_table t WHERE source OPERATOR(pg_catalog.=) $1",
+			   "WHERE l.source OPERATOR(pg_catalog.=) t.source AND l.detect = 'log') FROM tracksync.tracked_table t WHERE source OPERATOR(pg_catalog.=) $1",
 			   SPI_OK_SELECT, 1, types, values, NULL) == 0)
 		return;
 	logid = DatumGetObjectId(ts_sql_value(0, 1, &isnull));
@@ -328,6 +328,21 @@ warn_of_dropped_targets(void)
 				 errhint("Drop the link with tracksync.drop_link, or make the table anew.")));
 }
 
+/* Sources that no log is kept of. */
+static void
+warn_of_dropped_sources(void)
+{
+	uint64		n = ts_sql("SELECT quote_ident(l.name) FROM tracksync.link l JOIN pg_event_trigger_dropped_objects() o ON o.objid = l.source::oid "
+						   "AND o.objsubid = 0 AND o.classid = 'pg_class'::regclass WHERE l.detect = 'diff' ORDER BY l.name", SPI_OK_SELECT, 0, NULL,
+						   NULL, NULL);
+
+	for (uint64 i = 0; i < n; i++)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("the source of link %s was dropped", ts_sql_text(i, 1)),
+				 errhint("Drop the link with tracksync.drop_link, and make it anew if a relation takes the place of its source.")));
+}
+
 /*
  * After a command that dropped something: tables, columns (with their type, say), triggers, indexes. What ALTER TABLE drops is seen
  * at its end.
@@ -349,6 +364,7 @@ tracksync_ddl_dropped(PG_FUNCTION_ARGS)
 	foreach(lc, gone)
 		note_dropped_source(lfirst_oid(lc));
 	warn_of_dropped_targets();
+	warn_of_dropped_sources();
 	touched = find_oids("WITH RECURSIVE o AS (SELECT * FROM pg_event_trigger_dropped_objects()), above AS ("
 						"SELECT o.objid AS relid FROM o WHERE o.classid = 'pg_class'::regclass AND o.objsubid > 0 "
 						"UNION SELECT to_regclass(quote_ident(o.address_names[1]) || '.' || quote_ident(o.address_names[2]))::oid FROM o "

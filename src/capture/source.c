@@ -142,6 +142,7 @@ source_build(TsSource *entry, Relation rel)
 
 	entry->tracked = OidIsValid(rootid);
 	entry->root = rootid;
+	entry->top = ts_topmost(rootid);
 	entry->shape = 0;
 	entry->shape_is_new = false;
 	if (entry->context != NULL)

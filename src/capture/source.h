@@ -30,6 +30,7 @@ typedef struct TsSource
 	bool		valid;
 	bool		tracked;
 	Oid			root;			/* the tracked table */
+	Oid			top;			/* the topmost partitioned table above it, or itself */
 	TsLog	   *log;
 	bool		images;
 	bool		keys_fit;		/* else an event can only be told as a gap */

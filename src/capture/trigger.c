@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/sysattr.h"
 #include "commands/trigger.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -14,6 +15,7 @@
 #include "base/compat.h"
 #include "capture/buffer.h"
 #include "capture/compare.h"
+#include "capture/origin.h"
 #include "capture/source.h"
 #include "log/image.h"
 
@@ -131,9 +133,9 @@ read_row(TsSource *source, TupleTableSlot *slot)
 }
 
 static void
-capture_delete(TsSource *source, TupleTableSlot *slot, CommandId cid, bool pair)
+capture_delete(TsSource *source, TupleTableSlot *slot, CommandId cid, const char *origin, bool pair)
 {
-	TsEvent		event = {.op = TS_OP_DELETE, .cid = cid, .pair = pair};
+	TsEvent		event = {.op = TS_OP_DELETE, .cid = cid, .origin = origin, .pair = pair};
 
 	if (source->images)
 		read_row(source, slot);
@@ -141,9 +143,9 @@ capture_delete(TsSource *source, TupleTableSlot *slot, CommandId cid, bool pair)
 }
 
 static void
-capture_insert(TsSource *source, TupleTableSlot *slot, CommandId cid, bool pair)
+capture_insert(TsSource *source, TupleTableSlot *slot, CommandId cid, const char *origin, bool pair)
 {
-	TsEvent		event = {.op = TS_OP_INSERT, .cid = cid, .pair = pair};
+	TsEvent		event = {.op = TS_OP_INSERT, .cid = cid, .origin = origin, .pair = pair};
 
 	add_event(source, event, slot, 0);
 }
@@ -192,15 +194,27 @@ read_changed(TsSource *source, TupleTableSlot *slot)
 			source->values[i] = slot_getattr(slot, source->attmap[i], &source->nulls[i]);
 }
 
+/*
+ * An UPDATE that brought changes from another table says of all columns that it wrote what they hold there, also of those that held it
+ * already.
+ */
 static void
-capture_update(TsSource *source, TriggerData *trig, CommandId cid)
+add_written(TsSource *source, const TriggerData *trig)
+{
+	for (int i = 0; i < source->rootdesc->natts; i++)
+		if (source->attmap[i] != 0 && bms_is_member(source->attmap[i] - FirstLowInvalidHeapAttributeNumber, trig->tg_updatedcols))
+			source->changed[i] = true;
+}
+
+static void
+capture_update(TsSource *source, TriggerData *trig, CommandId cid, const char *origin)
 {
 	TupleTableSlot *oldslot = trig->tg_trigslot;
 	TupleTableSlot *newslot = trig->tg_newslot;
-	TsEvent		event = {.op = TS_OP_UPDATE, .cid = cid};
+	TsEvent		event = {.op = TS_OP_UPDATE, .cid = cid, .origin = origin};
 	bool		key_touched;
 
-	if (!find_changes(source, trig, &key_touched))
+	if (!find_changes(source, trig, &key_touched) && origin == NULL)
 		return;
 	if (key_touched && source->keys_fit)
 	{
@@ -211,11 +225,13 @@ capture_update(TsSource *source, TriggerData *trig, CommandId cid)
 		if (!read_key(source, oldslot, oldkeys, nulls) || !read_key(source, newslot, newkeys, nulls) ||
 			!same_key(source, oldkeys, newkeys))
 		{
-			capture_delete(source, oldslot, cid, true);
-			capture_insert(source, newslot, cid, true);
+			capture_delete(source, oldslot, cid, origin, true);
+			capture_insert(source, newslot, cid, origin, true);
 			return;
 		}
 	}
+	if (origin != NULL)
+		add_written(source, trig);
 	if (source->images)
 		read_changed(source, oldslot);
 	add_event(source, event, newslot, source->images ? TS_IMAGE_MASK | TS_IMAGE_VALUES : TS_IMAGE_MASK);
@@ -241,16 +257,18 @@ tracksync_capture_row(PG_FUNCTION_ARGS)
 	TriggerData *trig = trigger_data(fcinfo, true);
 	TsSource   *source = ts_source_lookup(trig->tg_relation);
 	CommandId	cid;
+	const char *origin;
 
 	if (source == NULL)
 		return PointerGetDatum(NULL);
 	cid = command_of(trig);
+	origin = ts_origin_of(source->top, cid);
 	if (TRIGGER_FIRED_BY_INSERT(trig->tg_event))
-		capture_insert(source, trig->tg_trigslot, cid, false);
+		capture_insert(source, trig->tg_trigslot, cid, origin, false);
 	else if (TRIGGER_FIRED_BY_DELETE(trig->tg_event))
-		capture_delete(source, trig->tg_trigslot, cid, false);
+		capture_delete(source, trig->tg_trigslot, cid, origin, false);
 	else
-		capture_update(source, trig, cid);
+		capture_update(source, trig, cid, origin);
 	return PointerGetDatum(NULL);
 }
 

@@ -5,6 +5,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "replication/origin.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "capture/write.h"
@@ -23,6 +24,9 @@ form_row(const TsLog *log, TsBlock *block)
 	values[TS_LOG_ORIGIN - 1] = Int16GetDatum((int16) replorigin_session_origin);
 	nulls[TS_LOG_ORIGIN - 1] = replorigin_session_origin == InvalidRepOriginId;
 	values[TS_LOG_EVENTS - 1] = PointerGetDatum(ts_block_bytea(block));
+	nulls[TS_LOG_CAME_FROM - 1] = block->origin == NULL;
+	if (block->origin != NULL)
+		values[TS_LOG_CAME_FROM - 1] = CStringGetTextDatum(block->origin);
 	return heap_form_tuple(log->desc, values, nulls);
 }
 

@@ -15,12 +15,15 @@
 #include "base/expression.h"
 #include "capture/buffer.h"
 #include "capture/track.h"
+#include "link/compared.h"
 #include "link/create.h"
+#include "link/detect.h"
 #include "link/fit.h"
 #include "link/ledger.h"
 #include "link/mapping.h"
 #include "link/options.h"
 #include "link/remote.h"
+#include "link/rule.h"
 #include "link/step.h"
 #include "log/shape.h"
 
@@ -28,12 +31,12 @@ static void
 update_columns(const TsLink *link, const TsLinkOptions *o)
 {
 	static const Oid types[] = {TEXTOID, INT2ARRAYOID, TEXTARRAYOID, JSONBOID, TEXTOID, TEXTOID, OIDOID, INT4OID, INT2ARRAYOID, TEXTOID, INT8OID,
-	TEXTARRAYOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2ARRAYOID, TEXTOID};
+	TEXTARRAYOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2ARRAYOID, TEXTOID, INT2ARRAYOID, TEXTOID};
 	TsStoredColumns columns = ts_link_stored_columns(link);
-	const char *texts[] = {link->server, link->filter, link->target_filter, link->former};
-	const int	places[] = {9, 12, 13, 16};
-	Datum		values[17];
-	char		nulls[18] = "                 ";
+	const char *texts[] = {link->server, link->filter, link->target_filter, link->former, link->remote ? link->remote->identity : NULL};
+	const int	places[] = {9, 12, 13, 16, 18};
+	Datum		values[19];
+	char		nulls[20] = "                   ";
 	TsCatalog	cat;
 
 	values[0] = CStringGetTextDatum(link->name);
@@ -51,6 +54,8 @@ update_columns(const TsLink *link, const TsLinkOptions *o)
 	values[11] = columns.expressions;
 	values[14] = columns.read_names;
 	values[15] = columns.read_attnums;
+	values[17] = columns.keys;
+	nulls[17] = link->by_diff ? ' ' : 'n';
 	for (int i = 0; i < lengthof(texts); i++)
 	{
 		values[places[i]] = texts[i] ? CStringGetTextDatum(texts[i]) : (Datum) 0;
@@ -60,9 +65,9 @@ update_columns(const TsLink *link, const TsLinkOptions *o)
 	/* other columns or rows, or another table: what the log says since the last push is not enough */
 	ts_sql("UPDATE tracksync.link SET source_attnums = $2, target_columns = $3, columns = coalesce($4, columns), target_schema = $5, "
 		   "target_name = $6, target = $7, shape = $8, followed = $8, target_attnums = $9, server = $10, generation = $11, expressions = $12, "
-		   "filter = $13, target_filter = $14, read_names = $15, read_attnums = $16, former_filter = $17, "
+		   "filter = $13, target_filter = $14, read_names = $15, read_attnums = $16, former_filter = $17, keys = $18, target_identity = $19, "
 		   "state = CASE state WHEN 'initial' THEN state ELSE 'resync' END WHERE name = $1",
-		   SPI_OK_UPDATE, 17, types, values, nulls);
+		   SPI_OK_UPDATE, 19, types, values, nulls);
 	ts_catalog_leave(&cat);
 }
 
@@ -227,10 +232,12 @@ map_anew(TsLink *link, const TsLinkOptions *options)
 	link->create_target |= options->create_target;
 	link->ncolumns = 0;
 	ts_link_check_cycle(link);
-	ts_link_map(link, &kept, link->by_diff ? NULL : ts_tracked_need(link->source));
+	ts_compared_check_cycle(link);
+	ts_link_map(link, &kept, link->by_diff ? link->tracked : ts_tracked_need(link->source));
 	/* where it comes to it may have been before */
 	if (options->server && link->server != NULL)
 		link->generation = ts_ledger_generation(link);
+	ts_rules_locate(link, ts_rules_of(link->name));
 	update_columns(link, options);
 }
 
@@ -273,53 +280,68 @@ void
 ts_link_alter(const char *name, TsLinkOptions *options)
 {
 	TsLink	   *link = ts_link_load(name, true);
+	bool		switched;
 
 	ts_link_check_options(options);
 	if (options->has_key)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the key of link \"%s\" cannot be changed", name),
+				 link->by_diff ? errhint("Drop the link, and make it anew with the other key.") :
 				 errhint("Drop the link, untrack the table and make both anew with the other key.")));
 	if (options->server && !options->target)
 		options->target = ts_link_target(link);
+	switched = ts_link_switch_detection(link, options);
 	if (options->target || options->columns)
 		map_anew(link, options);
 	else if (options->filter || options->target_filter)
 		filter_anew(link, options);
 	update_options(name, options);
 	ts_link_set_on_cast(name, options->on_cast);
+	if (switched && link->by_diff)
+		ts_link_let_go(link->source);
 }
 
 void
 ts_link_set_merge_rule(const char *name, const char *column, const char *rule)
 {
 	static const char *const rules[] = {"source", "target", "greatest", "least", "add"};
+	static const char *const row_rules[] = {"keep", "delete"};
 	static const Oid types[] = {TEXTOID, INT2OID, TEXTOID, TEXTOID};
 	TsLink	   *link = ts_link_load(name, true);
 	const TsColumn *col = NULL;
 	Datum		values[4];
-	bool		known = false;
+	bool		known = false,
+				whole_row;
 	TsCatalog	cat;
 
-	for (int i = 0; i < lengthof(rules); i++)
+	for (int i = 0; i < link->ncolumns; i++)
+		if (strcmp(link->columns[i].target_name, column) == 0)
+			col = &link->columns[i];
+	whole_row = col == NULL && strcmp(column, "*") == 0;
+	for (int i = 0; !whole_row && i < lengthof(rules); i++)
 		known |= strcmp(rule, rules[i]) == 0;
+	for (int i = 0; whole_row && i < lengthof(row_rules); i++)
+		known |= strcmp(rule, row_rules[i]) == 0;
+	if (whole_row && !known)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid merge rule for rows: \"%s\"", rule),
+				 errhint("Use 'keep' or 'delete', for rows that one side deleted and the other one changed.")));
 	if (!known)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("invalid merge rule: \"%s\"", rule),
 				 errhint("Use 'source', 'target', 'greatest', 'least' or 'add'.")));
-	for (int i = 0; i < link->ncolumns; i++)
-		if (strcmp(link->columns[i].target_name, column) == 0)
-			col = &link->columns[i];
-	if (col == NULL)
+	if (col == NULL && !whole_row)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("link \"%s\" has no column \"%s\"", name, column),
-				 errhint("Name a column of the target that the link writes.")));
+				 errhint("Name a column of the target that the link writes, or '*' for rows that one side deleted.")));
 	values[0] = CStringGetTextDatum(name);
-	values[1] = Int16GetDatum(col->attnum);
+	values[1] = Int16GetDatum(whole_row ? InvalidAttrNumber : col->attnum);
 	values[2] = CStringGetTextDatum(rule);
-	values[3] = CStringGetTextDatum(col->expression ? col->target_name : "");
+	values[3] = CStringGetTextDatum(!whole_row && col->expression ? col->target_name : "");
 	ts_catalog_enter(&cat);
 	ts_sql("INSERT INTO tracksync.merge_rule (link, attnum, column_name, rule) VALUES ($1, $2, $4, $3) ON CONFLICT (link, attnum, column_name) DO UPDATE SET rule = excluded.rule",
 		   SPI_OK_INSERT, 4, types, values, NULL);
@@ -358,7 +380,7 @@ ts_links_of(Oid source)
 	uint64		n;
 
 	ts_catalog_enter(&cat);
-	n = ts_sql("SELECT name FROM tracksync.link WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY name", SPI_OK_SELECT, 1, types, values,
+	n = ts_sql("SELECT name FROM tracksync.link WHERE source OPERATOR(pg_catalog.=) $1 AND detect = 'log' ORDER BY name", SPI_OK_SELECT, 1, types, values,
 			   NULL);
 	for (uint64 i = 0; i < n; i++)
 	{
@@ -399,7 +421,6 @@ ts_link_drop(const char *name)
 	Datum		values[] = {CStringGetTextDatum(name)};
 	Oid			source = source_of(name);
 	bool		orphan = OidIsValid(source);
-	TsTracked  *tracked;
 	TsCatalog	cat;
 
 	if (!orphan)
@@ -417,6 +438,7 @@ ts_link_drop(const char *name)
 	ts_sql("DELETE FROM tracksync.group_member WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
 	ts_sql("DELETE FROM tracksync.merge_rule WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
 	ts_steps_forget(name);
+	ts_rules_forget(name);
 	ts_sql("DELETE FROM tracksync.quarantine_record WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
 	/* its history goes with it: the next link of that name may be somebody else's */
 	ts_sql("DELETE FROM tracksync.push_record WHERE link = $1", SPI_OK_DELETE, 1, types, values, NULL);
@@ -425,7 +447,6 @@ ts_link_drop(const char *name)
 		ts_sql("DELETE FROM tracksync.tracked_table t WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.source)",
 			   SPI_OK_DELETE, 0, NULL, NULL, NULL);
 	ts_catalog_leave(&cat);
-	tracked = orphan ? NULL : ts_tracked_load(source);
-	if (tracked != NULL && !tracked->explicitly && ts_links_of(source) == NIL)
-		ts_untrack(source);
+	if (!orphan)
+		ts_link_let_go(source);
 }

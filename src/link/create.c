@@ -4,7 +4,6 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
@@ -23,6 +22,7 @@
 #include "base/quote.h"
 #include "capture/buffer.h"
 #include "capture/track.h"
+#include "link/compared.h"
 #include "link/create.h"
 #include "link/group.h"
 #include "link/ledger.h"
@@ -81,22 +81,18 @@ ts_link_resolve_target_name(const char *text, TsLink *link)
 				 errhint("Name a user's table as target.")));
 }
 
-/* The topmost partitioned table above a relation: writing to the one is writing to the other. */
-static Oid
-top_of(Oid relid)
-{
-	return get_rel_relispartition(relid) ? llast_oid(get_partition_ancestors(relid)) : relid;
-}
-
-/* Data that goes round in a circle within one transaction would never come to rest. */
+/*
+ * Data that goes round in a circle within one transaction would never come to rest. There and back is fine: what a link brings is known
+ * by where it came from, if both read the log. Of a longer ring none can tell that it was his.
+ */
 void
 ts_link_check_cycle(const TsLink *link)
 {
-	static const Oid types[] = {OIDOID, OIDOID};
-	Oid			from = top_of(link->source);
+	static const Oid types[] = {OIDOID, OIDOID, TEXTOID, BOOLOID};
+	Oid			from = ts_topmost(link->source);
 	/* where data goes from another server is not known here */
-	Oid			to = link->server == NULL && OidIsValid(link->target) ? top_of(link->target) : InvalidOid;
-	Datum		values[] = {ObjectIdGetDatum(from), ObjectIdGetDatum(to)};
+	Oid			to = link->server == NULL && OidIsValid(link->target) ? ts_topmost(link->target) : InvalidOid;
+	Datum		values[] = {ObjectIdGetDatum(from), ObjectIdGetDatum(to), CStringGetTextDatum(link->name), BoolGetDatum(!link->by_diff)};
 	TsCatalog	cat;
 	bool		cycle;
 
@@ -108,18 +104,19 @@ ts_link_check_cycle(const TsLink *link)
 	if (!OidIsValid(to))
 		return;
 	ts_catalog_enter(&cat);
-	cycle = ts_sql("WITH RECURSIVE top AS (SELECT name, coalesce(pg_partition_root(source)::oid, source::oid) AS s, "
-				   "coalesce(pg_partition_root(r)::oid, r::oid) AS t FROM tracksync.link, LATERAL coalesce(target, "
-				   "to_regclass(quote_ident(target_schema) || '.' || quote_ident(target_name))) r WHERE r IS NOT NULL), "
-				   "reach(relid) AS (SELECT $2 UNION SELECT t FROM top JOIN reach ON s = relid) "
-				   "SELECT FROM reach WHERE relid = $1", SPI_OK_SELECT, 2, types, values, NULL) > 0;
+	cycle = ts_sql("WITH RECURSIVE top AS (SELECT coalesce(pg_partition_root(source)::oid, source::oid) AS s, "
+				   "coalesce(pg_partition_root(r)::oid, r::oid) AS t, detect FROM tracksync.link, LATERAL coalesce(target, "
+				   "to_regclass(quote_ident(target_schema) || '.' || quote_ident(target_name))) r WHERE r IS NOT NULL AND name <> $3), "
+				   "reach(relid) AS (SELECT $2 UNION SELECT t FROM top JOIN reach ON s = relid "
+				   "WHERE NOT (s = $2 AND t = $1 AND detect = 'log' AND $4)) "
+				   "SELECT FROM reach WHERE relid = $1", SPI_OK_SELECT, 4, types, values, NULL) > 0;
 	ts_catalog_leave(&cat);
 	if (cycle)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("link \"%s\" would close a cycle of links", link->name),
 				 errdetail("Changes of table %s already come from table %s.", ts_quote_relation(link->source), ts_link_target(link)),
-				 errhint("Sync in one direction only.")));
+				 errhint("Link both tables directly there and back, with detect => 'log', or sync in one direction only.")));
 }
 
 /* What the source's tracking is or would be, for resolving the link before anything is changed. */
@@ -144,8 +141,8 @@ expected_tracking(const TsLink *link, const TsLinkOptions *options)
 	return tracked;
 }
 
-static void
-track_source(Oid source, const TsLinkOptions *options)
+void
+ts_link_track(Oid source, const TsLinkOptions *options)
 {
 	TsTrackOptions track = {.has_key = options->has_key, .key = options->key};
 
@@ -176,20 +173,20 @@ insert_link(const TsLink *link, const TsLinkOptions *o)
 {
 	static const Oid types[] = {TEXTOID, OIDOID, OIDOID, TEXTOID, TEXTOID, OIDOID, BOOLOID, INT2ARRAYOID, TEXTARRAYOID,
 		TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, JSONBOID, TEXTOID, INT4OID, INT2ARRAYOID, TEXTOID, INT8OID,
-	TEXTARRAYOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2ARRAYOID};
+	TEXTARRAYOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2ARRAYOID, INT2ARRAYOID, TEXTOID};
 	TsStoredColumns columns = ts_link_stored_columns(link);
 	const char *initial = or_default(o->initial, "copy");
 	Snapshot	snapshot = GetTransactionSnapshot();
-	TsTracked  *tracked = ts_tracked_need(link->source);
-	TsPending	pending;
-	Datum		values[30];
-	char		nulls[31] = "                              ";
+	TsPending	pending = {0};
+	Datum		values[32];
+	char		nulls[33] = "                                ";
 	TsCatalog	cat;
 
 	/* from here on, what commits is a change; what this transaction did so far is not */
 	PushActiveSnapshot(snapshot);
 	snapshot = GetActiveSnapshot();
-	pending = ts_log_pending(tracked, snapshot, NULL, false);
+	if (!link->by_diff)
+		pending = ts_log_pending(ts_tracked_need(link->source), snapshot, NULL, false);
 	values[0] = CStringGetTextDatum(link->name);
 	values[1] = ObjectIdGetDatum(GetUserId());
 	values[2] = ObjectIdGetDatum(link->source);
@@ -208,6 +205,8 @@ insert_link(const TsLink *link, const TsLinkOptions *o)
 	nulls[27] = link->target_filter ? ' ' : 'n';
 	values[28] = columns.read_names;
 	values[29] = columns.read_attnums;
+	values[30] = columns.keys;
+	nulls[30] = link->by_diff ? ' ' : 'n';
 	values[9] = CStringGetTextDatum(initial);
 	values[10] = CStringGetTextDatum(or_default(o->on_conflict, "error"));
 	values[11] = CStringGetTextDatum(or_default(o->on_error, "abort"));
@@ -225,14 +224,16 @@ insert_link(const TsLink *link, const TsLinkOptions *o)
 	values[23] = link->server ? CStringGetTextDatum(link->server) : (Datum) 0;
 	nulls[23] = link->server ? ' ' : 'n';
 	values[24] = Int64GetDatum(link->server ? ts_ledger_generation(link) : 0);
+	nulls[31] = link->remote && link->remote->identity ? ' ' : 'n';
+	values[31] = nulls[31] == ' ' ? CStringGetTextDatum(link->remote->identity) : (Datum) 0;
 	PopActiveSnapshot();
 	ts_catalog_enter(&cat);
 	if (ts_sql("INSERT INTO tracksync.link (name, owner, source, target_schema, target_name, target, create_target, source_attnums, "
 			   "target_columns, initial, on_conflict, on_error, schema_policy, detect, state, position, own_txid, own_seq, storage, "
 			   "columns, system_identity, shape, followed, target_attnums, server, generation, "
-			   "expressions, filter, target_filter, read_names, read_attnums) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
-			   "$16::pg_snapshot, nullif($17, '0')::xid8, $18, $19, $20, $21, $22, $22, $23, $24, $25, $26, $27, $28, $29, $30) ON CONFLICT (name) DO NOTHING",
-			   SPI_OK_INSERT, 30, types, values, nulls) == 0)
+			   "expressions, filter, target_filter, read_names, read_attnums, keys, target_identity) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
+			   "$16::pg_snapshot, nullif($17, '0')::xid8, $18, $19, $20, $21, $22, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32) ON CONFLICT (name) DO NOTHING",
+			   SPI_OK_INSERT, 32, types, values, nulls) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("link \"%s\" already exists", link->name),
@@ -251,7 +252,14 @@ ts_link_create(const char *name, Oid source, TsLinkOptions *options)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("a link's name must not be empty"),
 				 errhint("Give the link a name.")));
-	ts_check_trackable(source);
+	link->by_diff = options->detect != NULL && strcmp(options->detect, "diff") == 0;
+	if (link->by_diff)
+	{
+		ts_compared_check_policy(name, options->on_conflict);
+		ts_compared_check_source(source);
+	}
+	else
+		ts_check_trackable(source);
 	ts_name_reserve(name);
 	link->name = pstrdup(name);
 	link->owner = GetUserId();
@@ -260,10 +268,13 @@ ts_link_create(const char *name, Oid source, TsLinkOptions *options)
 	link->server = options->server;
 	ts_link_resolve_target_name(options->target, link);
 	ts_link_check_cycle(link);
-	ts_link_map(link, options, expected_tracking(link, options));
+	ts_compared_check_cycle(link);
+	ts_link_map(link, options, link->by_diff ? ts_compared_key(link, options) : expected_tracking(link, options));
 	ts_buffer_flush();
-	LockRelationOid(source, ShareUpdateExclusiveLock);
-	track_source(source, options);
+	if (!link->by_diff)
+		LockRelationOid(source, ShareUpdateExclusiveLock);
+	if (!link->by_diff)
+		ts_link_track(source, options);
 	insert_link(link, options);
 	ts_link_set_on_cast(name, options->on_cast);
 }

@@ -33,7 +33,7 @@ extern void ts_link_set_merge_rule(const char *name, const char *column, const c
 extern void ts_link_take_over(const char *name);
 /* Drops the link; a source that is tracked for its links only is untracked with the last of them. */
 extern void ts_link_drop(const char *name);
-/* The names of the links of a source. */
+/* The names of the links that read a source's log. */
 extern List *ts_links_of(Oid source);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * describe.c: what the catalog of another server says of a target.
  *
- * Four queries, sent together: the table, its columns, its unique constraints, its foreign keys. They read what PostgreSQL 10 has;
+ * Four queries, sent together: the table, its columns, its unique constraints, its foreign keys; of a tracked table a fifth. They read what PostgreSQL 10 has;
  * what came later is looked for in the catalog's row as JSON. search_path is pg_catalog there, so that what is deparsed is qualified.
  */
 #include "postgres.h"
@@ -18,7 +18,13 @@ static const char *const table_query =
 "c.relhasrules, pg_catalog.row_security_active(c.oid), "
 "pg_catalog.has_table_privilege(c.oid, 'SELECT'), pg_catalog.has_table_privilege(c.oid, 'INSERT'), "
 "pg_catalog.has_table_privilege(c.oid, 'UPDATE'), pg_catalog.has_table_privilege(c.oid, 'DELETE'), "
-"pg_catalog.pg_has_role(c.relowner, 'USAGE'), pg_catalog.to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL, c.oid " TABLE;
+"pg_catalog.pg_has_role(c.relowner, 'USAGE'), pg_catalog.to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL, c.oid, "
+/* is it tracked there? */
+"EXISTS (SELECT FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid JOIN pg_catalog.pg_depend d ON d.objid = p.oid "
+"AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.deptype = 'e' JOIN pg_catalog.pg_extension x ON x.oid = d.refobjid "
+"AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass WHERE g.tgrelid = c.oid AND p.proname = 'capture_row' AND x.extname = 'tracksync'), "
+"(WITH RECURSIVE up(oid) AS (SELECT c.oid UNION ALL SELECT i.inhparent FROM up JOIN pg_catalog.pg_class k ON k.oid = up.oid AND k.relispartition "
+"JOIN pg_catalog.pg_inherits i ON i.inhrelid = k.oid) SELECT up.oid FROM up JOIN pg_catalog.pg_class k ON k.oid = up.oid WHERE NOT k.relispartition LIMIT 1) " TABLE;
 
 /* b: the type and the domains below it, down to the base type; e: the base type's elements, or itself */
 static const char *const column_query =
@@ -110,6 +116,8 @@ take_table(void *arg, int n, char *const *v)
 	for (int i = 0; i < 4; i++)
 		remote->privileges[i] = is_true(v[5 + i]);
 	remote->owned = is_true(v[9]);
+	remote->tracked = is_true(v[12]);
+	remote->top = copy(v[13] ? v[13] : v[11]);
 	((Reading *) arg)->sharded_oid = is_true(v[10]) ? strtoull(v[11], NULL, 10) : 0;
 	/* a table made anew is another one */
 	mix(remote, n, v);
@@ -196,6 +204,39 @@ ask_sharded(TsConnection *connection, Reading *reading)
 						  "AND p.partmethod <> 'n'", 1, values, take_sharded, reading);
 }
 
+static void
+take_identity(void *arg, int n, char *const *v)
+{
+	TsRemote   *remote = ((Reading *) arg)->remote;
+
+	remote->identity = copy(v[0]);
+	remote->back = ts_back_read(v[1]);
+}
+
+/* Which table it is of all tables of all servers, and whether its changes come back here. */
+static void
+ask_identity(const TsLink *link, Reading *reading)
+{
+	TsRemote   *remote = reading->remote;
+	char	   *origin = ts_link_origin(link);
+	const char *values[] = {remote->top, remote->oid, origin};
+
+	if (!remote->tracked)
+	{
+		remote->identity = psprintf("%s/%s", link->server, ts_link_target(link));
+		return;
+	}
+	ts_remote_execute(remote->connection, "ts_describe_identity", "SELECT c.system_identifier || '/' || d.oid || '/' || $1, "
+					  "tracksync.link_back($2::pg_catalog.oid::pg_catalog.regclass, $3) FROM pg_catalog.pg_control_system() AS c, "
+					  "pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()", 3, values, take_identity, reading);
+	if (remote->identity != NULL && strcmp(remote->identity, origin) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table %s on server \"%s\" cannot be told from the source of link \"%s\"", ts_link_target(link), link->server, link->name),
+				 errdetail("That server is a physical copy of this one, and the table is tracked there, too."),
+				 errhint("Untrack it there, or make that database anew from a dump.")));
+}
+
 TsRemote *
 ts_remote_describe(const TsLink *link, TsConnection *connection)
 {
@@ -220,5 +261,6 @@ ts_remote_describe(const TsLink *link, TsConnection *connection)
 	for (int i = 0; i < lengthof(parts); i++)
 		ts_request_wait(requests[i], parts[i].take, &reading);
 	ask_sharded(connection, &reading);
+	ask_identity(link, &reading);
 	return reading.remote;
 }

@@ -311,7 +311,7 @@ ts_link_evolve(TsLink *link, Relation source, Relation target)
 	TsColumn   *columns = link->columns;
 	int			ncolumns = link->ncolumns;
 
-	link->source_partitioned = source->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
+	link->source_partitioned = source->rd_rel->relkind != RELKIND_RELATION;
 	if (link->tracked == NULL)
 		link->tracked = ts_tracked_need(link->source);
 	/* what was ignored under another policy */

@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
+#include "base/compat.h"
 #include "link/fit.h"
 
 /* A cast, compiled. */

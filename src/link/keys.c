@@ -189,7 +189,8 @@ refuse_keys(const TsLink *link, Relation source)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 					 errmsg("a key column of the source of link \"%s\" was dropped", link->name),
-					 errdetail("Table \"%s\" is tracked by a key that it does not have any more.", get_rel_name(link->source)),
+					 link->by_diff ? 0 : errdetail("Table \"%s\" is tracked by a key that it does not have any more.", get_rel_name(link->source)),
+					 link->by_diff ? errhint("Drop the link, and make it anew with another key.") :
 					 errhint("Untrack the table with cascade => true, then make its links anew.")));
 		if (plain_column(link, i) < 0)
 			ereport(ERROR,
@@ -204,6 +205,12 @@ void
 ts_keys_resolve(TsLink *link, Relation source, Relation target)
 {
 	link->order_apart = false;
+	for (int i = 0; i < link->tracked->nkeys; i++)
+		if (link->tracked->keys[i] <= 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("the key of the source of link \"%s\" was not found after a restore", link->name),
+					 errhint("Drop the link, and make it anew.")));
 	if (!resolve_plainly(link, target))
 	{
 		if (has_expressions(link) && (target != NULL ? resolve_by_index(link, target) : resolve_by_expressions(link)))
@@ -248,7 +255,13 @@ ts_keys_resolve_target(TsLink *link, Relation source, Relation target)
 				link->columns[link->keys[i]].key_eq_op = index->columns[j].eq_op;
 				link->columns[link->keys[i]].key_collation = index->columns[j].collation;
 			}
-	/* a key that will have another type will be compared as the source's is */
+	/* a key that will have another type will be compared as the source's is; where that has no index, as its type is */
+	for (int i = 0; own == NULL && i < link->nkeys; i++)
+		if (link->columns[link->keys[i]].retyped)
+		{
+			link->columns[link->keys[i]].key_eq_op = lookup_type_cache(link->columns[link->keys[i]].source_type, TYPECACHE_EQ_OPR)->eq_opr;
+			link->columns[link->keys[i]].key_collation = link->columns[link->keys[i]].source_collation;
+		}
 	for (int i = 0; own != NULL && i < own->nkeys; i++)
 		for (int j = 0; j < link->nkeys; j++)
 			if (link->columns[link->keys[j]].retyped && link->columns[link->keys[j]].attnum == own->columns[i].attnum)
@@ -264,7 +277,7 @@ ts_keys_order(const TsLink *link, Relation source)
 	TsKeyOrder *order = palloc0(sizeof(TsKeyOrder) * (link->nkeys + 1));
 	TsKeyIndex *index = ts_key_index_find(source, link->tracked->nkeys, link->tracked->keys);
 
-	if (index == NULL)
+	if (index == NULL && !link->by_diff)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
 				 errmsg("the key of tracked table \"%s\" has no unique index any more", RelationGetRelationName(source)),
@@ -273,7 +286,7 @@ ts_keys_order(const TsLink *link, Relation source)
 	{
 		const TsColumn *col = &link->columns[link->keys[i]];
 
-		for (int j = 0; j < index->nkeys; j++)
+		for (int j = 0; index != NULL && j < index->nkeys; j++)
 			if (col->value == NULL && index->columns[j].attnum == col->attnum)
 			{
 				const TsKeyColumn *key = &index->columns[j];

@@ -23,7 +23,7 @@ typedef struct TsKeyOrder
 	Oid			collation;
 } TsKeyOrder;
 
-/* One for each of the link's keys. 42P10 if the source has no index on the key any more. */
+/* One for each of the link's keys. 42P10 if the source has no index on the key any more, unless the link has no need of one. */
 extern TsKeyOrder *ts_keys_order(const TsLink *link, Relation source);
 
 #endif

@@ -279,6 +279,7 @@ take_over_push(TsLink *link, const Row *row, TsLedgerUse use)
 	static const Oid types[] = {TEXTOID, TEXTOID, INT8OID};
 	Datum		values[] = {CStringGetTextDatum(link->name), CStringGetTextDatum(row->state), Int64GetDatum(row->generation)};
 	MemoryContext context = CurrentMemoryContext;
+	TsPosition *position_before;
 	TsCatalog	cat;
 	bool		isnull;
 
@@ -295,7 +296,9 @@ take_over_push(TsLink *link, const Row *row, TsLedgerUse use)
 		link->doubted |= DatumGetBool(ts_sql_value(0, 3, &isnull));
 		ts_catalog_leave(&cat);
 		link->state = TS_STATE_ACTIVE;
+		position_before = link->position;
 		link->position = ts_position_parse(position, 0, 0);
+		link->position->echo = position_before->echo;
 		link->storage = storage;
 		link->generation = row->generation;
 		return;
@@ -366,6 +369,17 @@ ts_ledger_open(TsLink *link, TsLedgerUse use)
 	else
 		take_over_push(link, &row, use);
 	return use == TS_LEDGER_PUSH;
+}
+
+bool
+ts_ledger_agrees(const TsLink *link)
+{
+	Identity	id = identity_of(link);
+	Row			row = {0};
+
+	if (has_table(link))
+		row = read_row(link, &id, false);
+	return row.generation == link->generation;
 }
 
 void

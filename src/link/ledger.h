@@ -28,6 +28,8 @@ typedef enum TsLedgerUse
  * anew. A WARNING if it has to compare.
  */
 extern bool ts_ledger_open(TsLink *link, TsLedgerUse use);
+/* Does what is known here belong to what is there? If not, a push is about to commit, or just did, here or there. Or it was set back. */
+extern bool ts_ledger_agrees(const TsLink *link);
 /* Writes the row, from what tracksync.link says by now, and counts the push there. push: its number here. */
 extern void ts_ledger_write(TsLink *link, int64 push);
 /* For a link just made: its former namesake may have pushed. */

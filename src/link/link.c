@@ -69,7 +69,7 @@ read_columns(TsLink *link, MemoryContext context)
 	for (int i = 0; i < n; i++)
 	{
 		link->columns[i].attnum = DatumGetInt16(attnums[i]);
-		link->columns[i].target_name = ts_keep(context, TextDatumGetCString(names[i]));
+		link->columns[i].target_name = link->columns[i].stored_name = ts_keep(context, TextDatumGetCString(names[i]));
 		link->columns[i].target_attnum = nthere == n ? DatumGetInt16(there[i]) : 0;
 	}
 	link->target_names = MemoryContextAllocZero(context, sizeof(TsNames));
@@ -122,6 +122,24 @@ read_expressions(TsLink *link, MemoryContext context)
 	link->by_diff = DatumGetBool(ts_sql_value(0, 34, &isnull));
 }
 
+/* The key of a source that is not tracked for the link. */
+static void
+read_keys(TsLink *link, MemoryContext context)
+{
+	bool		isnull;
+	Datum		value = ts_sql_value(0, 36, &isnull);
+	Datum	   *attnums;
+
+	if (!link->by_diff || isnull)
+		return;
+	link->tracked = MemoryContextAllocZero(context, sizeof(TsTracked));
+	link->tracked->source = link->source;
+	deconstruct_array(DatumGetArrayTypeP(value), INT2OID, 2, true, TYPALIGN_SHORT, &attnums, NULL, &link->tracked->nkeys);
+	link->tracked->keys = MemoryContextAllocZero(context, sizeof(AttrNumber) * (link->tracked->nkeys + 1));
+	for (int i = 0; i < link->tracked->nkeys; i++)
+		link->tracked->keys[i] = DatumGetInt16(attnums[i]);
+}
+
 static TsLink *
 read_link(MemoryContext context)
 {
@@ -153,6 +171,7 @@ read_link(MemoryContext context)
 	link->state = read_state(ts_sql_text(0, 9));
 	read_columns(link, context);
 	read_expressions(link, context);
+	read_keys(link, context);
 	old = MemoryContextSwitchTo(context);
 	own = ts_sql_text(0, 13);
 	link->position = ts_position_parse(ts_sql_text(0, 12), own ? strtoull(own, NULL, 10) : 0,
@@ -172,8 +191,12 @@ read_link(MemoryContext context)
 		MemoryContext old_context = MemoryContextSwitchTo(context);
 
 		ts_link_follow_target(link);
+		link->position->echo = ts_table_identity(link->target);
 		MemoryContextSwitchTo(old_context);
 	}
+	/* as far as it was asked */
+	if (link->server != NULL)
+		link->position->echo = ts_keep(context, ts_sql_text(0, 37));
 	return link;
 }
 
@@ -203,11 +226,16 @@ put_right(const char *name)
 	static const Oid types[] = {TEXTOID, TEXTOID};
 	Datum		values[] = {CStringGetTextDatum(name), CStringGetTextDatum(ts_system_identity())};
 	bool		isnull;
+	Oid			source;
 	TsCatalog	cat;
 
 	ts_catalog_enter(&cat);
 	if (ts_sql("SELECT source::oid FROM tracksync.link WHERE name = $1 AND system_identity <> $2", SPI_OK_SELECT, 2, types, values, NULL) == 1)
-		(void) ts_tracked_load(DatumGetObjectId(ts_sql_value(0, 1, &isnull)));
+	{
+		source = DatumGetObjectId(ts_sql_value(0, 1, &isnull));
+		if (ts_tracked_load(source) == NULL && get_rel_name(source) != NULL)
+			ts_tracked_adopt_links(source);
+	}
 	ts_catalog_leave(&cat);
 }
 
@@ -219,7 +247,7 @@ load(const char *name, bool lock, bool newest, MemoryContext context)
 	char	   *sql = psprintf("SELECT name, owner::oid, source::oid, target_schema, target_name, create_target, initial, on_conflict, "
 							   "state, source_attnums, target_columns, position::text, own_txid::text, own_seq, storage, system_identity, "
 							   "target::oid, shape, columns IS NULL, schema_policy, target_attnums, followed, "
-							   "CASE WHEN on_conflict LIKE '%%.%%' THEN to_regprocedure(on_conflict || '(text, jsonb, jsonb, jsonb, jsonb)')::oid END, on_error = 'quarantine', doubted, server, generation, expressions, filter, target_filter, former_filter, read_names, read_attnums, detect = 'diff', on_cast = 'lossy' FROM tracksync.link WHERE name = $1%s", lock ? " FOR UPDATE" : "");
+							   "CASE WHEN on_conflict LIKE '%%.%%' THEN to_regprocedure(on_conflict || '(text, jsonb, jsonb, jsonb, jsonb)')::oid END, on_error = 'quarantine', doubted, server, generation, expressions, filter, target_filter, former_filter, read_names, read_attnums, detect = 'diff', on_cast = 'lossy', keys, target_identity FROM tracksync.link WHERE name = $1%s", lock ? " FOR UPDATE" : "");
 	TsCatalog	cat;
 	TsLink	   *link = NULL;
 

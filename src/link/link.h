@@ -33,6 +33,14 @@ typedef enum TsLinkState
 	TS_STATE_RESYNC				/* the log does not: the next push compares, and deletes what only the target has */
 } TsLinkState;
 
+/* Is source and target compared, though the log tells the changes? */
+typedef enum TsRepair
+{
+	TS_REPAIR_NONE,
+	TS_REPAIR_KEEP,				/* what only the target has stays, but for what the log says was deleted */
+	TS_REPAIR_MIRROR			/* it is deleted */
+} TsRepair;
+
 typedef enum TsSchemaPolicy
 {
 	TS_SCHEMA_APPLY,
@@ -99,6 +107,7 @@ typedef struct TsColumn
 	bool		fickle;			/* its value depends on more than the row: what it was before cannot be told */
 	bool		is_key;
 	char	   *target_name;
+	char	   *stored_name;	/* that it had at the last push; NULL: it is new */
 	/* what follows is known once the target exists */
 	AttrNumber	target_attnum;	/* until it is resolved: as it was at the last push; 0 = go by its name */
 	Oid			target_type;	/* as declared */
@@ -133,6 +142,7 @@ typedef struct TsLink
 	Oid			source;
 	char	   *server;			/* where the target is; NULL: in this database */
 	struct TsRemote *remote;	/* of remote.h: the target on that server as it was described, once it was asked for */
+	char	   *origin;			/* whose changes it brings: an identity (ts_table_identity); NULL: its source's */
 	int64		generation;		/* how many pushes committed there, for all that is known here */
 	char	   *target_schema;
 	char	   *target_name;
@@ -154,9 +164,9 @@ typedef struct TsLink
 	bool		order_apart;	/* the log's order is not that of the link's keys */
 	bool		arbiter;		/* the target's unique index can infer ON CONFLICT */
 	bool		target_partitioned;	/* or has no children: no need to say ONLY */
-	bool		source_partitioned;
+	bool		source_partitioned; /* or a view or the like: not to say ONLY */
 	char	   *storage;		/* the source's storage at the last push; NULL before the first one */
-	TsTracked  *tracked;
+	TsTracked  *tracked;		/* by_diff: the key only, no log */
 	bool		by_diff;		/* detect => 'diff': no log, each plan compares */
 	char	   *filter;			/* as it is kept; NULL: all rows */
 	Node	   *condition;		/* the same, parsed, once it is resolved */
@@ -165,6 +175,7 @@ typedef struct TsLink
 	char	   *target_filter_now;	/* the same with the names of now, once it is resolved */
 	Bitmapset  *target_reads;	/* the target's columns that the next reads */
 	char	   *target_condition;	/* SQL over the target's row t, once it is resolved: the rows that are this link's; NULL: any */
+	bool		condition_travels;	/* it means the same on the target's server */
 	TsSharing	shared;			/* of a filtered link */
 	char	   *whose;			/* SQL over t: whose row it is, a TsWhose as text; NULL: always this link's */
 	Node	   *former_condition;	/* the next, parsed, over the target's row */
@@ -179,6 +190,10 @@ typedef struct TsLink
 	List	   *uniques;		/* of TsUnique: the target's, once a push has asked for them */
 	bool		foreseen;		/* the columns are resolved against the target as it will be */
 	List	   *only;			/* comparisons are of rows with these keys, JSON by the target's column names; NIL: of all */
+	char	   *rows;			/* SQL that stands for the source's rows in the columns' target names (rows.h); NULL: the source's own */
+	TsRepair	repair;
+	char	   *narrow_here;	/* comparisons of all rows are of those for which this holds (SQL over the source's row s), */
+	char	   *narrow_there;	/* and this, where the target is, over its row t; NULL: of all */
 	bool		values_unknown;	/* after the schema steps only a comparison tells which rows need values */
 } TsLink;
 
@@ -208,6 +223,9 @@ extern bool ts_link_resolve_source(TsLink *link, Relation source);
 
 /* The rows of the target that are the link's, over the target's row; NULL: that is not known. The source's side is resolved. */
 extern Node *ts_link_derive_condition(const TsLink *link, Relation source, Relation target);
+
+/* The same and what follows from it: whose a row is, who else writes there. */
+extern void ts_link_resolve_whose(TsLink *link, Relation source, Relation target);
 
 /* link->former, parsed. */
 extern Node *ts_link_read_former(const TsLink *link, Relation target);

@@ -207,7 +207,8 @@ ts_link_map_filters(TsLink *link, const TsLinkOptions *options)
 	TsLinkOptions kept = *options;
 	Bitmapset  *reads = NULL;
 
-	link->tracked = link->by_diff ? NULL : ts_tracked_need(link->source);
+	if (!link->by_diff)
+		link->tracked = ts_tracked_need(link->source);
 	if (kept.filter == NULL && link->filter != NULL)
 		kept.filter = ts_link_read_text(link, source, link->filter);
 	for (int i = 0; i < link->ncolumns; i++)
@@ -277,5 +278,14 @@ ts_link_stored_columns(const TsLink *link)
 	}
 	stored.read_names = text_array(link->names->n, texts, NULL);
 	stored.read_attnums = PointerGetDatum(construct_array(numbers, link->names->n, INT2OID, 2, true, TYPALIGN_SHORT));
+	stored.keys = (Datum) 0;
+	if (link->by_diff)
+	{
+		Datum	   *keys = palloc(sizeof(Datum) * (link->tracked->nkeys + 1));
+
+		for (int i = 0; i < link->tracked->nkeys; i++)
+			keys[i] = Int16GetDatum(link->tracked->keys[i]);
+		stored.keys = PointerGetDatum(construct_array(keys, link->tracked->nkeys, INT2OID, 2, true, TYPALIGN_SHORT));
+	}
 	return stored;
 }

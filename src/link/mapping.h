@@ -7,6 +7,8 @@
 
 /* Splits the target's name into the link; its schema is looked up if the name has none. */
 extern void ts_link_resolve_target_name(const char *text, TsLink *link);
+/* Tracks the source of a link that reads its log, if need be. */
+extern void ts_link_track(Oid source, const TsLinkOptions *options);
 /* 42P17 if data would go round in a circle. */
 extern void ts_link_check_cycle(const TsLink *link);
 /*
@@ -29,6 +31,7 @@ typedef struct TsStoredColumns
 	Datum		expressions;	/* NULL elements: none */
 	Datum		read_names;		/* what the filter and the expressions call the source's columns */
 	Datum		read_attnums;
+	Datum		keys;			/* of a source that no log is kept of; 0 */
 } TsStoredColumns;
 
 extern TsStoredColumns ts_link_stored_columns(const TsLink *link);

@@ -81,8 +81,6 @@ ts_link_check_options(TsLinkOptions *o)
 	check_choice("detect", o->detect, detects, "Use 'log' or 'diff'.");
 	check_choice("on_cast", o->on_cast, on_casts, "Use 'error' or 'lossy'.");
 	check_conflict_policy(o);
-	if (o->detect && strcmp(o->detect, "diff") == 0)
-		ts_not_yet("detect => 'diff' is", "Use 'log'.");
 }
 
 void

@@ -11,6 +11,7 @@
 #ifndef TS_REMOTE_H
 #define TS_REMOTE_H
 
+#include "link/back.h"
 #include "link/link.h"
 #include "remote/copy.h"
 #include "remote/request.h"
@@ -77,6 +78,10 @@ typedef struct TsRemote
 	List	   *columns;		/* TsRemoteColumn */
 	List	   *indexes;		/* TsRemoteIndex */
 	List	   *references;		/* TsRemoteReference */
+	bool		tracked;		/* by this extension, there */
+	char	   *top;			/* OID of the topmost partitioned table, as text; its own if it is no partition */
+	char	   *identity;		/* which table it is: of a tracked one ts_table_identity there, else a name of our own */
+	TsBack		back;			/* links there that bring its changes here */
 	uint64		hash;			/* of all this */
 } TsRemote;
 

@@ -4,7 +4,6 @@
 #include "access/relation.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -12,6 +11,7 @@
 #include "base/expression.h"
 #include "base/quote.h"
 #include "link/rows.h"
+#include "link/trust.h"
 
 char *
 ts_source_value(const TsLink *link, const TsColumn *col, const char *alias)
@@ -23,7 +23,7 @@ ts_source_value(const TsLink *link, const TsColumn *col, const char *alias)
 
 /* (SELECT s.a AS x, (s.b * s.c) AS y FROM ONLY schema.source AS s WHERE filter) */
 static char *
-source_rows(const TsLink *link, bool all)
+source_rows(const TsLink *link, const char *where, bool all)
 {
 	char	   *condition = link->condition ? ts_expression_sql(link->condition, link->source, "s") : "true";
 	StringInfoData sql;
@@ -44,8 +44,9 @@ source_rows(const TsLink *link, bool all)
 	if (all)
 		appendStringInfo(&sql, ", (%s) IS TRUE AS \"" TS_SOURCE_PASSES "\"", condition);
 	appendStringInfo(&sql, " FROM %s%s AS s", link->source_partitioned ? "" : "ONLY ", ts_quote_relation(link->source));
+	appendStringInfo(&sql, " WHERE %s", where);
 	if (link->condition != NULL && !all)
-		appendStringInfo(&sql, " WHERE (%s)", condition);
+		appendStringInfo(&sql, " AND (%s)", condition);
 	appendStringInfoChar(&sql, ')');
 	return sql.data;
 }
@@ -53,13 +54,19 @@ source_rows(const TsLink *link, bool all)
 char *
 ts_source_rows(const TsLink *link)
 {
-	return source_rows(link, false);
+	return link->rows != NULL ? link->rows : ts_source_rows_where(link, "true");
+}
+
+char *
+ts_source_rows_where(const TsLink *link, const char *condition)
+{
+	return source_rows(link, condition, false);
 }
 
 char *
 ts_source_all_rows(const TsLink *link)
 {
-	return source_rows(link, true);
+	return source_rows(link, "true", true);
 }
 
 List *
@@ -81,24 +88,6 @@ ts_links_beside(const TsLink *link)
 	return names;
 }
 
-/* Its expressions are to be run with the rights of the other link's owner: they call nothing that is not his, or a superuser's. */
-static void
-check_trust(const TsLink *link, const Node *condition, const TsLink *mine)
-{
-	bool		trusted = ts_expression_is_trusted(condition, mine->owner, false) && ts_expression_is_trusted(link->condition, mine->owner, false);
-
-	if (link->owner == mine->owner || superuser_arg(link->owner))
-		return;
-	for (int i = 0; i < link->ncolumns; i++)
-		trusted = trusted && ts_expression_is_trusted(link->columns[i].value, mine->owner, false);
-	if (!trusted)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("link \"%s\" has to know the rows of link \"%s\", which writes to the same target", mine->name, link->name),
-				 errdetail("Its filter or columns call functions that belong neither to role \"%s\" nor to a superuser.", GetUserNameFromId(mine->owner, true)),
-				 errhint("Let both links have one owner, or the functions belong to a superuser.")));
-}
-
 TsLink *
 ts_source_of(const char *name, const TsLink *mine)
 {
@@ -114,7 +103,7 @@ ts_source_of(const char *name, const TsLink *mine)
 		Relation	target = relation_open(mine->target, NoLock);
 		Node	   *condition = ts_link_derive_condition(link, source, target);
 
-		check_trust(link, condition, mine);
+		ts_trust_condition(mine, link, condition);
 		link->target_condition = condition ? ts_expression_sql(condition, mine->target, "t") : NULL;
 		link->target_reads = ts_expression_reads(condition, NULL);
 		relation_close(target, NoLock);

@@ -17,6 +17,8 @@ extern char *ts_source_value(const TsLink *link, const TsColumn *col, const char
  * link's columns are resolved.
  */
 extern char *ts_source_rows(const TsLink *link);
+/* The same of rows s of the source for which the condition holds, too. */
+extern char *ts_source_rows_where(const TsLink *link, const char *condition);
 /* The same, also of rows that do not pass the filter, and whether they do. Of those that do not expressions are NULL, but for the key's. */
 extern char *ts_source_all_rows(const TsLink *link);
 /* The names of the other links that write to the link's target. */

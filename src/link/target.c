@@ -95,6 +95,8 @@ ts_remote_table_open(TsLink *link)
 
 	link->remote = ts_remote_describe(link, connection);
 	link->target = ts_stub_make(link, link->remote);
+	if (link->position != NULL)
+		link->position->echo = link->remote->identity;
 }
 
 bool

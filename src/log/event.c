@@ -13,7 +13,7 @@
 
 /* Positions are part of the format. */
 static const char ops[] = {TS_OP_INSERT, TS_OP_UPDATE, TS_OP_DELETE, TS_OP_TRUNCATE, TS_OP_GAP, TS_OP_OPERATION,
-TS_OP_SCHEMA};
+TS_OP_SCHEMA, TS_OP_GONE};
 
 static int
 op_number(char op)
@@ -50,11 +50,12 @@ ts_block_add(TsBlock *block, const TsEvent *event)
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("old row of %zu bytes is too large for the change log", size),
 				 errhint("Track the table with images => 'none'.")));
-	if (block->n > 0 && (block->n >= TS_BLOCK_EVENTS || block->bytes.used + size > TS_BLOCK_BYTES))
+	if (block->n > 0 && (block->origin != event->origin || block->n >= TS_BLOCK_EVENTS || block->bytes.used + size > TS_BLOCK_BYTES))
 		return false;
 	make_room(block, size + VARHDRSZ);
 	if (block->n == 0)
 		block->bytes.used = VARHDRSZ;
+	block->origin = event->origin;
 	if (block->n == 0 || block->cid != event->cid)
 		head |= EVENT_CID;
 	if (event->key != NULL)
@@ -80,7 +81,7 @@ ts_block_append(TsBlock *block, const TsBlock *more)
 {
 	Size		size = more->bytes.used - VARHDRSZ;
 
-	if (block->n + more->n > TS_BLOCK_EVENTS || block->bytes.used + size > TS_BLOCK_BYTES)
+	if (block->origin != more->origin || block->n + more->n > TS_BLOCK_EVENTS || block->bytes.used + size > TS_BLOCK_BYTES)
 		return false;
 	make_room(block, size);
 	/* its first event tells its command id */

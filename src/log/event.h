@@ -1,7 +1,7 @@
 /*
  * event.h: how events are packed into a log row.
  *
- * A log row holds events of one transaction and one table, up to some hundred, whose seqs rise by one. Packed (see pack.h):
+ * A log row holds events of one transaction, one table and one origin, up to some hundred, whose seqs rise by one. Packed (see pack.h):
  *   1 byte   the op's number, with the bits TS_EVENT_…
  *   4 bytes  command id, if it is not that of the event before
  *   frame    the key: a value per key column, none of them NULL
@@ -22,6 +22,7 @@
 #define TS_OP_GAP 'G'
 #define TS_OP_OPERATION 'O'
 #define TS_OP_SCHEMA 'S'		/* the columns changed; image: TsSchemaEvent */
+#define TS_OP_GONE 'N'			/* nothing happened here: the table that it came from has no row of this key, no more than this one */
 
 /* The image of a gap that hides no row that went: rows came with an attached partition. */
 #define TS_GAP_ATTACHED "A"
@@ -41,6 +42,7 @@ typedef struct TsEvent
 	char		op;				/* TS_OP_… */
 	bool		pair;			/* half of an UPDATE that changed the key: the D, or the I that follows it */
 	CommandId	cid;			/* of the command that made the change, or TS_NO_COMMAND */
+	const char *origin;			/* the table that the change came from (capture/origin.h), interned; NULL: it was made here */
 	const char *key;			/* packed values; NULL = none */
 	Size		key_size;
 	const char *image;			/* see image.h, of an O event operation.h, of S and G above; NULL = none */
@@ -53,6 +55,7 @@ typedef struct TsBlock
 	int64		seq;			/* of the first event; 0 = not numbered yet */
 	int			n;				/* events */
 	CommandId	cid;			/* of the last one */
+	const char *origin;			/* of all of them */
 	TsBytes		bytes;			/* begins with the header that makes it a bytea */
 } TsBlock;
 
@@ -60,7 +63,7 @@ typedef struct TsBlock
 #define TS_BLOCK_BYTES 1960
 #define TS_BLOCK_EVENTS 512
 
-/* Adds the event, allocating from the current context; false if the block is full. An empty block takes any event. */
+/* Adds the event, allocating from the current context; false if the block is full, or of another origin. An empty block takes any event. */
 extern bool ts_block_add(TsBlock *block, const TsEvent *event);
 /* Adds all events of another block; false if they do not fit. */
 extern bool ts_block_append(TsBlock *block, const TsBlock *more);

@@ -45,7 +45,7 @@ ts_logtable_create(Relation source, Oid *logid, Oid *seqid)
 	initStringInfo(&sql);
 	snprintf(name, sizeof(name), "log_" INT64_FORMAT, number);
 	appendStringInfo(&sql, "CREATE TABLE %s.%s (txid xid8 NOT NULL, seq bigint NOT NULL, n int NOT NULL, origin int2, "
-					 "events bytea NOT NULL) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000)",
+					 "events bytea NOT NULL, came_from text) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000)",
 					 TS_LOG_SCHEMA, name);
 	ts_sql(sql.data, SPI_OK_UTILITY, 0, NULL, NULL, NULL);
 	*logid = get_relname_relid(name, schema);

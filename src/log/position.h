@@ -16,6 +16,7 @@ typedef struct TsPosition
 	uint64	   *xip;			/* ascending */
 	uint64		own_txid;		/* 0 = none */
 	int64		own_seq;
+	char	   *echo;			/* what came from this table is not to be shipped: it is the target; NULL: nothing is left out */
 } TsPosition;
 
 /* Parses a pg_snapshot's text into the current context. */
@@ -29,6 +30,14 @@ extern char *ts_position_of_snapshot(void);
 extern uint64 ts_own_txid(void);
 /* Would this server still have to reach the position? Then it comes from another server or another time. */
 extern bool ts_position_is_ahead(const TsPosition *pos);
+
+/* The same position, of all changes. */
+static inline TsPosition *
+ts_position_with_echoes(TsPosition *pos)
+{
+	pos->echo = NULL;
+	return pos;
+}
 
 static inline bool
 ts_position_sees(const TsPosition *pos, uint64 txid)

@@ -31,7 +31,7 @@ lock_and_load(Oid source, MemoryContext context, Oid *logid, int *n, TsPosition 
 		return false;
 	*logid = DatumGetObjectId(ts_sql_value(0, 1, &isnull));
 	/* a new snapshot: links made before the lock was free are seen */
-	*n = ts_sql("SELECT position::text, own_txid::text, own_seq FROM tracksync.link WHERE source OPERATOR(pg_catalog.=) $1",
+	*n = ts_sql("SELECT position::text, own_txid::text, own_seq FROM tracksync.link WHERE source OPERATOR(pg_catalog.=) $1 AND detect = 'log'",
 				SPI_OK_SELECT, 1, types, values, NULL);
 	*positions = MemoryContextAlloc(context, sizeof(TsPosition *) * (*n + 1));
 	for (int i = 0; i < *n; i++)

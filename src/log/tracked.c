@@ -1,13 +1,9 @@
-/* tracked.c: tracked tables and their keys. */
+/* tracked.c: tracked tables. */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/nbtree.h"
 #include "access/xlog.h"
 #include "catalog/partition.h"
-#include "catalog/pg_am.h"
-#include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -78,6 +74,43 @@ ts_tracked_renew_keys(Oid source)
 	CacheInvalidateRelcacheByRelid(source);
 }
 
+/* The newest shape of table $1 that is known from there, and m: what its column numbers were and what they are, by the names. */
+#define MOVED_COLUMNS \
+	"WITH s AS (SELECT names FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY shape DESC LIMIT 1), " \
+	"m AS (SELECT u.n AS was, a.attnum AS is FROM s, unnest(s.names) WITH ORDINALITY u(name, n) JOIN pg_attribute a " \
+	"ON a.attrelid = $1 AND a.attname = u.name AND a.attnum > 0 AND NOT a.attisdropped) "
+#define MOVED(array) \
+	"(SELECT coalesce(array_agg(coalesce(m.is, 0) ORDER BY k.ord), '{}') FROM unnest(" array ") WITH ORDINALITY k(n, ord) LEFT JOIN m ON m.was = k.n)"
+
+void
+ts_tracked_adopt_links(Oid source)
+{
+	static const Oid types[] = {OIDOID, TEXTOID};
+	Datum		values[] = {ObjectIdGetDatum(source), CStringGetTextDatum(ts_system_identity())};
+	static const Oid shape_types[] = {OIDOID, INT4OID};
+	Datum		shape[2];
+	int32		newest;
+	bool		isnull;
+
+	ts_sql(MOVED_COLUMNS
+		   "UPDATE tracksync.link l SET system_identity = $2, state = CASE l.state WHEN 'initial' THEN l.state ELSE 'resync' END, "
+		   "position = pg_current_snapshot(), own_txid = NULL, own_seq = 0, "
+		   "target_attnums = array_fill(0::smallint, ARRAY[cardinality(target_columns)]), "
+		   "keys = CASE WHEN l.keys IS NOT NULL THEN " MOVED("l.keys") " END, source_attnums = " MOVED("l.source_attnums") ", "
+		   "read_attnums = " MOVED("l.read_attnums") " WHERE l.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, types, values, NULL);
+	ts_sql(MOVED_COLUMNS
+		   "UPDATE tracksync.merge_rule r SET attnum = m.is FROM m, tracksync.link l WHERE m.was = r.attnum AND r.attnum > 0 AND m.was <> m.is AND l.name = r.link "
+		   "AND l.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 1, types, values, NULL);
+	/* where the newest shape is still the one of now, as in a copy, numbers mean what they did: what is pending stays so */
+	ts_sql("SELECT max(shape) FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_SELECT, 1, types, values, NULL);
+	newest = DatumGetInt32(ts_sql_value(0, 1, &isnull));
+	shape[0] = values[0];
+	shape[1] = Int32GetDatum(ts_shape_of(source));
+	if (isnull || newest != DatumGetInt32(shape[1]))
+		ts_sql("UPDATE tracksync.link SET shape = $2, followed = $2 WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, shape_types,
+			   shape, NULL);
+}
+
 /*
  * The books come from another database: a dump was restored, or this database is a copy. Column numbers may have changed, and
  * what the log and the positions say means nothing here: columns are found by name, the log is emptied, the links compare.
@@ -87,16 +120,9 @@ adopt(Oid source, Oid logid, bool strict)
 {
 	static const Oid types[] = {OIDOID, TEXTOID};
 	Datum		values[] = {ObjectIdGetDatum(source), CStringGetTextDatum(ts_system_identity())};
-	static const Oid shape_types[] = {OIDOID, INT4OID};
-	Datum		shape[2];
-	int32		newest;
-	bool		isnull;
 
-	if (ts_sql("WITH s AS (SELECT names FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY shape DESC LIMIT 1), "
-			   "m AS (SELECT u.n AS was, a.attnum AS is FROM s, unnest(s.names) WITH ORDINALITY u(name, n) JOIN pg_attribute a "
-			   "ON a.attrelid = $1 AND a.attname = u.name AND a.attnum > 0 AND NOT a.attisdropped) "
-			   "UPDATE tracksync.tracked_table t SET system_identity = $2, "
-			   "keys = (SELECT coalesce(array_agg(m.is ORDER BY k.ord), '{}') FROM unnest(t.keys) WITH ORDINALITY k(n, ord) JOIN m ON m.was = k.n), "
+	if (ts_sql(MOVED_COLUMNS
+			   "UPDATE tracksync.tracked_table t SET system_identity = $2, keys = " MOVED("t.keys") ", "
 			   "ignored = (SELECT coalesce(array_agg(m.is ORDER BY k.ord), '{}') FROM unnest(t.ignored) WITH ORDINALITY k(n, ord) JOIN m ON m.was = k.n) "
 			   "WHERE t.source OPERATOR(pg_catalog.=) $1 AND cardinality(t.keys) = "
 			   "(SELECT count(*) FROM unnest(t.keys) k JOIN m ON m.was = k)", SPI_OK_UPDATE, 2, types, values, NULL) != 1)
@@ -109,29 +135,7 @@ adopt(Oid source, Oid logid, bool strict)
 				 errhint("Call tracksync.untrack with cascade => true, and make the links anew.")));
 	}
 	ts_tracked_renew_keys(source);
-	ts_sql("WITH s AS (SELECT names FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY shape DESC LIMIT 1), "
-		   "m AS (SELECT u.n AS was, a.attnum AS is FROM s, unnest(s.names) WITH ORDINALITY u(name, n) JOIN pg_attribute a "
-		   "ON a.attrelid = $1 AND a.attname = u.name AND a.attnum > 0 AND NOT a.attisdropped) "
-		   "UPDATE tracksync.link l SET system_identity = $2, state = CASE l.state WHEN 'initial' THEN l.state ELSE 'resync' END, "
-		   "position = pg_current_snapshot(), own_txid = NULL, own_seq = 0, "
-		   "target_attnums = array_fill(0::smallint, ARRAY[cardinality(target_columns)]), "
-		   "source_attnums = (SELECT array_agg(coalesce(m.is, 0) ORDER BY k.ord) FROM unnest(l.source_attnums) WITH ORDINALITY k(n, ord) "
-		   "LEFT JOIN m ON m.was = k.n), "
-		   "read_attnums = (SELECT coalesce(array_agg(coalesce(m.is, 0) ORDER BY k.ord), '{}') FROM unnest(l.read_attnums) WITH ORDINALITY k(n, ord) "
-		   "LEFT JOIN m ON m.was = k.n) WHERE l.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, types, values, NULL);
-	ts_sql("WITH s AS (SELECT names FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1 ORDER BY shape DESC LIMIT 1), "
-		   "m AS (SELECT u.n AS was, a.attnum AS is FROM s, unnest(s.names) WITH ORDINALITY u(name, n) JOIN pg_attribute a "
-		   "ON a.attrelid = $1 AND a.attname = u.name AND a.attnum > 0 AND NOT a.attisdropped) "
-		   "UPDATE tracksync.merge_rule r SET attnum = m.is FROM m, tracksync.link l WHERE m.was = r.attnum AND r.attnum > 0 AND m.was <> m.is AND l.name = r.link "
-		   "AND l.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 1, types, values, NULL);
-	/* where the newest shape is still the one of now, as in a copy, numbers mean what they did: what is pending stays so */
-	ts_sql("SELECT max(shape) FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_SELECT, 1, types, values, NULL);
-	newest = DatumGetInt32(ts_sql_value(0, 1, &isnull));
-	shape[0] = values[0];
-	shape[1] = Int32GetDatum(ts_shape_of(source));
-	if (isnull || newest != DatumGetInt32(shape[1]))
-		ts_sql("UPDATE tracksync.link SET shape = $2, followed = $2 WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, shape_types,
-			   shape, NULL);
+	ts_tracked_adopt_links(source);
 	ts_log_empty(logid);
 	return true;
 }
@@ -245,6 +249,18 @@ ts_tracked_keys_fit(const TsTracked *tracked, TupleDesc source)
 }
 
 Oid
+ts_topmost(Oid relid)
+{
+	return get_rel_relispartition(relid) ? llast_oid(get_partition_ancestors(relid)) : relid;
+}
+
+char *
+ts_table_identity(Oid relid)
+{
+	return psprintf("%s/%u", ts_system_identity(), ts_topmost(relid));
+}
+
+Oid
 ts_tracked_root(Oid relid)
 {
 	List	   *family = list_make1_oid(relid);
@@ -264,193 +280,4 @@ ts_tracked_root(Oid relid)
 		}
 	}
 	return found;
-}
-
-/* Fills in one key column; false if its opclass has no ordering for the column's type. */
-static bool
-describe_column(Relation index, int i, TsKeyColumn *col)
-{
-	col->attnum = index->rd_index->indkey.values[i];
-	col->indexattno = i + 1;
-	col->opfamily = index->rd_opfamily[i];
-	col->opcintype = index->rd_opcintype[i];
-	col->collation = index->rd_indcollation[i];
-	col->eq_op = get_opfamily_member(col->opfamily, col->opcintype, col->opcintype, BTEqualStrategyNumber);
-	col->lt_op = get_opfamily_member(col->opfamily, col->opcintype, col->opcintype, BTLessStrategyNumber);
-	return col->attnum > 0 && OidIsValid(col->eq_op) && OidIsValid(col->lt_op);
-}
-
-TsKeyIndex *
-ts_key_index_describe(Oid indexid)
-{
-	Relation	index = index_open(indexid, AccessShareLock);
-	Form_pg_index form = index->rd_index;
-	TsKeyIndex *key = NULL;
-
-	if (form->indisunique && form->indisvalid && form->indisready &&
-		index->rd_rel->relam == BTREE_AM_OID &&
-		heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL) &&
-		heap_attisnull(index->rd_indextuple, Anum_pg_index_indexprs, NULL))
-	{
-		key = palloc0(sizeof(TsKeyIndex));
-		key->index = indexid;
-		key->immediate = form->indimmediate;
-		key->nkeys = form->indnkeyatts;
-		key->columns = palloc0(sizeof(TsKeyColumn) * key->nkeys);
-		for (int i = 0; i < key->nkeys && key != NULL; i++)
-			if (!describe_column(index, i, &key->columns[i]))
-				key = NULL;
-	}
-	index_close(index, NoLock);
-	return key;
-}
-
-static bool
-same_columns(const TsKeyIndex *key, int nkeys, const AttrNumber *keys)
-{
-	if (key->nkeys != nkeys)
-		return false;
-	for (int i = 0; i < nkeys; i++)
-	{
-		bool		found = false;
-
-		for (int j = 0; j < nkeys; j++)
-			found |= key->columns[j].attnum == keys[i];
-		if (!found)
-			return false;
-	}
-	return true;
-}
-
-void
-ts_key_index_reorder(TsKeyIndex *index, int nkeys, const AttrNumber *keys)
-{
-	for (int i = 0; i < nkeys; i++)
-		for (int j = i; j < nkeys; j++)
-			if (index->columns[j].attnum == keys[i])
-			{
-				TsKeyColumn swap = index->columns[i];
-
-				index->columns[i] = index->columns[j];
-				index->columns[j] = swap;
-				break;
-			}
-}
-
-TsKeyIndex *
-ts_key_index_find(Relation rel, int nkeys, const AttrNumber *keys)
-{
-	TsKeyIndex *best = NULL;
-	ListCell   *lc;
-
-	foreach(lc, RelationGetIndexList(rel))
-	{
-		TsKeyIndex *key = ts_key_index_describe(lfirst_oid(lc));
-
-		if (key == NULL || !same_columns(key, nkeys, keys))
-			continue;
-		if (best == NULL || (key->immediate && !best->immediate))
-			best = key;
-	}
-	return best;
-}
-
-static bool
-all_not_null(Relation rel, const TsKeyIndex *key)
-{
-	for (int i = 0; i < key->nkeys; i++)
-		if (!TupleDescAttr(RelationGetDescr(rel), key->columns[i].attnum - 1)->attnotnull)
-			return false;
-	return true;
-}
-
-/* The width of a key for "smallest": columns first, then bytes. */
-static int
-key_weight(Relation rel, const TsKeyIndex *key)
-{
-	int			weight = 0;
-
-	for (int i = 0; i < key->nkeys; i++)
-	{
-		int16		len = TupleDescAttr(RelationGetDescr(rel), key->columns[i].attnum - 1)->attlen;
-
-		weight += 10000 + (len > 0 ? len : 100);
-	}
-	return weight;
-}
-
-static TsKeyIndex *
-explicit_key(Relation rel, List *names)
-{
-	int			n = list_length(names);
-	AttrNumber *keys = palloc(sizeof(AttrNumber) * (n + 1));
-	TsKeyIndex *key;
-	ListCell   *lc;
-	int			i = 0;
-
-	if (n == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
-				 errmsg("the key of table \"%s\" has no column", RelationGetRelationName(rel)),
-				 errhint("Name the key's columns, or leave the argument out.")));
-	foreach(lc, names)
-	{
-		keys[i] = get_attnum(RelationGetRelid(rel), lfirst(lc));
-		if (keys[i] <= 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column \"%s\" of table \"%s\" does not exist", (char *) lfirst(lc), RelationGetRelationName(rel))));
-		i++;
-	}
-	key = ts_key_index_find(rel, n, keys);
-	if (key == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
-				 errmsg("the columns given as key of table \"%s\" have no unique index", RelationGetRelationName(rel)),
-				 errhint("Create a unique index on exactly these columns.")));
-	if (!all_not_null(rel, key))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
-				 errmsg("the key of table \"%s\" may be NULL", RelationGetRelationName(rel)),
-				 errhint("Set the key's columns NOT NULL.")));
-	return key;
-}
-
-TsKeyIndex *
-ts_key_resolve(Relation rel, List *names, bool explicitly)
-{
-	TsKeyIndex *best = NULL;
-	List	   *indexes;
-	ListCell   *lc;
-	Oid			preferred[2];
-
-	if (explicitly)
-		return explicit_key(rel, names);
-
-	indexes = RelationGetIndexList(rel);	/* sets the two below */
-	preferred[0] = rel->rd_rel->relreplident == REPLICA_IDENTITY_INDEX ? rel->rd_replidindex : InvalidOid;
-	preferred[1] = rel->rd_pkindex;
-	for (int i = 0; i < 2; i++)
-	{
-		TsKeyIndex *key = OidIsValid(preferred[i]) ? ts_key_index_describe(preferred[i]) : NULL;
-
-		if (key != NULL && all_not_null(rel, key))
-			return key;
-	}
-	foreach(lc, indexes)
-	{
-		TsKeyIndex *key = ts_key_index_describe(lfirst_oid(lc));
-
-		if (key == NULL || !all_not_null(rel, key))
-			continue;
-		if (best == NULL || key_weight(rel, key) < key_weight(rel, best))
-			best = key;
-	}
-	if (best == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
-				 errmsg("table \"%s\" has no usable key", RelationGetRelationName(rel)),
-				 errdetail("A key is the replica identity index, the primary key, or a unique index on NOT NULL columns."),
-				 errhint("Add a primary key, or a unique index on NOT NULL columns.")));
-	return best;
 }

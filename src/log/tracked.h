@@ -1,9 +1,10 @@
 /*
- * tracked.h: the rows of tracksync.tracked_table, and what can be a tracked table's key.
+ * tracked.h: the rows of tracksync.tracked_table.
  */
 #ifndef TS_TRACKED_H
 #define TS_TRACKED_H
 
+#include "log/keyindex.h"
 #include "nodes/pg_list.h"
 #include "utils/relcache.h"
 
@@ -34,6 +35,11 @@ extern TsTracked *ts_tracked_load(Oid source);
 extern TsTracked *ts_tracked_load_newest(Oid source);
 /* The same; 55000 if it is not tracked. */
 extern TsTracked *ts_tracked_need(Oid source);
+/* The topmost partitioned table above a relation, or itself: writing to the one is writing to the other. */
+extern Oid	ts_topmost(Oid relid);
+/* Which table this is, of all tables of all servers: ts_system_identity() and the OID of the topmost. */
+extern char *ts_table_identity(Oid relid);
+
 /* The tracked table among a relation and its partitioned ancestors, as of now: its OID, or InvalidOid. */
 extern Oid	ts_tracked_root(Oid relid);
 
@@ -43,36 +49,7 @@ extern bool ts_tracked_keys_fit(const TsTracked *tracked, TupleDesc source);
 /* The log holds no key: from here on it has them in the types of now. Inside ts_catalog_enter. */
 extern void ts_tracked_renew_keys(Oid source);
 
-/* One key column's index support. */
-typedef struct TsKeyColumn
-{
-	AttrNumber	attnum;			/* in the relation */
-	AttrNumber	indexattno;		/* in the index */
-	Oid			opfamily;
-	Oid			opcintype;
-	Oid			collation;
-	Oid			eq_op;			/* the opclass's equality of the column's type */
-	Oid			lt_op;
-} TsKeyColumn;
-
-typedef struct TsKeyIndex
-{
-	Oid			index;
-	bool		immediate;		/* not deferrable: can infer ON CONFLICT */
-	int			nkeys;
-	TsKeyColumn *columns;		/* in index order */
-} TsKeyIndex;
-
-/* Describes an index if it can be a key's: unique, valid, whole, b-tree, plain columns; else NULL. */
-extern TsKeyIndex *ts_key_index_describe(Oid indexid);
-/* The best unique index on exactly these columns, in any order (immediate ones first); NULL if there is none. */
-extern TsKeyIndex *ts_key_index_find(Relation rel, int nkeys, const AttrNumber *keys);
-/* Puts an index's columns into the order of these keys. */
-extern void ts_key_index_reorder(TsKeyIndex *index, int nkeys, const AttrNumber *keys);
-/*
- * The key of a table by the design's rules: an explicit list (names, may be NIL) → the replica identity → the primary key →
- * the smallest unique index on NOT NULL columns. Errors: 42703 unknown column, 42P10 no usable key.
- */
-extern TsKeyIndex *ts_key_resolve(Relation rel, List *names, bool explicitly);
+/* The same for the links of a source that come from another database: columns are found by their names. Inside ts_catalog_enter. */
+extern void ts_tracked_adopt_links(Oid source);
 
 #endif

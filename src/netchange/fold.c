@@ -11,13 +11,14 @@
 #include "netchange/fold.h"
 
 TsFold *
-ts_fold_create(TupleDesc desc, const bool *ignored)
+ts_fold_create(TupleDesc desc, const bool *ignored, const bool *is_key)
 {
 	TsFold	   *fold = palloc0(sizeof(TsFold));
 	int			n = desc->natts + 1;
 
 	fold->desc = desc;
 	fold->ignored = ignored;
+	fold->is_key = is_key;
 	fold->context = AllocSetContextCreate(CurrentMemoryContext, "tracksync fold", ALLOCSET_DEFAULT_SIZES);
 	fold->touched = palloc0(sizeof(bool) * n);
 	fold->known = palloc0(sizeof(bool) * n);
@@ -26,6 +27,10 @@ ts_fold_create(TupleDesc desc, const bool *ignored)
 	fold->seen = palloc0(sizeof(bool) * n);
 	fold->seen_txid = palloc0(sizeof(uint64) * n);
 	fold->seen_cid = palloc0(sizeof(CommandId) * n);
+	fold->echo_txid = palloc0(sizeof(uint64) * n);
+	fold->echo_cid = palloc0(sizeof(CommandId) * n);
+	fold->last_txid = palloc0(sizeof(uint64) * n);
+	fold->last_cid = palloc0(sizeof(CommandId) * n);
 	return fold;
 }
 
@@ -40,6 +45,10 @@ ts_fold_reset(TsFold *fold)
 	memset(fold->touched, 0, sizeof(bool) * n);
 	memset(fold->seen, 0, sizeof(bool) * n);
 	memset(fold->known, 0, sizeof(bool) * n);
+	if (fold->settled)
+		memset(fold->echo_txid, 0, sizeof(uint64) * n);
+	fold->settled = fold->gone = false;
+	fold->settled_txid = fold->counted_txid = 0;
 }
 
 /* Is this event the first one to tell of the column, in the order of the row's versions? Then it counts. */
@@ -77,6 +86,30 @@ take_old(TsFold *fold, int i, const TsImage *image, bool kept)
 	}
 }
 
+/* An INSERT or DELETE, unless an echo came after it. */
+static void
+count_row(TsFold *fold, char op, uint64 txid, CommandId cid)
+{
+	if (op == TS_OP_UPDATE || (fold->settled && fold->settled_txid == txid && fold->settled_cid > cid))
+		return;
+	fold->inserts += op == TS_OP_INSERT;
+	fold->deletes += op == TS_OP_DELETE;
+	if (fold->counted_txid != txid)
+		fold->counted_first = cid;
+	fold->counted_first = Min(fold->counted_first, cid);
+	fold->counted_last = fold->counted_txid == txid ? Max(fold->counted_last, cid) : cid;
+	fold->counted_txid = txid;
+}
+
+/* An UPDATE touches the columns that its image names. */
+static bool
+touches(const TsFold *fold, char op, const TsImage *image, int i)
+{
+	if (TupleDescAttr(fold->desc, i)->attisdropped)
+		return false;
+	return op != TS_OP_UPDATE || image->shape == NULL || (i < image->natts && image->changed[i]);
+}
+
 void
 ts_fold_event(TsFold *fold, char op, uint64 txid, CommandId cid, const TsImage *image, bool kept)
 {
@@ -84,16 +117,17 @@ ts_fold_event(TsFold *fold, char op, uint64 txid, CommandId cid, const TsImage *
 	if (cid == TS_NO_COMMAND)
 		cid = 0;
 	fold->events++;
-	fold->inserts += op == TS_OP_INSERT;
-	fold->deletes += op == TS_OP_DELETE;
+	count_row(fold, op, txid, cid);
 	for (int i = 0; i < fold->desc->natts; i++)
 	{
-		if (TupleDescAttr(fold->desc, i)->attisdropped)
+		if (!touches(fold, op, image, i))
 			continue;
-		/* an UPDATE touches the columns that its image names */
-		if (op == TS_OP_UPDATE && image->shape != NULL && (i >= image->natts || !image->changed[i]))
+		/* a trigger's push was told before the statement that fired it */
+		if (fold->settled && fold->echo_txid[i] == txid && fold->echo_cid[i] > cid)
 			continue;
 		fold->touched[i] = true;
+		fold->last_cid[i] = fold->last_txid[i] == txid ? Max(fold->last_cid[i], cid) : cid;
+		fold->last_txid[i] = txid;
 		if (!comes_first(fold, i, txid, cid))
 			continue;
 		if (op == TS_OP_INSERT)
@@ -103,10 +137,83 @@ ts_fold_event(TsFold *fold, char op, uint64 txid, CommandId cid, const TsImage *
 	}
 }
 
+/* What was counted is settled, but for what the echo's own transaction did later, whose triggers were told before. */
+static void
+settle_row(TsFold *fold, uint64 txid, CommandId cid)
+{
+	if (fold->counted_txid != txid || fold->counted_last < cid)
+		fold->inserts = fold->deletes = 0;
+	else if (fold->counted_first > cid)
+	{
+		/* the row is as the echo left it, and what was done to it then: at most one of them is left over */
+		int64		net = fold->inserts - fold->deletes;
+
+		fold->inserts = net > 0;
+		fold->deletes = net < 0;
+	}
+	else
+		fold->inserts = fold->deletes = INT32_MAX;	/* nobody can tell: broken */
+}
+
+static void
+settle_column(TsFold *fold, int i, uint64 txid, CommandId cid)
+{
+	fold->echo_txid[i] = txid;
+	fold->echo_cid[i] = cid;
+	if (!fold->touched[i] || fold->last_txid[i] != txid || fold->last_cid[i] < cid)
+		fold->touched[i] = fold->seen[i] = fold->known[i] = false;
+	/* it was changed since; the first value told may be one of before */
+	else if (fold->seen_txid[i] != txid || fold->seen_cid[i] < cid)
+		fold->known[i] = false;
+}
+
+void
+ts_fold_echo(TsFold *fold, char op, uint64 txid, CommandId cid, const TsImage *image)
+{
+	if (cid == TS_NO_COMMAND)
+		cid = 0;
+	/* one that its own transaction's later commands went before */
+	if (fold->settled && fold->settled_txid == txid && fold->settled_cid > cid)
+		return;
+	fold->events++;
+	settle_row(fold, txid, cid);
+	fold->settled_insert = op == TS_OP_INSERT ||
+		(fold->settled && fold->settled_insert && fold->settled_txid == txid && fold->settled_cid == cid);
+	fold->settled = true;
+	fold->gone = op == TS_OP_GONE;
+	fold->has_row = !fold->gone && (op != TS_OP_DELETE || fold->settled_insert);
+	fold->settled_txid = txid;
+	fold->settled_cid = cid;
+	for (int i = 0; i < fold->desc->natts; i++)
+		if (op != TS_OP_UPDATE || (image->shape != NULL && i < image->natts && image->changed[i]) || fold->is_key[i])
+			settle_column(fold, i, txid, cid);
+}
+
+bool
+ts_fold_is_settled(const TsFold *fold)
+{
+	if (!fold->settled || fold->gone || fold->inserts != 0 || fold->deletes != 0)
+		return false;
+	for (int i = 0; i < fold->desc->natts; i++)
+		if (fold->touched[i])
+			return false;
+	return true;
+}
+
+int64
+ts_fold_existed(const TsFold *fold, bool live)
+{
+	int64		existed = (live ? 1 : 0) - fold->inserts + fold->deletes;
+
+	if (fold->gone)
+		return 0;
+	return fold->settled && existed != fold->has_row ? -1 : existed;
+}
+
 TsNetOp
 ts_fold_result(TsFold *fold, TupleTableSlot *live, bool *changed)
 {
-	int64		existed = (live != NULL) - fold->inserts + fold->deletes;
+	int64		existed = ts_fold_existed(fold, live != NULL);
 	bool		matters = false;
 
 	if (existed != 0 && existed != 1)

@@ -92,7 +92,7 @@ ts_moves_note(TsMoves *moves, TupleTableSlot *event)
 bool
 ts_moves_overflow(const TsMoves *moves)
 {
-	return moves->n >= MAX_EVENTS || moves->nevents >= MAX_EVENTS || moves->bytes >= MAX_BYTES;
+	return moves->has_echo || moves->n >= MAX_EVENTS || moves->nevents >= MAX_EVENTS || moves->bytes >= MAX_BYTES;
 }
 
 void
@@ -147,6 +147,11 @@ ts_moves_take(TsMoves *moves, TupleTableSlot *event, bool pair)
 	entry = find(moves, keys);
 	if (entry < 0)
 		return false;
+	if (ts_op_is_echo(ts_slot_op(event)))
+	{
+		moves->has_echo = true;
+		return false;
+	}
 	old = MemoryContextSwitchTo(moves->context);
 	if (moves->nevents == moves->events_size)
 	{

@@ -20,7 +20,7 @@ extern TsMoves *ts_moves_create(const TsTracked *tracked, const TsKeyIndex *inde
 extern void ts_moves_note(TsMoves *moves, TupleTableSlot *event);
 /* Second reading: keeps the event if its key is one of these; false if it is not. */
 extern bool ts_moves_take(TsMoves *moves, TupleTableSlot *event, bool pair);
-/* There is more than should be held in memory: keys are not followed then. */
+/* There is more than should be held in memory, or echoes are among the events of these keys: keys are not followed then. */
 extern bool ts_moves_overflow(const TsMoves *moves);
 /* All events were read. */
 extern void ts_moves_replay(TsMoves *moves, TsProbe *probe);

@@ -34,6 +34,7 @@ struct TsNetStream
 	MemoryContext event_context;
 	bool	   *changed;
 	bool	   *ignored;
+	bool	   *is_key;
 	TsMoves    *moves;			/* NULL: no key changed */
 };
 
@@ -80,7 +81,7 @@ read_log(TsNetStream *stream, const TsTracked *tracked, Snapshot snapshot, const
 		/* wholesale: then nothing but the counts is wanted */
 		if (pending->wholesale || logged->event.key == NULL)
 			continue;
-		if (pairs != NULL && logged->event.pair)
+		if (pairs != NULL && logged->event.pair && !logged->echo)
 		{
 			if (*pairs == NULL)
 				*pairs = ts_moves_create(tracked, ts_probe_index(stream->probe), stream->eventdesc, stream->fold);
@@ -130,7 +131,11 @@ ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const
 	for (int i = 0; i < tracked->nignored; i++)
 		if (tracked->ignored[i] <= desc->natts)
 			stream->ignored[tracked->ignored[i] - 1] = true;
-	stream->fold = ts_fold_create(desc, stream->ignored);
+	stream->is_key = palloc0(sizeof(bool) * (desc->natts + 1));
+	for (int i = 0; i < tracked->nkeys; i++)
+		if (tracked->keys[i] <= desc->natts)
+			stream->is_key[tracked->keys[i] - 1] = true;
+	stream->fold = ts_fold_create(desc, stream->ignored, stream->is_key);
 	stream->fold->tell = tell;
 	stream->changed = palloc0(sizeof(bool) * (desc->natts + 1));
 	stream->keys = palloc0(sizeof(Datum) * stream->nkeys);
@@ -142,7 +147,8 @@ ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const
 	if (pairs != NULL && !pending->wholesale && !pending->rows_came)
 		read_moves(stream, tracked, snapshot, pos, pairs, pending);
 	tuplesort_performsort(stream->sort);
-	stream->have_event = !pending->wholesale && tuplesort_gettupleslot(stream->sort, true, false, stream->event, NULL);
+	/* nothing but echoes comes to nothing */
+	stream->have_event = !pending->wholesale && pending->rows > 0 && tuplesort_gettupleslot(stream->sort, true, false, stream->event, NULL);
 	return stream;
 }
 
@@ -192,6 +198,7 @@ fold_key(TsNetStream *stream)
 		Datum		value = slot_getattr(stream->event, TS_EVENT_IMAGE(stream->nkeys), &isnull);
 		TsImage		image = {0};
 		bool		keep = stream->fold->events < TS_FOLD_KEEP;
+		char		op = ts_slot_op(stream->event);
 		MemoryContext old;
 
 		MemoryContextReset(stream->event_context);
@@ -199,7 +206,10 @@ fold_key(TsNetStream *stream)
 		if (!isnull)
 			ts_image_read(keep ? datumCopy(value, false, -1) : value, &image);
 		MemoryContextSwitchTo(old);
-		ts_fold_event(stream->fold, ts_slot_op(stream->event), ts_slot_txid(stream->event), ts_slot_cid(stream->event), &image, keep);
+		if (ts_op_is_echo(op))
+			ts_fold_echo(stream->fold, ts_op_plain(op), ts_slot_txid(stream->event), ts_slot_cid(stream->event), &image);
+		else
+			ts_fold_event(stream->fold, op, ts_slot_txid(stream->event), ts_slot_cid(stream->event), &image, keep);
 		stream->have_event = tuplesort_gettupleslot(stream->sort, true, false, stream->event, NULL);
 	} while (stream->have_event && same_key(stream));
 }
@@ -212,6 +222,8 @@ ts_net_next(TsNetStream *stream, TsNetChange *change)
 	{
 		CHECK_FOR_INTERRUPTS();
 		fold_key(stream);
+		if (ts_fold_is_settled(stream->fold))
+			continue;
 		/*
 		 * Also where the last event is a DELETE: keys that one statement moves round under a deferrable constraint are inserted
 		 * before they are deleted, so the order of the events does not tell what exists.

@@ -62,6 +62,7 @@ struct TsMoves
 	int			size;
 	Entry	   *entries;		/* sorted by key once "sorted" */
 	bool		sorted;
+	bool		has_echo;		/* a row may have come or gone that nobody moved */
 	int64		nevents;
 	int64		events_size;
 	Event	   *events;

@@ -62,6 +62,23 @@ ts_log_scan_begin(const TsTracked *tracked, Snapshot snapshot, const TsPosition 
 	return scan;
 }
 
+/* Did the row's events come from where they would be shipped to? */
+static bool
+is_echo(TsLogScan *scan)
+{
+	bool		isnull = true;
+	Datum		origin;
+	struct varlena *text;
+
+	if (scan->pos == NULL || scan->pos->echo == NULL)
+		return false;
+	origin = slot_getattr(scan->row, TS_LOG_CAME_FROM, &isnull);
+	if (isnull)
+		return false;
+	text = PG_DETOAST_DATUM_PACKED(origin);
+	return VARSIZE_ANY_EXHDR(text) == strlen(scan->pos->echo) && memcmp(VARDATA_ANY(text), scan->pos->echo, VARSIZE_ANY_EXHDR(text)) == 0;
+}
+
 /* Goes to the next row of the log that has an event which is not passed. */
 static bool
 next_row(TsLogScan *scan)
@@ -75,6 +92,7 @@ next_row(TsLogScan *scan)
 		if (scan->pos != NULL && ts_position_sees(scan->pos, txid))
 			continue;
 		scan->logged.txid = txid;
+		scan->logged.echo = is_echo(scan);
 		scan->next_seq = DatumGetInt64(slot_getattr(scan->row, TS_LOG_SEQ, &isnull));
 		MemoryContextReset(scan->row_context);
 		old = MemoryContextSwitchTo(scan->row_context);
@@ -97,6 +115,9 @@ ts_log_scan_next(TsLogScan *scan)
 				return NULL;
 		logged->seq = scan->next_seq++;
 		if (scan->pos != NULL && ts_position_passed(scan->pos, logged->txid, logged->seq))
+			continue;
+		/* nobody else's business */
+		if (logged->event.op == TS_OP_GONE && !logged->echo)
 			continue;
 		return logged;
 	}
@@ -148,7 +169,7 @@ ts_log_scan_slot(TsLogScan *scan)
 	memset(slot->tts_isnull, true, sizeof(bool) * slot->tts_tupleDescriptor->natts);
 	slot->tts_values[TS_EVENT_TXID - 1] = Int64GetDatum((int64) scan->logged.txid);
 	slot->tts_values[TS_EVENT_SEQ - 1] = Int64GetDatum(scan->logged.seq);
-	slot->tts_values[TS_EVENT_OP - 1] = CharGetDatum(event->op);
+	slot->tts_values[TS_EVENT_OP - 1] = CharGetDatum(scan->logged.echo ? event->op - 'A' + 'a' : event->op);
 	slot->tts_values[TS_EVENT_CID - 1] = Int32GetDatum((int32) event->cid);
 	memset(slot->tts_isnull, false, sizeof(bool) * (TS_EVENT_FIRST_KEY - 1));
 	if (event->key != NULL)
@@ -182,6 +203,11 @@ ts_pending_add(TsPending *pending, const TsLogged *logged)
 
 	if (event->op == TS_OP_OPERATION)
 		return;
+	/* an echo counts in the transaction's own position only */
+	if (logged->txid == ts_own_txid())
+		pending->last_seq = Max(pending->last_seq, logged->seq);
+	if (logged->echo)
+		return;
 	if (event->op == TS_OP_SCHEMA)
 		pending->schema_changes++;
 	else
@@ -190,8 +216,6 @@ ts_pending_add(TsPending *pending, const TsLogged *logged)
 		pending->rows_came = true;
 	else
 		pending->wholesale |= event->op == TS_OP_TRUNCATE || event->op == TS_OP_GAP;
-	if (logged->txid == ts_own_txid())
-		pending->last_seq = Max(pending->last_seq, logged->seq);
 	if (pending->oldest_txid == 0 || logged->txid < pending->oldest_txid)
 		pending->oldest_txid = logged->txid;
 }

@@ -16,19 +16,20 @@ typedef struct TsLogged
 {
 	uint64		txid;
 	int64		seq;
+	bool		echo;			/* it came from the table that the position leaves out */
 	TsEvent		event;			/* points into the scan's memory */
 } TsLogged;
 
 /* pos may be NULL: all events. The log stays locked (AccessShare) until the transaction ends. */
 extern TsLogScan *ts_log_scan_begin(const TsTracked *tracked, Snapshot snapshot, const TsPosition *pos);
-/* The next event, valid until the next call, or NULL; operation records are passed over unless asked for. */
+/* The next event, valid until the next call, or NULL; operation records are among them. */
 extern const TsLogged *ts_log_scan_next(TsLogScan *scan);
 extern void ts_log_scan_end(TsLogScan *scan);
 
 /* An event as a row that can be sorted: k1 … kN are the key columns in their own base types, NULL where it has no key. */
 #define TS_EVENT_TXID 1
 #define TS_EVENT_SEQ 2
-#define TS_EVENT_OP 3			/* "char" */
+#define TS_EVENT_OP 3			/* "char"; a small letter: an echo */
 #define TS_EVENT_CID 4			/* int4, all bits set: none */
 #define TS_EVENT_FIRST_KEY 5
 #define TS_EVENT_IMAGE(nkeys) (TS_EVENT_FIRST_KEY + (nkeys))
@@ -41,7 +42,7 @@ extern TupleTableSlot *ts_log_scan_slot(TsLogScan *scan);
 
 typedef struct TsPending
 {
-	int64		rows;			/* events not shipped, those of columns apart */
+	int64		rows;			/* events not shipped, but echoes and those of columns */
 	int64		schema_changes;
 	bool		wholesale;		/* a TRUNCATE or a gap is among them */
 	bool		rows_came;		/* a gap of the kind that hides no row that went */
@@ -77,6 +78,19 @@ ts_slot_op(TupleTableSlot *slot)
 	bool		isnull;
 
 	return DatumGetChar(slot_getattr(slot, TS_EVENT_OP, &isnull));
+}
+
+/* An op of a slot, taken apart. */
+static inline bool
+ts_op_is_echo(char op)
+{
+	return op >= 'a' && op <= 'z';
+}
+
+static inline char
+ts_op_plain(char op)
+{
+	return ts_op_is_echo(op) ? op - 'a' + 'A' : op;
 }
 
 static inline CommandId

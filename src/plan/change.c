@@ -14,6 +14,7 @@ ts_change_init(TsChange *change, int ncolumns)
 	change->backfill = false;
 	change->moved = false;
 	change->in_circle = false;
+	change->violations = NIL;
 	change->maybe = false;
 	change->order = NULL;
 	change->mask = palloc0(n);

@@ -40,6 +40,7 @@ typedef struct TsChange
 	bool	   *new_nulls;
 	Datum	   *old_values;		/* where known; of a DELETE at least the key */
 	bool	   *old_nulls;
+	List	   *violations;		/* TsViolation of rules.h: rules that the row breaks; NIL: none, or nobody asked */
 } TsChange;
 
 typedef struct TsChangeSource TsChangeSource;
@@ -84,6 +85,8 @@ extern TsChangeSource *ts_diff_keys_source(const TsLink *link, List *keys);
 /* SQL: the target, and a column of its row t, as the schema steps will leave them, the column without domain. */
 extern char *ts_diff_target(const TsLink *link);
 extern char *ts_diff_target_value(const TsColumn *col);
+/* SQL: a column of the source's row, of which name is the key's, as it is compared with the target's. */
+extern char *ts_diff_key_value(const TsColumn *col, const char *alias, const char *name);
 
 /*
  * The changes of another source, but those of rows in quarantine, whose changes are what a comparison finds now. Takes over "log".

@@ -25,8 +25,11 @@
 #include "link/fetch.h"
 #include "link/remote.h"
 #include "link/rows.h"
+#include "link/trust.h"
 #include "plan/change.h"
+#include "plan/diff.h"
 #include "plan/keep.h"
+#include "plan/repeats.h"
 #include "plan/statement.h"
 
 #define FETCH_ROWS 1000
@@ -60,15 +63,15 @@ ts_diff_target_value(const TsColumn *col)
 	return psprintf("t.%s::%s", name, ts_quote_type(col->target_base, col->target_typmod));
 }
 
-static char *
-source_value(const TsColumn *col, const char *alias)
+char *
+ts_diff_source_value(const TsColumn *col, const char *alias)
 {
 	return ts_as_target(col, psprintf("%s.%s", alias, quote_identifier(col->target_name)));
 }
 
 /* A key is compared whole: a type modifier would cut or round it to that of another row. */
-static char *
-key_value(const TsColumn *col, const char *alias, const char *name)
+char *
+ts_diff_key_value(const TsColumn *col, const char *alias, const char *name)
 {
 	char	   *value = psprintf("%s.%s::%s", alias, quote_identifier(name), ts_quote_type(col->target_base, -1));
 
@@ -77,15 +80,15 @@ key_value(const TsColumn *col, const char *alias, const char *name)
 	return psprintf("(%s) COLLATE %s", value, ts_quote_collation(col->key_collation));
 }
 
-static void
-append_key_match(StringInfo sql, const TsLink *link, const char *alias)
+void
+ts_diff_append_key_match(StringInfo sql, const TsLink *link, const char *alias)
 {
 	for (int i = 0; i < link->nkeys; i++)
 	{
 		const TsColumn *col = &link->columns[link->keys[i]];
 
 		appendStringInfo(sql, "%s%s %s %s", i ? " AND " : "", ts_diff_target_value(col), ts_quote_operator(col->key_eq_op),
-						 key_value(col, alias, col->target_name));
+						 ts_diff_key_value(col, alias, col->target_name));
 	}
 }
 
@@ -121,6 +124,8 @@ append_other_source(StringInfo sql, const TsLink *link, const char *name)
 	StringInfoData match;
 
 	initStringInfo(&match);
+	if (other != NULL)
+		ts_trust_source(link, other);
 	for (int i = 0; other != NULL && i < link->nkeys; i++)
 		for (int j = 0; j < other->ncolumns; j++)
 		{
@@ -139,7 +144,7 @@ append_other_source(StringInfo sql, const TsLink *link, const char *name)
 						 errdetail("The key of the source of link \"%s\" is of another type than that of the target.", name),
 						 errhint("Give both the same type, or each link a target of its own.")));
 			appendStringInfo(&match, "%s%s %s %s", match.len ? " AND " : "", ts_diff_target_value(col), ts_quote_operator(col->key_eq_op),
-							 key_value(col, "o", its->target_name));
+							 ts_diff_key_value(col, "o", its->target_name));
 		}
 	if (match.len > 0)
 		appendStringInfo(sql, " AND NOT (%s EXISTS (SELECT FROM %s AS o WHERE %s))",
@@ -147,8 +152,8 @@ append_other_source(StringInfo sql, const TsLink *link, const char *name)
 }
 
 /* Rows that another link puts into the same target are not ours to delete. */
-static void
-append_other_sources(StringInfo sql, const TsLink *link)
+void
+ts_diff_append_other_sources(StringInfo sql, const TsLink *link)
 {
 	ListCell   *lc;
 
@@ -190,26 +195,25 @@ keys_there(const TsLink *link, List *keys)
 	return sql.data;
 }
 
-/* AND the row of "alias" has one of the keys. */
-static void
-append_keys(StringInfo sql, const TsLink *link, const char *alias, List *keys)
+void
+ts_diff_append_keys(StringInfo sql, const TsLink *link, const char *alias, List *keys, bool has)
 {
 	if (keys == NIL)
 		return;
-	appendStringInfo(sql, " AND EXISTS (SELECT FROM %s WHERE ", key_table(link, keys, true));
+	appendStringInfo(sql, " AND %sEXISTS (SELECT FROM %s WHERE ", has ? "" : "NOT ", key_table(link, keys, true));
 	for (int i = 0; i < link->nkeys; i++)
 	{
 		const TsColumn *col = &link->columns[link->keys[i]];
 
 		appendStringInfo(sql, "%sq.%s::%s %s %s", i ? " AND " : "", quote_identifier(col->target_name), ts_quote_type(col->target_base, -1),
-						 ts_quote_operator(col->key_eq_op), strcmp(alias, "t") == 0 ? ts_diff_target_value(col) : key_value(col, alias, col->target_name));
+						 ts_quote_operator(col->key_eq_op), strcmp(alias, "t") == 0 ? ts_diff_target_value(col) : ts_diff_key_value(col, alias, col->target_name));
 	}
 	appendStringInfoChar(sql, ')');
 }
 
 /* What stands for the target in a query here. */
-static char *
-target_rows(const TsLink *link, const char *fetched)
+char *
+ts_diff_target_rows(const TsLink *link, const char *fetched)
 {
 	return fetched ? psprintf("%s", fetched) : psprintf("%s%s", only(link->target_partitioned), ts_link_target(link));
 }
@@ -223,28 +227,30 @@ delete_query(const TsLink *link, const char *fetched, List *keys)
 	appendStringInfoString(&sql, "SELECT ");
 	for (int i = 0; i < link->nkeys; i++)
 		appendStringInfo(&sql, "%s(%s)::pg_catalog.text", i ? ", " : "", ts_diff_target_value(&link->columns[link->keys[i]]));
-	appendStringInfo(&sql, " FROM %s AS t WHERE ", target_rows(link, fetched));
+	appendStringInfo(&sql, " FROM %s AS t WHERE ", ts_diff_target_rows(link, fetched));
 	for (int i = 0; i < link->nkeys; i++)
 		appendStringInfo(&sql, "%s IS NOT NULL AND ", ts_diff_target_value(&link->columns[link->keys[i]]));
 	appendStringInfo(&sql, "NOT EXISTS (SELECT FROM %s AS s WHERE ", ts_source_rows(link));
-	append_key_match(&sql, link, "s");
+	ts_diff_append_key_match(&sql, link, "s");
 	appendStringInfo(&sql, ")%s", ts_target_rows_condition(link));
-	append_other_sources(&sql, link);
-	append_keys(&sql, link, "t", keys);
+	ts_diff_append_other_sources(&sql, link);
+	ts_diff_append_keys(&sql, link, "t", keys, true);
 	appendStringInfoString(&sql, " ORDER BY ");
 	for (int i = 0; i < link->nkeys; i++)
 		appendStringInfo(&sql, "%s%s", i ? ", " : "", ts_diff_target_value(&link->columns[link->keys[i]]));
 	return sql.data;
 }
 
-/*
- * Does the target hold the source's value? By a function, which takes a value that the target cannot hold for one that it does not: it is
- * for the push to say which one it is.
- */
-static char *
-holds(const TsLink *link, const TsColumn *col)
+bool
+ts_diff_is_cast(const TsColumn *col)
 {
-	return psprintf("tracksync.holds(%s, s.%s, %d, %s)", ts_diff_target_value(col), quote_identifier(col->target_name), col->target_typmod,
+	return col->bridge != TS_BRIDGE_NONE;
+}
+
+char *
+ts_diff_holds(const TsLink *link, const TsColumn *col, const char *alias)
+{
+	return psprintf("tracksync.holds(%s, %s.%s, %d, %s)", ts_diff_target_value(col), alias, quote_identifier(col->target_name), col->target_typmod,
 					link->lossy ? "false" : "true");
 }
 
@@ -256,6 +262,7 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 				want,
 				fits;
 	const char *there = ts_fetch_there(link);
+	bool		repeats = ts_keys_may_repeat(link);
 
 	initStringInfo(&sql);
 	initStringInfo(&have);
@@ -265,13 +272,13 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 	for (int i = 0; i < link->ncolumns; i++)
 	{
 		const TsColumn *col = &link->columns[i];
-		char	   *mine = source_value(col, "s");
+		char	   *mine = ts_diff_source_value(col, "s");
 		char	   *theirs = ts_diff_target_value(col);
 
 		if (target_exists && col->bridge != TS_BRIDGE_NONE && !col->is_key && !col->ignored)
 		{
-			appendStringInfo(&sql, ", %s IS NOT NULL AND NOT %s", there, holds(link, col));
-			appendStringInfo(&fits, " OR NOT %s", holds(link, col));
+			appendStringInfo(&sql, ", %s IS NOT NULL AND NOT %s", there, ts_diff_holds(link, col, "s"));
+			appendStringInfo(&fits, " OR NOT %s", ts_diff_holds(link, col, "s"));
 		}
 		else if (target_exists && (!col->ignored || col->future != NULL))
 		{
@@ -288,19 +295,23 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 		appendStringInfo(&sql, ", s.\"" TS_SOURCE_KEY "\"", i + 1);
 	if (leaving)
 		appendStringInfoString(&sql, ", s.\"" TS_SOURCE_PASSES "\"");
-	appendStringInfo(&sql, " FROM %s AS s", leaving ? ts_source_all_rows(link) : ts_source_rows(link));
+	appendStringInfo(&sql, ", %s FROM %s AS s", repeats ? "s." TS_REPEATED : "false",
+					 leaving ? ts_source_all_rows(link) : repeats ? ts_repeats_rows(link) : ts_source_rows(link));
 	if (target_exists)
 	{
-		appendStringInfo(&sql, " LEFT JOIN %s AS t ON ", target_rows(link, fetched));
-		append_key_match(&sql, link, "s");
+		appendStringInfo(&sql, " LEFT JOIN %s AS t ON ", ts_diff_target_rows(link, fetched));
+		ts_diff_append_key_match(&sql, link, "s");
 		appendStringInfoString(&sql, leaving ? " WHERE CASE WHEN s.\"" TS_SOURCE_PASSES "\" THEN " : " WHERE ");
-		appendStringInfo(&sql, "(%s IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))%s)", there, have.data, want.data, fits.data);
+		appendStringInfo(&sql, "(%s%s IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))%s)", repeats ? "s." TS_REPEATED " OR " : "", there,
+						 have.data, want.data, fits.data);
 		if (leaving)
 			appendStringInfo(&sql, " ELSE %s IS NOT NULL%s END", there, ts_target_rows_condition(link));
 	}
 	else
 		appendStringInfoString(&sql, " WHERE true");
-	append_keys(&sql, link, "s", keys);
+	ts_diff_append_keys(&sql, link, "s", keys, true);
+	if (fetched != NULL && keys == NIL && link->narrow_here != NULL)
+		appendStringInfo(&sql, " AND (%s)", link->narrow_here);
 	appendStringInfoString(&sql, " ORDER BY ");
 	for (int i = 0; link->order_apart && i < link->tracked->nkeys; i++)
 		appendStringInfo(&sql, "%ss.\"" TS_SOURCE_KEY "\"", i ? ", " : "", i + 1);
@@ -355,7 +366,22 @@ is_leaving(const DiffSource *source, HeapTuple tuple, TupleDesc desc)
 {
 	bool		isnull;
 
-	return source->leaving && !DatumGetBool(SPI_getbinval(tuple, desc, desc->natts, &isnull));
+	return source->leaving && !DatumGetBool(SPI_getbinval(tuple, desc, desc->natts - 1, &isnull));
+}
+
+static void
+make_delete(const TsLink *link, TsChange *change)
+{
+	change->op = TS_CHANGE_DELETE;
+	memset(change->mask, 0, link->ncolumns);
+	for (int i = 0; i < link->nkeys; i++)
+	{
+		int			k = link->keys[i];
+
+		change->mask[k] = TS_COLUMN_KNOWN;
+		change->old_values[k] = change->new_values[k];
+		change->old_nulls[k] = false;
+	}
 }
 
 static bool
@@ -398,21 +424,12 @@ diff_next(TsChangeSource *base, TsChange *change)
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("a row of the source of link \"%s\" has no key: \"%s\" is NULL", link->name,
 							link->columns[i].source_name),
-					 errhint("Set the key's columns NOT NULL.")));
+					 errhint(link->by_diff ? "Leave such rows out, or make the link with another key." : "Set the key's columns NOT NULL.")));
 	}
+	if (DatumGetBool(SPI_getbinval(tuple, desc, desc->natts, &isnull)))
+		ts_repeats_refuse(link, tuple, desc);
 	if (is_leaving(source, tuple, desc))
-	{
-		change->op = TS_CHANGE_DELETE;
-		memset(change->mask, 0, link->ncolumns);
-		for (int i = 0; i < link->nkeys; i++)
-		{
-			int			k = link->keys[i];
-
-			change->mask[k] = TS_COLUMN_KNOWN;
-			change->old_values[k] = change->new_values[k];
-			change->old_nulls[k] = false;
-		}
-	}
+		make_delete(link, change);
 	for (int i = 0; link->tracked != NULL && i < link->tracked->nkeys; i++)
 		source->order[i] = link->order_apart ? SPI_getbinval(tuple, desc, 2 * link->ncolumns + 2 + i, &isnull) : change->new_values[link->keys[i]];
 	change->order = source->order;
@@ -444,7 +461,7 @@ diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys, boo
 	source->base.next = diff_next;
 	source->base.end = diff_end;
 	if (link->server != NULL && target_exists)
-		source->fetched = ts_fetch_target(link, keys_there(link, keys), &source->store);
+		source->fetched = ts_fetch_target(link, keys != NIL ? keys_there(link, keys) : link->narrow_there, &source->store);
 	source->queries[0] = mirror && target_exists ? delete_query(link, source->fetched, keys) : NULL;
 	source->queries[1] = write_query(link, target_exists, source->fetched, keys, leaving);
 	return &source->base;

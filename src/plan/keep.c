@@ -10,15 +10,19 @@
 
 #define ROWS "pg_catalog.unnest($1::pg_catalog.text[]) WITH ORDINALITY AS v(j, n)"
 
+#define ROWS_OVER "ROWS FROM (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) WITH ORDINALITY AS v(j, r, n)"
+
 static TsStatement *
-statement(char *sql)
+statement(char *sql, int nparams)
 {
 	TsStatement *stmt = palloc0(sizeof(TsStatement));
 
 	stmt->sql = sql;
-	stmt->nparams = 1;
-	stmt->params = palloc0(sizeof(TsParam));
-	stmt->params[0].element = TEXTOID;
+	stmt->own = true;
+	stmt->nparams = nparams;
+	stmt->params = palloc0(sizeof(TsParam) * nparams);
+	for (int i = 0; i < nparams; i++)
+		stmt->params[i].element = TEXTOID;
 	return stmt;
 }
 
@@ -42,9 +46,11 @@ ts_keep_update(const TsLink *link)
 		appendStringInfo(&names, "%s%s", names.len ? ", " : "", quote_identifier(col->target_name));
 		appendStringInfo(&values, "%sr.%s", values.len ? ", " : "", quote_identifier(col->target_name));
 	}
-	appendStringInfo(&sql, "UPDATE %s%s AS t SET (%s) = (SELECT %s FROM pg_catalog.jsonb_populate_record(t.*, v.j::pg_catalog.jsonb) AS r) "
-					 "FROM " ROWS ", LATERAL %s WHERE ",
-					 link->target_partitioned ? "" : "ONLY ", ts_link_target(link), names.data, values.data, ts_statement_key(link, "v.j", false));
+	appendStringInfo(&sql, "UPDATE %s%s AS t SET (%s) = (SELECT %s FROM pg_catalog.jsonb_populate_record("
+					 "CASE WHEN v.r OPERATOR(pg_catalog.=) '' THEN t.* ELSE v.r::%s END, v.j::pg_catalog.jsonb) AS r) "
+					 "FROM " ROWS_OVER ", LATERAL %s WHERE ",
+					 link->target_partitioned ? "" : "ONLY ", ts_link_target(link), names.data, values.data, ts_link_target(link),
+					 ts_statement_key(link, "v.j", false));
 	for (int i = 0; i < link->nkeys; i++)
 	{
 		const TsColumn *col = &link->columns[link->keys[i]];
@@ -54,7 +60,7 @@ ts_keep_update(const TsLink *link)
 						 ts_target_operator(link, col->key_eq_op), name);
 	}
 	appendStringInfoString(&sql, " RETURNING v.n");
-	return statement(sql.data);
+	return statement(sql.data, 2);
 }
 
 TsStatement *
@@ -78,7 +84,14 @@ ts_keep_insert(const TsLink *link)
 	}
 	appendStringInfo(&sql, "INSERT INTO %s AS t (%s)%s SELECT %s FROM " ROWS ", LATERAL pg_catalog.jsonb_populate_record(NULL::%s, v.j::pg_catalog.jsonb) AS r",
 					 ts_link_target(link), names.data, overriding ? " OVERRIDING SYSTEM VALUE" : "", values.data, ts_link_target(link));
-	return statement(sql.data);
+	return statement(sql.data, 1);
+}
+
+TsStatement *
+ts_keep_gone(const TsLink *link, const char *origin)
+{
+	return statement(psprintf("SELECT tracksync.note_gone(%s::pg_catalog.regclass, $1::pg_catalog.text[], %s)", quote_literal_cstr(ts_link_target(link)),
+							  quote_literal_cstr(origin)), 1);
 }
 
 char *

@@ -12,6 +12,7 @@
 #include "base/catalog.h"
 #include "base/quote.h"
 #include "base/sequence.h"
+#include "link/back.h"
 #include "link/cast.h"
 #include "link/remote.h"
 #include "link/step.h"
@@ -36,6 +37,7 @@ typedef struct Planner
 	TsPlan	   *plan;
 	TsLink	   *link;
 	int			flags;
+	bool		target_exists;
 	Gathered	ops[TS_CHANGE_OPS];
 	Gathered	backfill;		/* updates that no event tells of */
 	Gathered	moves;			/* updates of the key */
@@ -65,9 +67,8 @@ source_trust(const TsLink *link, bool distrust)
 	return ts_storage_compare(link->storage, ts_source_storage(link->source));
 }
 
-/* The keys of the link's rows in quarantine, JSON. */
-static List *
-quarantined_keys(const TsLink *link)
+List *
+ts_plan_quarantined(const TsLink *link)
 {
 	static const Oid types[] = {TEXTOID};
 	Datum		values[] = {CStringGetTextDatum(link->name)};
@@ -83,10 +84,15 @@ quarantined_keys(const TsLink *link)
 	return keys;
 }
 
-/* An identity column that is GENERATED ALWAYS cannot be updated. */
+/*
+ * An identity column that is GENERATED ALWAYS cannot be updated. And where rows change on both sides, what decides about conflicts decides
+ * about rows under one key.
+ */
 static bool
 keys_can_change(const TsLink *link)
 {
+	if ((link->on_conflict == TS_CONFLICT_MERGE || link->on_conflict == TS_CONFLICT_FUNCTION) && ts_link_back(link) != TS_BACK_NONE)
+		return false;
 	for (int i = 0; i < link->nkeys; i++)
 		if (link->columns[link->keys[i]].identity_always)
 			return false;
@@ -99,11 +105,15 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 			   TsPending *pending)
 {
 	*compared = true;
-	if (link->state == TS_STATE_ACTIVE)
+	memset(pending, 0, sizeof(TsPending));
+	if (link->by_diff)
+		return ts_diff_source(link, target, link->repair != TS_REPAIR_NONE ? link->repair == TS_REPAIR_MIRROR :
+							  link->state != TS_STATE_INITIAL || link->initial != TS_INITIAL_COPY);
+	if (link->state == TS_STATE_ACTIVE && link->repair != TS_REPAIR_MIRROR)
 	{
 		TsStorageChange trust = source_trust(link, distrust);
-		List	   *quarantined = quarantined_keys(link);
-		bool		unknown = link->values_unknown || link->doubted;
+		List	   *quarantined = ts_plan_quarantined(link);
+		bool		unknown = link->values_unknown || link->doubted || link->repair != TS_REPAIR_NONE;
 		bool		follow = trust == TS_STORAGE_SAME && !unknown && keys_can_change(link);
 		TsChangeSource *changes = trust == TS_STORAGE_LOST ? NULL : ts_log_source(link, source, snapshot, follow, pending);
 
@@ -117,7 +127,7 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 			return changes;
 	}
 	*pending = ts_log_pending(link->tracked, snapshot, link->position, false);
-	return ts_diff_source(link, target, link->state != TS_STATE_INITIAL || link->initial == TS_INITIAL_MIRROR);
+	return ts_diff_source(link, target, link->state != TS_STATE_INITIAL || link->initial == TS_INITIAL_MIRROR || link->repair == TS_REPAIR_MIRROR);
 }
 
 /* Remembers how far the sequences of the target's columns must go. */
@@ -186,8 +196,19 @@ start_gathering(Planner *p)
 		start(p, &p->ops[op], op, false);
 	start(p, &p->backfill, TS_CHANGE_UPDATE, false);
 	start(p, &p->moves, TS_CHANGE_UPDATE, true);
+	ts_refused_clear(&p->plan->refused);
 	memset(p->has_highest, 0, sizeof(bool) * p->link->ncolumns);
 	ts_fingerprint_begin(p->plan->fingerprint, p->link);
+}
+
+List *
+ts_plan_rules(const TsLink *link)
+{
+	List	   *rules = ts_rules_of(link->name);
+
+	if (rules != NIL)
+		ts_rules_resolve(link, rules);
+	return rules;
 }
 
 /* Reads all changes; false if their source broke. */
@@ -197,6 +218,8 @@ gather(Planner *p, TsChangeSource *changes)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tracksync change", ALLOCSET_DEFAULT_SIZES);
 	TsChange	change;
 
+	if (p->plan->rules != NIL)
+		changes = ts_rules_source(p->link, p->plan->rules, p->target_exists, changes);
 	p->plan->text_keys = changes->text_keys;
 	start_gathering(p);
 	ts_change_init(&change, p->link->ncolumns);
@@ -208,14 +231,17 @@ gather(Planner *p, TsChangeSource *changes)
 		CHECK_FOR_INTERRUPTS();
 		g->rows++;
 		note_mask(g, change.mask, p->link->ncolumns);
-		watch_sequences(p, &change);
+		if (change.violations == NIL)
+			watch_sequences(p, &change);
 		old = MemoryContextSwitchTo(context);
 		if (p->flags & TS_PLAN_FINGERPRINT)
 			ts_fingerprint_change(p->plan->fingerprint, p->link, &change, p->plan->text_keys);
-		if (g->store)
+		if (g->store && change.violations == NIL)
 			ts_store_put(g->store, &change);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
+		if (change.violations != NIL)
+			ts_refused_note(&p->plan->refused, p->link, &change, p->plan->text_keys, p->plan->compared);
 	}
 	changes->end(changes);
 	MemoryContextDelete(context);
@@ -273,7 +299,7 @@ add_data_step(Planner *p, TsChangeOp op, Gathered *g, const char *kind)
 	step->description = psprintf(g == &p->backfill ? "fill in %lld row%s of %s" : g == &p->moves ? "change the key of %lld row%s of %s" :
 								 data_steps[op].verb, (long long) g->rows, g->rows == 1 ? "" : "s", ts_link_target(p->link));
 	if (p->plan->text_keys && op == TS_CHANGE_DELETE)
-		step->description = psprintf("%s that the source does not have", step->description);
+		step->description = psprintf("%s that the %s does not have", step->description, p->link->rows != NULL ? "target" : "source");
 	initStringInfo(&sql);
 	for (int i = 0; i < Min(g->nmasks, SHOWN_STATEMENTS); i++)
 		appendStringInfo(&sql, "%s%s", i ? ";\n" : "",
@@ -346,13 +372,14 @@ TsPlan *
 ts_plan_build(TsLink *link, Relation source, Relation target, Snapshot snapshot, int flags)
 {
 	TsPlan	   *plan = palloc0(sizeof(TsPlan));
-	Planner		p = {.plan = plan, .link = link, .flags = flags};
+	Planner		p = {.plan = plan, .link = link, .flags = flags, .target_exists = target != NULL};
 	TsPending	pending;
 
 	plan->link = link;
 	plan->steps = palloc0(sizeof(TsStep) * (3 + TS_CHANGE_OPS + link->ncolumns + list_length(link->schema)));
 	p.highest = palloc0(sizeof(int64) * (link->ncolumns + 1));
 	p.has_highest = palloc0(sizeof(bool) * (link->ncolumns + 1));
+	plan->rules = flags & TS_PLAN_RULES ? ts_plan_rules(link) : NIL;
 	if (!gather(&p, ts_plan_source(link, source, target, snapshot, false, &plan->compared, &pending)) &&
 		!gather(&p, ts_plan_source(link, source, target, snapshot, true, &plan->compared, &pending)))
 		elog(ERROR, "could not compare the source and the target of link \"%s\"", link->name);
@@ -409,6 +436,7 @@ ts_plan_end(TsPlan *plan)
 	for (int i = 0; i < plan->nsteps; i++)
 		if (plan->steps[i].store)
 			ts_store_end(plan->steps[i].store);
+	ts_refused_clear(&plan->refused);
 }
 
 char *

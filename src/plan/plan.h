@@ -6,6 +6,7 @@
 
 #include "link/priority.h"
 #include "plan/change.h"
+#include "plan/rules.h"
 #include "plan/store.h"
 
 typedef struct TsStep
@@ -40,10 +41,13 @@ typedef struct TsPlan
 	int64		own_seq;		/* of the running transaction's own changes, 0 = none */
 	char	   *storage;
 	uint64		fingerprint[2];
+	List	   *rules;			/* of TsRule, if they were asked; NIL: there are none */
+	TsRefused	refused;		/* rows that break them */
 } TsPlan;
 
 #define TS_PLAN_KEEP 0x01		/* keep the rows, to be applied */
 #define TS_PLAN_FINGERPRINT 0x02
+#define TS_PLAN_RULES 0x04		/* rows that break the link's rules are noted (plan->refused), and not kept */
 
 /*
  * Builds the plan in the current context. The relations are open and locked (target NULL: does not exist), the snapshot is
@@ -56,6 +60,8 @@ extern void ts_plan_add_user_steps(TsPlan *plan, const char *name);
 
 /* 128 bits as 32 hexadecimal digits. */
 extern char *ts_plan_fingerprint(const TsPlan *plan);
+/* The link's rules, resolved; NIL: none. */
+extern List *ts_plan_rules(const TsLink *link);
 
 /*
  * Opens the change source that a plan is made from: the log, unless it cannot tell or is distrusted, else a comparison
@@ -63,5 +69,7 @@ extern char *ts_plan_fingerprint(const TsPlan *plan);
  */
 extern TsChangeSource *ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot, bool distrust,
 									  bool *compared, TsPending *pending);
+/* The keys of the link's rows in quarantine, JSON by the target's column names. */
+extern List *ts_plan_quarantined(const TsLink *link);
 
 #endif

@@ -113,7 +113,7 @@ repair_next(TsChangeSource *base, TsChange *change)
 			continue;
 		}
 		hand_over(repair, &repair->diff, change);
-		change->backfill = order > 0 && change->op == TS_CHANGE_UPDATE;
+		change->backfill = order > 0 && change->op == TS_CHANGE_UPDATE && base->link->repair == TS_REPAIR_NONE;
 		if (order == 0)
 			repair->log.ready = false;
 		return true;

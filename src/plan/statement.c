@@ -137,7 +137,8 @@ build_look(TsBuilder *b)
 		appendStringInfoString(&b->sql, "true");
 	else
 		ts_build_old_holds(b, op == TS_CHANGE_UPDATE ? TS_COLUMN_CHANGED | TS_COLUMN_KNOWN : TS_COLUMN_KNOWN);
-	appendStringInfo(&b->sql, ", pg_catalog.to_jsonb(t.*), %s\n  FROM ", b->link->whose && !b->link->foreseen ? b->link->whose : "'o'");
+	appendStringInfo(&b->sql, ", pg_catalog.to_jsonb(t.*), %s%s\n  FROM ", b->link->whose && !b->link->foreseen ? b->link->whose : "'o'",
+					 b->stmt->kind == TS_STATEMENT_LOOK ? ", (t.*)::pg_catalog.text" : "");
 	ts_build_rows(b);
 	appendStringInfo(&b->sql, "\n  JOIN %s AS t ON ", b->stmt->kind == TS_STATEMENT_PEEK ? ts_diff_target(b->link) :
 					 psprintf("%s%s", ts_build_only(b->link), ts_link_target(b->link)));

@@ -13,8 +13,8 @@ typedef enum TsStatementKind
 	TS_STATEMENT_UPDATE,		/* the changed columns, if the known ones hold their old values */
 	TS_STATEMENT_INSERT_ALL,	/* the key is taken not to be there: 23505 if it is */
 	TS_STATEMENT_INSERT,		/* unless the key is there */
-	TS_STATEMENT_LOOK,			/* locks the rows that are there; ord, holds the new values, holds the old values, row as jsonb */
-	TS_STATEMENT_PEEK,			/* the same without locks, at the target as its schema steps will leave it */
+	TS_STATEMENT_LOOK,			/* locks the rows that are there; ord, holds the new values, holds the old values, row as jsonb, row as text */
+	TS_STATEMENT_PEEK,			/* the same without locks and without text, at the target as its schema steps will leave it */
 	TS_STATEMENT_DELETE_ANYWAY,
 	TS_STATEMENT_UPDATE_ANYWAY,
 	TS_STATEMENT_OVERWRITE,		/* all columns but the key, by key */
@@ -48,6 +48,7 @@ typedef struct TsStatement
 {
 	TsStatementKind kind;
 	TsChangeOp	op;
+	bool		own;			/* what it writes is not the source's: the target's log has it as a change made there */
 	char	   *sql;
 	int			nparams;
 	TsParam    *params;

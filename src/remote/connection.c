@@ -92,6 +92,12 @@ ts_connection_get(const char *server_name, Oid role, const char *purpose)
 	return connection;
 }
 
+int
+ts_connection_version(const TsConnection *connection)
+{
+	return connection->version;
+}
+
 bool
 ts_connection_is_writing(const char *server, Oid role)
 {

@@ -27,12 +27,25 @@ typedef struct TsConnection TsConnection;
 extern TsConnection *ts_connection_get(const char *server, Oid role, const char *purpose);
 /* From now on the transaction is to be committed: what it does counts, a connection that is lost is an error. */
 extern void ts_connection_writes(TsConnection *connection);
+/*
+ * What is written from now on in this transaction comes from there: tracksync.origin (capture/origin.h). Empty: from nowhere else. Not
+ * waited for.
+ */
+extern void ts_connection_origin(TsConnection *connection, const char *origin);
 /* Has this transaction something to commit there? server NULL: on any; role InvalidOid: of any. */
 extern bool ts_connection_is_writing(const char *server, Oid role);
 /* Closes the session's connections to the server, of all roles, that no transaction uses; NULL: to all servers. Returns how many. */
 extern int	ts_connection_close(const char *server);
 /* Closes this one, with what this transaction did there, so that the next statement begins anew. Not if it is writing. */
 extern void ts_connection_drop(const char *server, Oid role);
+/*
+ * From now until ts_connection_snapshot_end all statements there see one snapshot, taken with the first of them: what this transaction read
+ * there before is let go of. Not if it has something to commit there: then each statement sees the newest state, with that.
+ */
+extern void ts_connection_snapshot(TsConnection *connection);
+extern void ts_connection_snapshot_end(TsConnection *connection);
+/* Its server's version, as libpq has it. */
+extern int	ts_connection_version(const TsConnection *connection);
 /* Registers callbacks; from _PG_init. */
 extern void ts_connection_init(void);
 

@@ -54,6 +54,7 @@ struct TsConnection
 	char		server[NAMEDATALEN];
 	char		wanted_name[NAMEDATALEN];	/* application_name */
 	char		name[NAMEDATALEN];	/* what it is there; empty: not known */
+	char		origin[256];	/* tracksync.origin there, in this transaction; "?": not known */
 
 	PGconn	   *conn;			/* NULL: closed */
 	int			version;
@@ -68,6 +69,7 @@ struct TsConnection
 	int			depth;			/* 0: none; else the nest level of its innermost savepoint */
 	int			begun;			/* the nest level it began at */
 	int			writes;			/* the nest level that is to be committed; 0: none */
+	bool		steady;			/* one snapshot for all its statements, which only read */
 	bool		broken;			/* its state is in doubt: cannot be used before the local transaction ends */
 	bool		committing;		/* COMMIT is on its way */
 	TsFailure	failure;

@@ -20,6 +20,7 @@
 #include "remote/transaction.h"
 
 #define START "START TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE"
+#define START_STEADY "START TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 /* The local transaction is past the point where one can begin elsewhere. */
 static bool ending = false;
@@ -28,6 +29,12 @@ static TsConnection *
 connection_of(dlist_node *node)
 {
 	return dlist_container(TsConnection, node, node);
+}
+
+static const char *
+start_of(const TsConnection *connection)
+{
+	return connection->steady ? START_STEADY : START;
 }
 
 static bool
@@ -49,7 +56,7 @@ begin_on_kept(TsConnection *connection)
 
 	if (ts_connect_timeout > 0)
 		deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) ts_connect_timeout * 1000);
-	if (!send_name(connection) || !ts_queue_command(connection, START, 0, NULL) ||
+	if (!send_name(connection) || !ts_queue_command(connection, start_of(connection), 0, NULL) ||
 		!ts_queue_wait(connection, NULL, deadline) || ts_queue_gone(connection))
 		return false;
 	if (connection->failure.set && connection->failure.counted)
@@ -79,7 +86,7 @@ begin(TsConnection *connection, int nest)
 		connection->depth = 1;
 	}
 	connection->fresh = false;
-	if (!send_name(connection) || !ts_queue_command(connection, START, 0, NULL))
+	if (!send_name(connection) || !ts_queue_command(connection, start_of(connection), 0, NULL))
 		ts_error_raise(connection);
 }
 
@@ -113,16 +120,33 @@ ts_connection_writes(TsConnection *connection)
 {
 	int			nest = GetCurrentTransactionNestLevel();
 
+	if (connection->steady)
+		elog(ERROR, "statements for server \"%s\" must not write now", connection->server);
 	connection->writes = connection->writes > 0 ? Min(connection->writes, nest) : nest;
+}
+
+void
+ts_connection_origin(TsConnection *connection, const char *origin)
+{
+	const char *values[] = {origin};
+
+	if (strcmp(connection->origin, origin) == 0)
+		return;
+	ts_transaction_reach(connection);
+	strlcpy(connection->origin, origin, sizeof(connection->origin));
+	if (!ts_queue_command(connection, "SELECT pg_catalog.set_config('tracksync.origin', $1, true)", 1, values))
+		ts_error_raise(connection);
 }
 
 /* The transaction there has ended. */
 static void
 reset(TsConnection *connection)
 {
+	connection->origin[0] = '\0';
 	connection->depth = 0;
 	connection->begun = 0;
 	connection->writes = 0;
+	connection->steady = false;
 	connection->broken = false;
 	connection->committing = false;
 	ts_error_clear(connection);
@@ -153,6 +177,28 @@ roll_back(TsConnection *connection)
 	reset(connection);
 }
 
+void
+ts_connection_snapshot(TsConnection *connection)
+{
+	if (connection->writes > 0 || connection->steady)
+		return;
+	ts_queue_drain(connection);
+	if (connection->depth > 0)
+		roll_back(connection);
+	connection->steady = true;
+}
+
+void
+ts_connection_snapshot_end(TsConnection *connection)
+{
+	if (!connection->steady)
+		return;
+	ts_queue_drain(connection);
+	if (connection->depth > 0)
+		roll_back(connection);
+	connection->steady = false;
+}
+
 /* A connection that nobody needs: closes one that is not up to date, and frees one that is closed. */
 static void
 tidy(void)
@@ -163,6 +209,7 @@ tidy(void)
 	{
 		TsConnection *connection = connection_of(iter.cur);
 
+		connection->steady = false;
 		forget_requests(connection, 0);
 		if (connection->outdated)
 			ts_remote_close(connection);
@@ -335,12 +382,15 @@ subxact_abort(TsConnection *connection, int nest)
 {
 	if (connection->writes >= nest)
 		connection->writes = 0;
+	if (connection->depth == 0)
+		connection->steady = false;
 	if (connection->depth > 0 && connection->begun >= nest)
 		roll_back(connection);
 	else if (connection->depth >= nest)
 	{
 		connection->depth = nest - 1;
 		connection->name[0] = '\0';
+		strlcpy(connection->origin, "?", sizeof(connection->origin));
 		/* after an error before the savepoint only the level of that one can be rolled back to */
 		if (!connection->broken && !(connection->failure.set && connection->failure.nest < nest))
 			connection->broken = !ts_cleanup_rollback_to(connection, nest);

@@ -3,7 +3,8 @@
  *
  * delay_proxy MICROSECONDS PORT...
  * Listens on a port of its own for each of the given ones of 127.0.0.1, and prints the numbers. What arrives, in either direction, goes on
- * after so many microseconds: a wire with that latency, whose bandwidth and window have no limits. Ends with its parent.
+ * after so many microseconds: a wire with that latency, whose bandwidth and window have no limits. On SIGUSR1 it prints how many bytes have
+ * arrived so far. Ends with its parent.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -22,6 +23,15 @@
 #define MAX_PORTS 8
 #define MAX_PIPES 256
 #define CHUNK 65536
+
+static int64_t arrived = 0;
+static volatile sig_atomic_t asked = 0;
+
+static void
+ask(int number)
+{
+	asked = 1;
+}
 
 typedef struct Chunk
 {
@@ -123,6 +133,8 @@ read_chunk(Pipe *p, int64_t delay)
 	ssize_t		size = read(p->from, buffer, sizeof(buffer));
 	Chunk	   *c;
 
+	if (size > 0)
+		arrived += size;
 	if (size < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (size < 0)
@@ -209,6 +221,7 @@ main(int argc, char **argv)
 		listeners[i] = listen_anywhere();
 	printf("\n");
 	fflush(stdout);
+	signal(SIGUSR1, ask);
 
 	for (;;)
 	{
@@ -219,6 +232,12 @@ main(int argc, char **argv)
 		int			n = 0;
 		int			polled;
 
+		if (asked)
+		{
+			asked = 0;
+			printf("%lld\n", (long long) arrived);
+			fflush(stdout);
+		}
 		for (int i = 0; i < nports; i++)
 			fds[n++] = (struct pollfd) {listeners[i], POLLIN, 0};
 		polled = npipes;

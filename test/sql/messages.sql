@@ -61,7 +61,11 @@ SELECT tracksync.create_link('l', 's', 'msg.t', columns => '{"id": "id", "nosuch
 SELECT tracksync.create_link('l', 's', 'msg.t', columns => '["id"]');
 SELECT tracksync.create_link('l', 's', 'msg.t');
 SELECT tracksync.create_link('l', 's', 'msg.t');
-SELECT tracksync.create_link('back', 't', 'msg.s');
+CREATE TABLE u (LIKE s INCLUDING ALL);
+SELECT tracksync.create_link('on', 't', 'msg.u');
+SELECT tracksync.create_link('back', 'u', 'msg.s');
+SELECT tracksync.drop_link('on');
+DROP TABLE u;
 SELECT tracksync.untrack('s');
 SELECT tracksync.alter_link('nosuch', initial => 'copy');
 SELECT tracksync.alter_link('l', key => '{id}');

@@ -1,0 +1,138 @@
+/* back.c: both directions. */
+#include "postgres.h"
+
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+#include "base/catalog.h"
+#include "link/back.h"
+#include "link/remote.h"
+#include "netchange/scan.h"
+
+char *
+ts_link_origin(const TsLink *link)
+{
+	return link->origin != NULL ? link->origin : ts_table_identity(link->source);
+}
+
+/* The names of all links whose source is this table, or has the same topmost one. */
+static List *
+links_from(Oid source)
+{
+	static const Oid types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(ts_topmost(source))};
+	MemoryContext context = CurrentMemoryContext;
+	List	   *names;
+	TsCatalog	cat;
+	uint64		n;
+	bool		alone = !get_rel_relispartition(source) && get_rel_relkind(source) != RELKIND_PARTITIONED_TABLE;
+
+	ts_catalog_enter(&cat);
+	n = ts_sql(alone ? "SELECT name FROM tracksync.link WHERE source OPERATOR(pg_catalog.=) $1 AND detect = 'log' ORDER BY name" :
+			   "SELECT name FROM tracksync.link WHERE coalesce(pg_partition_root(source)::oid, source::oid) = $1 AND detect = 'log' ORDER BY name",
+			   SPI_OK_SELECT, 1, types, values, NULL);
+	names = ts_sql_texts(n, context);
+	ts_catalog_leave(&cat);
+	return names;
+}
+
+List *
+ts_back_links(Oid source, const char *identity)
+{
+	List	   *found = NIL;
+	ListCell   *lc;
+
+	foreach(lc, links_from(source))
+	{
+		TsLink	   *link = ts_link_load_any(lfirst(lc));
+
+		if (link != NULL && link->position->echo != NULL && strcmp(link->position->echo, identity) == 0)
+			found = lappend(found, lfirst(lc));
+	}
+	return found;
+}
+
+static bool
+has_quarantine(const char *name)
+{
+	static const Oid types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(name)};
+	TsCatalog	cat;
+	bool		any;
+
+	ts_catalog_enter(&cat);
+	any = ts_sql("SELECT FROM tracksync.quarantine_record WHERE link = $1 LIMIT 1", SPI_OK_SELECT, 1, types, values, NULL) > 0;
+	ts_catalog_leave(&cat);
+	return any;
+}
+
+/* Has the link something of its own to ship? One that compares has whatever it finds, and may as well find it later. */
+static bool
+is_pending(const char *name)
+{
+	TsLink	   *link;
+	TsTracked  *tracked;
+	bool		pending = false;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	link = ts_link_load_any(name);
+	tracked = link != NULL && get_rel_name(link->source) != NULL ? ts_tracked_load(link->source) : NULL;
+	if (tracked != NULL && link->state == TS_STATE_ACTIVE)
+		pending = has_quarantine(name) || ts_log_pending(tracked, GetActiveSnapshot(), link->position, true).rows > 0;
+	PopActiveSnapshot();
+	return pending;
+}
+
+TsBack
+ts_back_of(Oid source, const char *identity)
+{
+	List	   *names = ts_back_links(source, identity);
+	ListCell   *lc;
+
+	foreach(lc, names)
+		if (is_pending(lfirst(lc)))
+			return TS_BACK_PENDING;
+	return names == NIL ? TS_BACK_NONE : TS_BACK_IDLE;
+}
+
+TsBack
+ts_link_back(const TsLink *link)
+{
+	if (link->server != NULL)
+		return link->remote != NULL ? link->remote->back : TS_BACK_NONE;
+	return OidIsValid(link->target) && ts_back_links(link->target, ts_link_origin(link)) != NIL ? TS_BACK_IDLE : TS_BACK_NONE;
+}
+
+bool
+ts_link_target_is_tracked(const TsLink *link)
+{
+	if (link->server != NULL)
+		return link->remote != NULL && link->remote->tracked;
+	return OidIsValid(link->target) && OidIsValid(ts_tracked_root(link->target));
+}
+
+const char *
+ts_back_name(TsBack back)
+{
+	switch (back)
+	{
+		case TS_BACK_NONE:
+			break;
+		case TS_BACK_IDLE:
+			return "idle";
+		case TS_BACK_PENDING:
+			return "pending";
+	}
+	return NULL;
+}
+
+TsBack
+ts_back_read(const char *name)
+{
+	if (name == NULL)
+		return TS_BACK_NONE;
+	return strcmp(name, "pending") == 0 ? TS_BACK_PENDING : TS_BACK_IDLE;
+}
