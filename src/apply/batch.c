@@ -179,6 +179,7 @@ write_directly(TsWriter *writer, TsBatch *batch, uint64 *done)
 
 	if (writer->target->ops->write == NULL || writer->probing || batch->rows[0].moved ||
 		(batch->op == TS_CHANGE_DELETE && (writer->text_keys || writer->link->shared != TS_SHARED_NOT)) ||
+		(batch->op == TS_CHANGE_UPDATE && writer->link->shared == TS_SHARED) ||
 		(batch->op == TS_CHANGE_INSERT && writer->careful))
 		return false;
 	write.done = palloc0(sizeof(bool) * batch->n);

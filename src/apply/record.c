@@ -46,10 +46,10 @@ static void
 write_position(const TsPushed *pushed, const TsPlan *plan, int64 rows)
 {
 	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, OIDOID, INT8OID, INT8OID, INT4OID, INT2ARRAYOID,
-	TEXTARRAYOID, INT2ARRAYOID, BOOLOID, TEXTARRAYOID, TEXTOID};
+	TEXTARRAYOID, INT2ARRAYOID, BOOLOID, TEXTARRAYOID, TEXTOID, TEXTOID};
 	TsStoredColumns columns = ts_link_stored_columns(plan->link);
-	Datum		values[16];
-	char		nulls[17] = "                ";
+	Datum		values[17];
+	char		nulls[18] = "                 ";
 
 	values[0] = CStringGetTextDatum(plan->link->name);
 	values[1] = CStringGetTextDatum(plan->position);
@@ -68,11 +68,13 @@ write_position(const TsPushed *pushed, const TsPlan *plan, int64 rows)
 	values[14] = columns.expressions;
 	nulls[15] = plan->link->remote && plan->link->remote->identity ? ' ' : 'n';
 	values[15] = nulls[15] == ' ' ? CStringGetTextDatum(plan->link->remote->identity) : (Datum) 0;
+	nulls[16] = plan->link->target_filter_now ? ' ' : 'n';
+	values[16] = nulls[16] == ' ' ? CStringGetTextDatum(plan->link->target_filter_now) : (Datum) 0;
 	ts_sql("UPDATE tracksync.link SET state = 'active', position = $2::pg_snapshot, own_txid = nullif($3, '0')::xid8, own_seq = $4, "
 		   "storage = $5, system_identity = $6, target = nullif($7, 0::oid), create_target = false, doubted = false, last_push = clock_timestamp(), last_rows = $8, "
 		   "last_elapsed = $9 * interval '1 microsecond', shape = $10, source_attnums = $11, target_columns = $12, target_attnums = $13, "
 		   "followed = CASE WHEN $14 THEN $10 ELSE followed END, "
-		   "expressions = $15, former_filter = NULL, target_identity = $16 WHERE name = $1", SPI_OK_UPDATE, 16, types, values, nulls);
+		   "expressions = $15, former_filter = NULL, target_identity = $16, target_filter = $17 WHERE name = $1", SPI_OK_UPDATE, 17, types, values, nulls);
 }
 
 static void

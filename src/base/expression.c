@@ -326,36 +326,26 @@ ts_expression_is_immutable(const Node *expression)
 	return !contain_mutable_functions(unconstify(Node *, expression));
 }
 
-static bool
-is_of_user(Oid function, void *context)
-{
-	return function >= FirstNormalObjectId;
-}
-
-static bool
-has_users(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (check_functions_in_node(node, is_of_user, context))
-		return true;
-	if (!IsA(node, List) && exprType(node) >= FirstNormalObjectId)
-		return true;
-	return expression_tree_walker(node, has_users, context);
-}
-
-bool
-ts_expression_is_builtin(const Node *expression)
-{
-	return !has_users(unconstify(Node *, expression), NULL);
-}
-
 typedef struct Moving
 {
 	const AttrNumber *attnums;
 	Relation	to;
 	bool		fails;
 } Moving;
+
+/* A column of another type there: as the type that it has here. */
+static Node *
+cast_column(Moving *m, Var *var, Form_pg_attribute att)
+{
+	Oid			type = getBaseType(var->vartype);
+	Node	   *cast;
+
+	var->vartype = att->atttypid;
+	var->vartypmod = att->atttypmod;
+	cast = coerce_to_target_type(NULL, (Node *) var, att->atttypid, type, -1, COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
+	m->fails |= cast == NULL;
+	return cast;
+}
 
 static Node *
 move_column(Node *node, void *arg)
@@ -372,10 +362,12 @@ move_column(Node *node, void *arg)
 	var = copyObject((Var *) node);
 	attnum = m->attnums[var->varattno - 1];
 	att = attnum > 0 ? TupleDescAttr(RelationGetDescr(m->to), attnum - 1) : NULL;
-	if (att == NULL || getBaseType(att->atttypid) != getBaseType(var->vartype) || att->attcollation != var->varcollid)
+	if (att == NULL || att->attcollation != var->varcollid)
 		m->fails = true;
 	var->varattno = attnum;
 	var->varattnosyn = attnum;
+	if (!m->fails && getBaseType(att->atttypid) != getBaseType(var->vartype))
+		return cast_column(m, var, att);
 	return (Node *) var;
 }
 

@@ -41,9 +41,7 @@ extern char *ts_expression_sql(const Node *expression, Oid relid, const char *al
 extern Bitmapset *ts_expression_reads(const Node *expression, Bitmapset *attnums);
 /* Does its value depend on nothing but the row? */
 extern bool ts_expression_is_immutable(const Node *expression);
-/* Has it only functions, operators and types of the server itself? */
-extern bool ts_expression_is_builtin(const Node *expression);
-/* Another relation's columns instead: attnums[n - 1] for column n; NULL if one is 0 or of another type there. */
+/* Another relation's columns instead: attnums[n - 1] for column n; NULL if one is 0, or cannot be cast to the type of here. */
 extern Node *ts_expression_moved(const Node *expression, const AttrNumber *attnums, Relation to);
 /* With values[n - 1] in the place of column n, which must be of its type. */
 extern Node *ts_expression_over(const Node *expression, Node *const *values);

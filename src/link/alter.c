@@ -10,6 +10,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "base/attempt.h"
 #include "base/catalog.h"
 #include "base/expression.h"
 #include "capture/buffer.h"
@@ -17,6 +18,7 @@
 #include "link/compared.h"
 #include "link/create.h"
 #include "link/detect.h"
+#include "link/fit.h"
 #include "link/ledger.h"
 #include "link/mapping.h"
 #include "link/options.h"
@@ -115,7 +117,8 @@ given_columns(const TsLink *link, Relation source)
 	for (int i = 0; i < link->ncolumns; i++)
 	{
 		const TsColumn *col = &link->columns[i];
-		char	   *from = col->expression ? ts_link_read_text(link, source, col->expression) : get_attname(link->source, col->attnum, true);
+		/* in brackets it is not taken for a name */
+		char	   *from = col->expression ? psprintf("(%s)", ts_link_read_text(link, source, col->expression)) : get_attname(link->source, col->attnum, true);
 
 		if (from == NULL)
 			continue;
@@ -138,34 +141,70 @@ keep_mapping(TsLink *link, TsLinkOptions *options)
 	relation_close(source, NoLock);
 }
 
+/* Which rows of the target were the link's, as it was. */
+typedef struct Former
+{
+	TsLink	   *link;
+	char	   *text;			/* over the target's columns; NULL: any */
+} Former;
+
+static void
+read_former(void *arg)
+{
+	Former	   *f = arg;
+	Relation	source = relation_open(f->link->source, AccessShareLock);
+	Relation	target = relation_open(f->link->target, AccessShareLock);
+	Node	   *condition = NULL;
+
+	if (ts_link_resolve_source(f->link, source))
+		condition = ts_link_derive_condition(f->link, source, target);
+	if (condition != NULL)
+		f->text = ts_expression_sql(condition, f->link->target, NULL);
+	/* altered twice */
+	if (condition != NULL && f->link->former != NULL)
+		f->text = psprintf("(%s) OR (%s)", f->text, ts_expression_sql(ts_link_read_former(f->link, target), f->link->target, NULL));
+	relation_close(target, NoLock);
+	relation_close(source, NoLock);
+}
+
 /* The target's rows that the link takes for its own until now: they are still its own for the next push, which deletes those that are not. */
 static char *
 rows_so_far(const TsLink *now)
 {
-	TsLink	   *link = ts_link_load(now->name, false);
-	Relation	source,
-				target;
-	Node	   *condition = NULL;
-	char	   *text = "true";
+	Former		f = {.link = ts_link_load(now->name, false)};
+	ErrorData  *error;
 
-	if (link->state == TS_STATE_INITIAL)
+	if (f.link->state == TS_STATE_INITIAL)
 		return NULL;
-	/* no filter so far; or one that was altered twice, which nobody need know in detail: the next push compares */
-	if ((link->filter == NULL && link->target_filter == NULL) || link->former != NULL)
+	if (f.link->filter == NULL && f.link->target_filter == NULL)
 		return "true";
-	link->target = now->target;
-	link->remote = now->remote;
-	if (!OidIsValid(link->target))
+	f.link->target = now->target;
+	f.link->remote = now->remote;
+	if (!OidIsValid(f.link->target))
 		return NULL;
-	source = relation_open(link->source, AccessShareLock);
-	target = relation_open(link->target, AccessShareLock);
-	if (ts_link_resolve_source(link, source))
-		condition = ts_link_derive_condition(link, source, target);
-	if (condition != NULL)
-		text = ts_expression_sql(condition, link->target, NULL);
-	relation_close(target, NoLock);
-	relation_close(source, NoLock);
-	return text;
+	/* what it reads or calls may be gone, which is why it is altered */
+	error = ts_attempt(read_former, &f, false);
+	if (error != NULL && !ts_fit_is_about_value(error->sqlerrcode))
+		ReThrowError(error);
+	return error == NULL && f.text != NULL ? f.text : "true";
+}
+
+/*
+ * Links of the same source and target that told rows apart from the link's by their filters: one of theirs may have been the link's for
+ * a while, which deleted it. When the link has gone they do not look for such rows any more.
+ */
+static void
+doubt_siblings(const TsLink *link)
+{
+	static const Oid types[] = {TEXTOID, OIDOID, OIDOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(link->name), ObjectIdGetDatum(link->source), ObjectIdGetDatum(link->target),
+	CStringGetTextDatum(link->server ? link->server : ""), CStringGetTextDatum(link->target_schema), CStringGetTextDatum(link->target_name)};
+	TsCatalog	cat;
+
+	ts_catalog_enter(&cat);
+	ts_sql("UPDATE tracksync.link SET doubted = true WHERE name <> $1 AND source::oid = $2 AND filter IS NOT NULL AND "
+		   "(target::oid = $3 OR (server = $4 AND target_schema = $5 AND target_name = $6))", SPI_OK_UPDATE, 6, types, values, NULL);
+	ts_catalog_leave(&cat);
 }
 
 /* Other columns, or another target. */
@@ -174,13 +213,17 @@ map_anew(TsLink *link, const TsLinkOptions *options)
 {
 	TsLinkOptions kept = *options;
 
+	if (options->target)
+		doubt_siblings(link);
 	if (options->server)
 		link->server = options->server[0] ? options->server : NULL;
 	if (link->server != NULL && !options->target)
 		ts_remote_table_open(link);
 	if (options->target)
 	{
+		/* what was known of the rows of the former target says nothing of the other's */
 		link->former = NULL;
+		link->target_names = NULL;
 		ts_link_resolve_target_name(options->target, link);
 	}
 	else if (options->filter || options->target_filter)
@@ -382,7 +425,10 @@ ts_link_drop(const char *name)
 
 	if (!orphan)
 	{
-		source = ts_link_load(name, true)->source;
+		TsLink	   *link = ts_link_load(name, true);
+
+		source = link->source;
+		doubt_siblings(link);
 		/* links come and go one after the other, or the last one to go would not be known */
 		LockRelationOid(source, ShareUpdateExclusiveLock);
 	}

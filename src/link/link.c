@@ -72,6 +72,15 @@ read_columns(TsLink *link, MemoryContext context)
 		link->columns[i].target_name = link->columns[i].stored_name = ts_keep(context, TextDatumGetCString(names[i]));
 		link->columns[i].target_attnum = nthere == n ? DatumGetInt16(there[i]) : 0;
 	}
+	link->target_names = MemoryContextAllocZero(context, sizeof(TsNames));
+	link->target_names->names = MemoryContextAlloc(context, sizeof(char *) * (n + 1));
+	link->target_names->attnums = MemoryContextAlloc(context, sizeof(AttrNumber) * (n + 1));
+	for (int i = 0; i < n; i++)
+		if (link->columns[i].target_attnum > 0)
+		{
+			link->target_names->names[link->target_names->n] = link->columns[i].target_name;
+			link->target_names->attnums[link->target_names->n++] = link->columns[i].target_attnum;
+		}
 }
 
 /* Elements of a text array, kept; NULL where there is none. */

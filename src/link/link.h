@@ -104,6 +104,7 @@ typedef struct TsColumn
 	char		align;
 	bool		as_text;		/* goes as text[] and is cast back: arrays, composites, types without an array type */
 	bool		ignored;
+	bool		fickle;			/* its value depends on more than the row: what it was before cannot be told */
 	bool		is_key;
 	char	   *target_name;
 	char	   *stored_name;	/* that it had at the last push; NULL: it is new */
@@ -170,7 +171,8 @@ typedef struct TsLink
 	char	   *filter;			/* as it is kept; NULL: all rows */
 	Node	   *condition;		/* the same, parsed, once it is resolved */
 	Bitmapset  *condition_reads;
-	char	   *target_filter;	/* as it was given; NULL: it follows from the filter, if it does */
+	char	   *target_filter;	/* as it is kept, with the names of target_names; NULL: it follows from the filter, if it does */
+	char	   *target_filter_now;	/* the same with the names of now, once it is resolved */
 	Bitmapset  *target_reads;	/* the target's columns that the next reads */
 	char	   *target_condition;	/* SQL over the target's row t, once it is resolved: the rows that are this link's; NULL: any */
 	bool		condition_travels;	/* it means the same on the target's server */
@@ -179,6 +181,7 @@ typedef struct TsLink
 	Node	   *former_condition;	/* the next, parsed, over the target's row */
 	char	   *former;			/* the target's rows that were this link's before it was altered, since the last push; NULL: the same */
 	struct TsNames *names;		/* what the source's columns are called in the filter and the expressions */
+	struct TsNames *target_names;	/* what the target's columns were called at the last push, or when the link was made; NULL: as they are */
 	bool		by_name;		/* all columns that both sides share, also those to come */
 	TsSchemaPolicy policy;
 	int32		shape;			/* the source's at the last push, */
@@ -220,6 +223,15 @@ extern bool ts_link_resolve_source(TsLink *link, Relation source);
 
 /* The rows of the target that are the link's, over the target's row; NULL: that is not known. The source's side is resolved. */
 extern Node *ts_link_derive_condition(const TsLink *link, Relation source, Relation target);
+
+/* The same and what follows from it: whose a row is, who else writes there. */
+extern void ts_link_resolve_whose(TsLink *link, Relation source, Relation target);
+
+/* link->former, parsed. */
+extern Node *ts_link_read_former(const TsLink *link, Relation target);
+
+/* link->target_filter takes to the names that the target's columns have now. */
+extern void ts_link_renew_target_filter(TsLink *link, Relation target);
 
 /* The target's name as it is now; or it is gone. */
 extern void ts_link_follow_target(TsLink *link);

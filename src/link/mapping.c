@@ -3,6 +3,7 @@
 
 #include "access/relation.h"
 #include "catalog/pg_type.h"
+#include "common/keywords.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -24,11 +25,12 @@ map_expression(const TsLink *link, TsColumn *col, Relation source, const char *t
 	*reads = ts_expression_reads(value, *reads);
 }
 
-/* Could the text be the name of a column that there is not? */
+/* Could the text be the name of a column that there is not? TRUE and CURRENT_DATE could not. */
 static bool
 looks_like_name(const char *text)
 {
-	bool		name = text[0] != '\0';
+	int			keyword = ScanKeywordLookup(text, &ScanKeywords);
+	bool		name = text[0] != '\0' && (keyword < 0 || ScanKeywordCategories[keyword] != RESERVED_KEYWORD);
 
 	for (const char *c = text; *c; c++)
 		name &= IS_HIGHBIT_SET(*c) || isalnum((unsigned char) *c) || *c == '_' || *c == '$';
@@ -132,7 +134,10 @@ map_target_filter(TsLink *link, const TsLinkOptions *options, Relation target)
 	Node	   *condition;
 
 	if (options->target_filter == NULL)
+	{
+		ts_link_renew_target_filter(link, target);
 		return;
+	}
 	link->target_filter = NULL;
 	if (options->target_filter[0] == '\0')
 		return;

@@ -16,16 +16,15 @@
 #include "utils/rls.h"
 #include "utils/typcache.h"
 
+#include "base/calls.h"
 #include "base/compat.h"
 #include "base/expression.h"
 #include "base/quote.h"
-#include "link/cast.h"
 #include "link/fit.h"
 #include "link/keys.h"
 #include "link/link.h"
 #include "link/remote.h"
 #include "link/retype.h"
-#include "link/rows.h"
 
 /* a type that is not the server's own may have another number there, or be another one: it goes by its text */
 bool
@@ -50,6 +49,18 @@ resolve_ignored(const TsLink *link, TsColumn *col)
 	bms_free(left);
 }
 
+/* Whoever may alter the source's columns could give them a type with a cast of his own, which would run with the rights of the link's owner. */
+static void
+check_casts(const TsLink *link, const Node *expression, const char *what)
+{
+	if (!ts_expression_trusts_casts(expression, link->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("%s casts values by a function of somebody else", what),
+				 errdetail("It would run with the rights of the link's owner, \"%s\".", GetUserNameFromId(link->owner, true)),
+				 errhint("Call a function by its name in the place of the cast.")));
+}
+
 /* What the source's column, or the expression, gives. */
 static void
 resolve_source_column(TsLink *link, TsColumn *col, Relation source)
@@ -58,8 +69,10 @@ resolve_source_column(TsLink *link, TsColumn *col, Relation source)
 
 	if (col->expression != NULL)
 	{
-		col->value = ts_expression_read(col->expression, source, link->names, InvalidOid,
-										psprintf("the expression for column \"%s\" of link \"%s\"", col->target_name, link->name));
+		char	   *what = psprintf("the expression for column \"%s\" of link \"%s\"", col->target_name, link->name);
+
+		col->value = ts_expression_read(col->expression, source, link->names, InvalidOid, what);
+		check_casts(link, col->value, what);
 		col->reads = ts_expression_reads(col->value, NULL);
 		col->source_name = col->target_name;
 		col->source_declared = exprType(col->value);
@@ -77,6 +90,7 @@ resolve_source_column(TsLink *link, TsColumn *col, Relation source)
 		col->reads = bms_make_singleton(col->attnum);
 	}
 	col->source_type = getBaseTypeAndTypmod(col->source_declared, &col->source_typmod);
+	col->fickle = col->value != NULL && !ts_expression_is_immutable(col->value);
 	col->as_text = ts_link_as_text(link, col->source_type);
 	col->bridge = TS_BRIDGE_NONE;
 	col->opaque = NULL;
@@ -127,7 +141,10 @@ ts_link_resolve_source(TsLink *link, Relation source)
 	link->condition = NULL;
 	if (link->filter != NULL)
 	{
-		link->condition = ts_expression_read(link->filter, source, link->names, BOOLOID, psprintf("the filter of link \"%s\"", link->name));
+		char	   *what = psprintf("the filter of link \"%s\"", link->name);
+
+		link->condition = ts_expression_read(link->filter, source, link->names, BOOLOID, what);
+		check_casts(link, link->condition, what);
 		link->condition_reads = ts_expression_reads(link->condition, NULL);
 		check_not_ignored(link);
 	}
@@ -251,84 +268,6 @@ foresee_target(TsLink *link, Relation source)
 	link->arbiter = true;
 }
 
-/* The filter over the target's row, from which its columns' values came; NULL if it reads what the target does not have as it is. */
-static Node *
-follow_filter(const TsLink *link, Relation source, Relation target)
-{
-	AttrNumber *there = palloc0(sizeof(AttrNumber) * (RelationGetNumberOfAttributes(source) + 1));
-
-	/* what passed a filter at one time may be its own row at another */
-	if (link->condition == NULL || (link->by_diff && !ts_expression_is_immutable(link->condition)))
-		return NULL;
-	for (int i = 0; i < link->ncolumns; i++)
-	{
-		const TsColumn *col = &link->columns[i];
-
-		if (col->attnum > 0 && !col->ignored)
-			there[col->attnum - 1] = Max(get_attnum(RelationGetRelid(target), col->now_name ? col->now_name : col->target_name), 0);
-	}
-	return ts_expression_moved(link->condition, there, target);
-}
-
-Node *
-ts_link_derive_condition(const TsLink *link, Relation source, Relation target)
-{
-	if (link->target_filter != NULL)
-		return ts_expression_read(link->target_filter, target, NULL, BOOLOID, psprintf("the target_filter of link \"%s\"", link->name));
-	return follow_filter(link, source, target);
-}
-
-/* CASE WHEN it is ours THEN 'o' WHEN it is a sibling's THEN 's' WHEN … THEN 'f' ELSE 'n' END */
-static void
-resolve_whose(TsLink *link)
-{
-	StringInfoData sql;
-	ListCell   *lc;
-
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "CASE WHEN (%s) IS TRUE THEN '%c'", link->target_condition, TS_WHOSE_OWN);
-	foreach(lc, link->shared != TS_SHARED_NOT ? ts_links_beside(link) : NIL)
-	{
-		TsLink	   *other = ts_source_of(lfirst(lc), link);
-
-		if (other != NULL && other->target_condition != NULL)
-			appendStringInfo(&sql, " WHEN (%s) IS TRUE THEN '%c'", other->target_condition,
-							 other->source == link->source ? TS_WHOSE_SIBLING : TS_WHOSE_STRANGER);
-	}
-	appendStringInfo(&sql, " ELSE '%c' END", TS_WHOSE_NOBODY);
-	link->whose = sql.data;
-}
-
-/* Which rows of the target are the link's? */
-static void
-resolve_target_condition(TsLink *link, Relation source, Relation target)
-{
-	Node	   *condition = ts_link_derive_condition(link, source, target);
-
-	link->target_condition = condition != NULL ? ts_expression_sql(condition, RelationGetRelid(target), "t") : NULL;
-	link->condition_travels = condition != NULL && link->former == NULL && ts_expression_is_builtin(condition);
-	link->target_reads = ts_expression_reads(condition, NULL);
-	link->shared = link->condition != NULL || link->target_filter != NULL ? ts_cast_sharing(link) : TS_SHARED_NOT;
-	if (link->shared != TS_SHARED_NOT && link->target_condition == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("it is not known which rows of target %s are those of link \"%s\"", ts_link_target(link), link->name),
-				 errdetail("Other links write to the target, and its columns do not tell whether a row passes the filter."),
-				 errhint("Say it over the target's columns with the argument \"target_filter\".")));
-	link->whose = NULL;
-	if (link->target_condition != NULL)
-		resolve_whose(link);
-	/* rows that were the link's are its own until they are deleted */
-	if (link->target_condition == NULL || link->former == NULL)
-		return;
-	/* once: schema steps of a push give columns other names */
-	if (link->former_condition == NULL)
-		link->former_condition = ts_expression_read(link->former, target, NULL, BOOLOID, psprintf("the former filter of link \"%s\"", link->name));
-	link->target_reads = ts_expression_reads(link->former_condition, link->target_reads);
-	link->target_condition = psprintf("(%s) OR (%s)", link->target_condition,
-									  ts_expression_sql(link->former_condition, RelationGetRelid(target), "t"));
-}
-
 void
 ts_link_arrived(TsLink *link)
 {
@@ -370,7 +309,7 @@ ts_link_resolve(TsLink *link, Relation source, Relation target)
 	for (int i = 0; i < link->ncolumns; i++)
 		resolve_target_column(link, &link->columns[i], target);
 	ts_keys_resolve_target(link, source, target);
-	resolve_target_condition(link, source, target);
+	ts_link_resolve_whose(link, source, target);
 	if (link->server != NULL)
 		ts_remote_resolve(link);
 }

@@ -22,6 +22,35 @@ ts_source_value(const TsLink *link, const TsColumn *col, const char *alias)
 }
 
 /* (SELECT s.a AS x, (s.b * s.c) AS y FROM ONLY schema.source AS s WHERE filter) */
+static char *
+source_rows(const TsLink *link, const char *where, bool all)
+{
+	char	   *condition = link->condition ? ts_expression_sql(link->condition, link->source, "s") : "true";
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	for (int i = 0; i < link->ncolumns; i++)
+	{
+		const TsColumn *col = &link->columns[i];
+		char	   *value = ts_source_value(link, col, "s");
+
+		/* a row that does not pass need not have a value */
+		if (all && col->value != NULL && !col->is_key)
+			value = psprintf("CASE WHEN %s THEN %s END", condition, value);
+		appendStringInfo(&sql, "%s%s AS %s", i ? ", " : "(SELECT ", value, quote_identifier(col->target_name));
+	}
+	for (int i = 0; link->order_apart && i < link->tracked->nkeys; i++)
+		appendStringInfo(&sql, ", s.%s AS \"" TS_SOURCE_KEY "\"", quote_identifier(get_attname(link->source, link->tracked->keys[i], false)), i + 1);
+	if (all)
+		appendStringInfo(&sql, ", (%s) IS TRUE AS \"" TS_SOURCE_PASSES "\"", condition);
+	appendStringInfo(&sql, " FROM %s%s AS s", link->source_partitioned ? "" : "ONLY ", ts_quote_relation(link->source));
+	appendStringInfo(&sql, " WHERE %s", where);
+	if (link->condition != NULL && !all)
+		appendStringInfo(&sql, " AND (%s)", condition);
+	appendStringInfoChar(&sql, ')');
+	return sql.data;
+}
+
 char *
 ts_source_rows(const TsLink *link)
 {
@@ -31,20 +60,13 @@ ts_source_rows(const TsLink *link)
 char *
 ts_source_rows_where(const TsLink *link, const char *condition)
 {
-	StringInfoData sql;
+	return source_rows(link, condition, false);
+}
 
-	initStringInfo(&sql);
-	for (int i = 0; i < link->ncolumns; i++)
-		appendStringInfo(&sql, "%s%s AS %s", i ? ", " : "(SELECT ", ts_source_value(link, &link->columns[i], "s"),
-						 quote_identifier(link->columns[i].target_name));
-	for (int i = 0; link->order_apart && i < link->tracked->nkeys; i++)
-		appendStringInfo(&sql, ", s.%s AS \"" TS_SOURCE_KEY "\"", quote_identifier(get_attname(link->source, link->tracked->keys[i], false)), i + 1);
-	appendStringInfo(&sql, " FROM %s%s AS s", link->source_partitioned ? "" : "ONLY ", ts_quote_relation(link->source));
-	appendStringInfo(&sql, " WHERE %s", condition);
-	if (link->condition != NULL)
-		appendStringInfo(&sql, " AND (%s)", ts_expression_sql(link->condition, link->source, "s"));
-	appendStringInfoChar(&sql, ')');
-	return sql.data;
+char *
+ts_source_all_rows(const TsLink *link)
+{
+	return source_rows(link, "true", true);
 }
 
 List *

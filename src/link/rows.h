@@ -6,6 +6,8 @@
 
 /* Of a link whose order_apart is set: the source's own key columns, too, from 1. */
 #define TS_SOURCE_KEY "tracksync, key %d"
+/* Where all rows are asked for: does it pass the filter? */
+#define TS_SOURCE_PASSES "tracksync, passes"
 
 /* SQL: a column's value, over the source's row with this alias: the source's column, or the expression. In the source's type. */
 extern char *ts_source_value(const TsLink *link, const TsColumn *col, const char *alias);
@@ -17,6 +19,8 @@ extern char *ts_source_value(const TsLink *link, const TsColumn *col, const char
 extern char *ts_source_rows(const TsLink *link);
 /* The same of rows s of the source for which the condition holds, too. */
 extern char *ts_source_rows_where(const TsLink *link, const char *condition);
+/* The same, also of rows that do not pass the filter, and whether they do. Of those that do not expressions are NULL, but for the key's. */
+extern char *ts_source_all_rows(const TsLink *link);
 /* The names of the other links that write to the link's target. */
 extern List *ts_links_beside(const TsLink *link);
 /*

@@ -77,6 +77,8 @@ extern TsChangeSource *ts_log_source(const TsLink *link, Relation source, Snapsh
 extern TsChangeSource *ts_diff_source(const TsLink *link, Relation target, bool mirror);
 /* The same for a target that is there, without deletes. */
 extern TsChangeSource *ts_diff_all_source(const TsLink *link);
+/* The same, of rows that were rewritten: those that do not pass the filter any more are deleted, by the key that they have in the source. */
+extern TsChangeSource *ts_diff_rewritten_source(const TsLink *link);
 /* The same for rows with these keys only: JSON texts, by the target's column names. Deletes what only the target has. */
 extern TsChangeSource *ts_diff_keys_source(const TsLink *link, List *keys);
 

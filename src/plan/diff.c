@@ -7,10 +7,12 @@
  * the second:
  *   SELECT t.ctid IS NULL, NOT record_image_eq(ROW(t.a), ROW(s.a)), …, s.k, s.a, … FROM ONLY source s
  *    LEFT JOIN ONLY target t ON t.k = s.k WHERE t.ctid IS NULL OR NOT record_image_eq(ROW(t.*), ROW(s.*)) ORDER BY s.k
+ * After rows were rewritten the second also tells of rows that are there, but do not pass the link's filter: they are deleted by it.
  * A column whose type differs so that a value may not fit is compared by tracksync.holds.
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/array.h"
@@ -43,6 +45,7 @@ typedef struct DiffSource
 	SPITupleTable *rows;
 	uint64		nrows;
 	uint64		row;
+	bool		leaving;		/* rows that do not pass the filter are told, too */
 	Datum	   *order;			/* the key of the source's row at hand, in the log's order */
 } DiffSource;
 
@@ -129,10 +132,12 @@ append_other_source(StringInfo sql, const TsLink *link, const char *name)
 			const TsColumn *col = &link->columns[link->keys[i]];
 			const TsColumn *its = &other->columns[j];
 
-			if (strcmp(its->target_name, col->now_name ? col->now_name : col->target_name) != 0)
+			/* which may have been renamed since the other link's last push */
+			if (its->target_attnum > 0 && col->target_attnum > 0 ? its->target_attnum != col->target_attnum :
+				strcmp(its->target_name, col->now_name ? col->now_name : col->target_name) != 0)
 				continue;
 			/* a cast could run somebody else's code with our rights */
-			if (its->source_type != col->target_base)
+			if (its->source_type != col->target_base && (its->source_type >= FirstNormalObjectId || col->target_base >= FirstNormalObjectId))
 				ereport(ERROR,
 						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						 errmsg("link \"%s\" cannot compare: another link writes to its target", link->name),
@@ -143,7 +148,7 @@ append_other_source(StringInfo sql, const TsLink *link, const char *name)
 		}
 	if (match.len > 0)
 		appendStringInfo(sql, " AND NOT (%s EXISTS (SELECT FROM %s AS o WHERE %s))",
-						 other->target_condition && !link->foreseen && ts_fetch_has(link, other->target_reads) ? psprintf("(%s) IS TRUE AND", other->target_condition) : "", ts_source_rows(other), match.data);
+						 other->target_condition && ts_fetch_has(link, other->target_reads) ? psprintf("(%s) IS TRUE AND", other->target_condition) : "", ts_source_rows(other), match.data);
 }
 
 /* Rows that another link puts into the same target are not ours to delete. */
@@ -250,7 +255,7 @@ ts_diff_holds(const TsLink *link, const TsColumn *col, const char *alias)
 }
 
 static char *
-write_query(const TsLink *link, bool target_exists, const char *fetched, List *keys)
+write_query(const TsLink *link, bool target_exists, const char *fetched, List *keys, bool leaving)
 {
 	StringInfoData sql,
 				have,
@@ -288,13 +293,19 @@ write_query(const TsLink *link, bool target_exists, const char *fetched, List *k
 		appendStringInfo(&sql, ", s.%s", quote_identifier(link->columns[i].target_name));
 	for (int i = 0; link->order_apart && i < link->tracked->nkeys; i++)
 		appendStringInfo(&sql, ", s.\"" TS_SOURCE_KEY "\"", i + 1);
-	appendStringInfo(&sql, ", %s FROM %s AS s", repeats ? "s." TS_REPEATED : "false", repeats ? ts_repeats_rows(link) : ts_source_rows(link));
+	if (leaving)
+		appendStringInfoString(&sql, ", s.\"" TS_SOURCE_PASSES "\"");
+	appendStringInfo(&sql, ", %s FROM %s AS s", repeats ? "s." TS_REPEATED : "false",
+					 leaving ? ts_source_all_rows(link) : repeats ? ts_repeats_rows(link) : ts_source_rows(link));
 	if (target_exists)
 	{
 		appendStringInfo(&sql, " LEFT JOIN %s AS t ON ", ts_diff_target_rows(link, fetched));
 		ts_diff_append_key_match(&sql, link, "s");
-		appendStringInfo(&sql, " WHERE (%s%s IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))%s)", repeats ? "s." TS_REPEATED " OR " : "", there,
+		appendStringInfoString(&sql, leaving ? " WHERE CASE WHEN s.\"" TS_SOURCE_PASSES "\" THEN " : " WHERE ");
+		appendStringInfo(&sql, "(%s%s IS NULL OR NOT pg_catalog.record_image_eq(ROW(%s), ROW(%s))%s)", repeats ? "s." TS_REPEATED " OR " : "", there,
 						 have.data, want.data, fits.data);
+		if (leaving)
+			appendStringInfo(&sql, " ELSE %s IS NOT NULL%s END", there, ts_target_rows_condition(link));
 	}
 	else
 		appendStringInfoString(&sql, " WHERE true");
@@ -349,6 +360,30 @@ next_row(DiffSource *source)
 	return false;
 }
 
+/* The row of the source does not pass, but is in the target. Its key is as the source has it. */
+static bool
+is_leaving(const DiffSource *source, HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+
+	return source->leaving && !DatumGetBool(SPI_getbinval(tuple, desc, desc->natts - 1, &isnull));
+}
+
+static void
+make_delete(const TsLink *link, TsChange *change)
+{
+	change->op = TS_CHANGE_DELETE;
+	memset(change->mask, 0, link->ncolumns);
+	for (int i = 0; i < link->nkeys; i++)
+	{
+		int			k = link->keys[i];
+
+		change->mask[k] = TS_COLUMN_KNOWN;
+		change->old_values[k] = change->new_values[k];
+		change->old_nulls[k] = false;
+	}
+}
+
 static bool
 diff_next(TsChangeSource *base, TsChange *change)
 {
@@ -393,6 +428,8 @@ diff_next(TsChangeSource *base, TsChange *change)
 	}
 	if (DatumGetBool(SPI_getbinval(tuple, desc, desc->natts, &isnull)))
 		ts_repeats_refuse(link, tuple, desc);
+	if (is_leaving(source, tuple, desc))
+		make_delete(link, change);
 	for (int i = 0; link->tracked != NULL && i < link->tracked->nkeys; i++)
 		source->order[i] = link->order_apart ? SPI_getbinval(tuple, desc, 2 * link->ncolumns + 2 + i, &isnull) : change->new_values[link->keys[i]];
 	change->order = source->order;
@@ -413,36 +450,43 @@ diff_end(TsChangeSource *base)
 }
 
 static TsChangeSource *
-diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys)
+diff_source(const TsLink *link, bool target_exists, bool mirror, List *keys, bool leaving)
 {
 	DiffSource *source = palloc0(sizeof(DiffSource));
 
 	source->base.link = link;
 	source->base.text_keys = true;
 	source->order = palloc(sizeof(Datum) * ((link->tracked ? link->tracked->nkeys : 0) + 1));
+	source->leaving = leaving;
 	source->base.next = diff_next;
 	source->base.end = diff_end;
 	if (link->server != NULL && target_exists)
 		source->fetched = ts_fetch_target(link, keys != NIL ? keys_there(link, keys) : link->narrow_there, &source->store);
 	source->queries[0] = mirror && target_exists ? delete_query(link, source->fetched, keys) : NULL;
-	source->queries[1] = write_query(link, target_exists, source->fetched, keys);
+	source->queries[1] = write_query(link, target_exists, source->fetched, keys, leaving);
 	return &source->base;
 }
 
 TsChangeSource *
 ts_diff_source(const TsLink *link, Relation target, bool mirror)
 {
-	return diff_source(link, target != NULL, mirror, link->only);
+	return diff_source(link, target != NULL, mirror, link->only, false);
 }
 
 TsChangeSource *
 ts_diff_all_source(const TsLink *link)
 {
-	return diff_source(link, true, false, link->only);
+	return diff_source(link, true, false, link->only, false);
+}
+
+TsChangeSource *
+ts_diff_rewritten_source(const TsLink *link)
+{
+	return diff_source(link, true, false, link->only, link->condition != NULL);
 }
 
 TsChangeSource *
 ts_diff_keys_source(const TsLink *link, List *keys)
 {
-	return diff_source(link, true, true, keys);
+	return diff_source(link, true, true, keys, false);
 }

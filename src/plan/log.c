@@ -1,7 +1,9 @@
 /* log.c: the log's net changes, mapped to a link's columns and filtered. */
 #include "postgres.h"
 
+#include "access/nbtree.h"
 #include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "netchange/netchange.h"
@@ -14,6 +16,9 @@ typedef struct LogSource
 	TsNetStream *stream;
 	TsMapper   *mapper;
 	Bitmapset  *keys;			/* the source's key columns */
+	Bitmapset  *ignored;
+	bool		vague;			/* a key that is equal may be written otherwise, and give the expressions another value */
+	bool		passed;			/* of the change at hand: the row is known to have passed before */
 } LogSource;
 
 /* The row as it was, as far as it is known. */
@@ -68,11 +73,33 @@ filter(LogSource *source, const TsNetChange *net, TupleTableSlot *old, TsChange 
 	TsPasses	before = old == NULL ? TS_PASSES_NOT : ts_mapper_passes(source->mapper, old);
 	TsPasses	now = net->live == NULL ? TS_PASSES_NOT : ts_mapper_passes(source->mapper, net->live);
 
+	source->passed = before == TS_PASSES;
 	change->maybe = before == TS_PASSES_UNKNOWN || may_have_left(source, net);
 	if (before == TS_PASSES_NOT && now == TS_PASSES_NOT)
 		return false;
 	change->op = before == TS_PASSES_NOT ? TS_CHANGE_INSERT : now == TS_PASSES_NOT ? TS_CHANGE_DELETE : TS_CHANGE_UPDATE;
 	return true;
+}
+
+/*
+ * Is the column's old value known? Of a row that did not pass an expression may not even have one. What the target holds of ignored columns
+ * no log tells.
+ */
+static bool
+knows_old(const LogSource *source, int i)
+{
+	const TsColumn *col = &source->base.link->columns[i];
+
+	if (col->value != NULL && (!source->passed || bms_overlap(col->reads, source->ignored)))
+		return false;
+	return ts_mapper_knows(source->mapper, i);
+}
+
+static bool
+is_same(const TsChange *change, const TsColumn *col, int i)
+{
+	return change->old_nulls[i] == change->new_nulls[i] &&
+		(change->new_nulls[i] || datum_image_eq(change->old_values[i], change->new_values[i], col->byval, col->len));
 }
 
 /* Did what the column's value is made of change? */
@@ -99,8 +126,7 @@ is_changed(const LogSource *source, const TsNetChange *net, const TsChange *chan
 		return true;
 	if (!is_touched(source, net, col))
 		return false;
-	return !known || change->old_nulls[i] != change->new_nulls[i] ||
-		(!change->new_nulls[i] && !datum_image_eq(change->old_values[i], change->new_values[i], col->byval, col->len));
+	return !known || !is_same(change, col, i);
 }
 
 /* The column's old and new value, and what the change says of it; true if it matters. */
@@ -108,7 +134,7 @@ static bool
 map_column(LogSource *source, const TsNetChange *net, TupleTableSlot *old, TsChange *change, int i)
 {
 	const TsColumn *col = &source->base.link->columns[i];
-	bool		known = old != NULL && ts_mapper_knows(source->mapper, i);
+	bool		known = old != NULL && knows_old(source, i);
 	bool		changed;
 
 	change->mask[i] = 0;
@@ -117,7 +143,7 @@ map_column(LogSource *source, const TsNetChange *net, TupleTableSlot *old, TsCha
 	if (known)
 		change->old_values[i] = ts_mapper_value(source->mapper, i, old, &change->old_nulls[i]);
 	/* ignored columns go along with any update, and never make a conflict */
-	if (known && !col->ignored && !col->converted)
+	if (known && !col->ignored && !col->converted && !col->fickle)
 		change->mask[i] = TS_COLUMN_KNOWN;
 	switch (change->op)
 	{
@@ -136,11 +162,36 @@ map_column(LogSource *source, const TsNetChange *net, TupleTableSlot *old, TsCha
 		return true;
 	}
 	changed = is_changed(source, net, change, i, known);
-	if (changed || col->ignored)
+	if (changed || col->ignored || (col->value != NULL && bms_overlap(col->reads, source->ignored)))
 		change->mask[i] |= TS_COLUMN_CHANGED;
 	else
 		change->mask[i] = 0;
 	return changed && !col->ignored;
+}
+
+/* Has a row that stays another key in the target? Of expressions that does not follow from what the source's key does. */
+static bool
+key_changed(LogSource *source, const TsNetChange *net, TupleTableSlot *old, TsChange *change)
+{
+	const TsLink *link = source->base.link;
+	bool		changed = false;
+
+	for (int i = 0; i < link->nkeys; i++)
+	{
+		int			k = link->keys[i];
+		const TsColumn *col = &link->columns[k];
+
+		if (!is_touched(source, net, col) || (col->value == NULL && !net->moved))
+			continue;
+		if (!ts_mapper_knows(source->mapper, k))
+		{
+			source->base.broken = true;
+			return false;
+		}
+		change->old_values[k] = ts_mapper_value(source->mapper, k, old, &change->old_nulls[k]);
+		changed |= !is_same(change, col, k);
+	}
+	return changed;
 }
 
 /* The row's key in the target: of a DELETE it is known, of an UPDATE it may be another one than it was. */
@@ -150,12 +201,10 @@ map_key(LogSource *source, const TsNetChange *net, TupleTableSlot *old, TsChange
 	const TsLink *link = source->base.link;
 	bool		moved = net->moved && change->op == TS_CHANGE_UPDATE;
 
-	if (moved && link->order_apart)
-	{
-		moved = false;
-		for (int i = 0; i < link->nkeys; i++)
-			moved |= (change->mask[link->keys[i]] & TS_COLUMN_CHANGED) != 0;
-	}
+	if (link->order_apart && change->op == TS_CHANGE_UPDATE)
+		moved = key_changed(source, net, old, change);
+	/* which key it had when it was shipped is not known */
+	source->base.broken |= change->op == TS_CHANGE_DELETE && source->vague;
 	change->moved = moved;
 	change->in_circle = moved && net->in_circle;
 	for (int i = 0; i < link->nkeys; i++)
@@ -214,9 +263,28 @@ log_next(TsChangeSource *base, TsChange *change)
 			return false;
 		}
 		if (net.op != TS_NET_NOTHING && map_change(source, &net, change))
-			return true;
+			return !base->broken;
+		if (base->broken)
+			return false;
 	}
 	return false;
+}
+
+/* Are there keys that are equal, but not written alike: numeric, citext? Then without images it is not known how one was. */
+static bool
+is_vague(const TsLink *link, Relation source)
+{
+	TsKeyIndex *index = ts_key_index_find(source, link->tracked->nkeys, link->tracked->keys);
+	bool		vague = false;
+
+	for (int i = 0; index != NULL && i < index->nkeys; i++)
+	{
+		const TsKeyColumn *key = &index->columns[i];
+		Oid			proc = get_opfamily_proc(key->opfamily, key->opcintype, key->opcintype, BTEQUALIMAGE_PROC);
+
+		vague |= !OidIsValid(proc) || !DatumGetBool(OidFunctionCall1Coll(proc, key->collation, ObjectIdGetDatum(key->opcintype)));
+	}
+	return vague;
 }
 
 static void
@@ -240,6 +308,9 @@ ts_log_source(const TsLink *link, Relation source, Snapshot snapshot, bool follo
 		result->mapper = ts_mapper_create(link, source);
 		for (int k = 0; k < link->tracked->nkeys; k++)
 			result->keys = bms_add_member(result->keys, link->tracked->keys[k]);
+		for (int k = 0; k < link->tracked->nignored; k++)
+			result->ignored = bms_add_member(result->ignored, link->tracked->ignored[k]);
+		result->vague = link->order_apart && !link->tracked->images && is_vague(link, source);
 		return &result->base;
 	}
 	ts_net_end(result->stream);

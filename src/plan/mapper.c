@@ -1,10 +1,13 @@
 /* mapper.c: rows of the source as a link maps them. */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "executor/executor.h"
 #include "utils/rel.h"
 
 #include "base/expression.h"
+#include "base/srf.h"
 #include "plan/mapper.h"
 
 struct TsMapper
@@ -58,18 +61,59 @@ ts_mapper_old(TsMapper *mapper, bool **known)
 	return ExecStoreVirtualTuple(mapper->old);
 }
 
-static Datum
-evaluate(TsMapper *mapper, ExprState *state, TupleTableSlot *row, bool *isnull)
+/* What is being evaluated, for messages; column: -1, the filter. */
+typedef struct Evaluation
 {
+	const TsLink *link;
+	int			column;
+	TupleTableSlot *row;
+} Evaluation;
+
+static void
+add_context(void *arg)
+{
+	const Evaluation *e = arg;
+	const TsTracked *tracked = e->link->tracked;
+	char	  **names = palloc(sizeof(char *) * tracked->nkeys);
+	Oid		   *types = palloc(sizeof(Oid) * tracked->nkeys);
+	Datum	   *values = palloc(sizeof(Datum) * tracked->nkeys);
+	bool	   *nulls = palloc(sizeof(bool) * tracked->nkeys);
+	char	   *key;
+
+	for (int i = 0; i < tracked->nkeys; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(e->row->tts_tupleDescriptor, tracked->keys[i] - 1);
+
+		names[i] = NameStr(att->attname);
+		types[i] = att->atttypid;
+		values[i] = slot_getattr(e->row, tracked->keys[i], &nulls[i]);
+	}
+	key = ts_to_json_text(tracked->nkeys, names, types, values, nulls, NULL, INT_MAX);
+	if (e->column < 0)
+		errcontext("filter of link \"%s\", of the source's row %s", e->link->name, key);
+	else
+		errcontext("column \"%s\" of link \"%s\", of the source's row %s", e->link->columns[e->column].target_name, e->link->name, key);
+}
+
+static Datum
+evaluate(TsMapper *mapper, int column, TupleTableSlot *row, bool *isnull)
+{
+	Evaluation	e = {.link = mapper->link, .column = column, .row = row};
+	ErrorContextCallback callback = {.callback = add_context, .arg = &e, .previous = error_context_stack};
+	Datum		value;
+
 	mapper->context->ecxt_scantuple = row;
-	return ExecEvalExprSwitchContext(state, mapper->context, isnull);
+	error_context_stack = &callback;
+	value = ExecEvalExprSwitchContext(column < 0 ? mapper->condition : mapper->values[column], mapper->context, isnull);
+	error_context_stack = callback.previous;
+	return value;
 }
 
 Datum
 ts_mapper_value(TsMapper *mapper, int column, TupleTableSlot *row, bool *isnull)
 {
 	if (mapper->values[column] != NULL)
-		return evaluate(mapper, mapper->values[column], row, isnull);
+		return evaluate(mapper, column, row, isnull);
 	return slot_getattr(row, mapper->link->columns[column].attnum, isnull);
 }
 
@@ -100,6 +144,6 @@ ts_mapper_passes(TsMapper *mapper, TupleTableSlot *row)
 		return TS_PASSES;
 	if (row == mapper->old && !are_known(mapper, mapper->link->condition_reads))
 		return TS_PASSES_UNKNOWN;
-	passes = DatumGetBool(evaluate(mapper, mapper->condition, row, &isnull));
+	passes = DatumGetBool(evaluate(mapper, -1, row, &isnull));
 	return passes && !isnull ? TS_PASSES : TS_PASSES_NOT;
 }

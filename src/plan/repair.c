@@ -69,6 +69,16 @@ hand_over(const RepairSource *repair, Side *side, TsChange *to)
 	side->ready = false;
 }
 
+/* Only the keys of a DELETE are told: what the row held may have been rewritten before it went. */
+static void
+make_delete(const TsLink *link, TsChange *change)
+{
+	change->op = TS_CHANGE_DELETE;
+	change->backfill = change->moved = change->in_circle = false;
+	for (int i = 0; i < link->ncolumns; i++)
+		change->mask[i] = link->columns[i].is_key ? TS_COLUMN_KNOWN : 0;
+}
+
 static bool
 repair_next(TsChangeSource *base, TsChange *change)
 {
@@ -83,17 +93,20 @@ repair_next(TsChangeSource *base, TsChange *change)
 		if (base->broken || (!log && !diff))
 			return false;
 		order = !log ? 1 : !diff ? -1 : compare(repair);
+		/* of the key that an expression gave before only the log knows */
+		if (order <= 0 && repair->log.change.op == TS_CHANGE_UPDATE && repair->log.change.moved)
+		{
+			hand_over(repair, &repair->log, change);
+			make_delete(base->link, change);
+			return true;
+		}
 		if (order < 0)
 		{
 			/* what else the log says of a row, the comparison has found, or found done */
 			if (repair->log.change.op == TS_CHANGE_DELETE)
 			{
 				hand_over(repair, &repair->log, change);
-				change->backfill = false;
-				/* what the row held may have been rewritten before it went */
-				for (int i = 0; i < base->link->ncolumns; i++)
-					if (!base->link->columns[i].is_key)
-						change->mask[i] = 0;
+				make_delete(base->link, change);
 				return true;
 			}
 			repair->log.ready = false;
@@ -130,7 +143,7 @@ ts_repair_source(const TsLink *link, Relation source, Relation target, TsChangeS
 	repair->base.next = repair_next;
 	repair->base.end = repair_end;
 	repair->log.source = log;
-	repair->diff.source = ts_diff_source(link, target, false);
+	repair->diff.source = ts_diff_rewritten_source(link);
 	ts_change_init(&repair->log.change, link->ncolumns);
 	ts_change_init(&repair->diff.change, link->ncolumns);
 	ts_key_index_reorder(index, nkeys, link->tracked->keys);

@@ -14,7 +14,9 @@ CREATE TABLE m.p (id int, region text, qty int, note text, PRIMARY KEY (id, regi
 CREATE TABLE m.p_eu PARTITION OF m.p FOR VALUES IN ('eu');
 CREATE TABLE m.p_other PARTITION OF m.p DEFAULT;
 CREATE TABLE m.k (a text, b int, qty int, note text, PRIMARY KEY (a, b));
+CREATE TABLE m.d (n numeric PRIMARY KEY, d int, v text, w text); -- keys that are equal, but written otherwise; d may be 0; w is ignored
 SELECT FROM tracksync.track('m.n', images => 'none');
+SELECT FROM tracksync.track('m.d', ignore => '{w}');
 
 CREATE TABLE m.t1 (LIKE m.s INCLUDING ALL);
 CREATE TABLE m.t2 (id int PRIMARY KEY, total numeric, label text, one int, big boolean);
@@ -25,6 +27,7 @@ CREATE TABLE m.t6 (k text PRIMARY KEY, q int, note text);
 CREATE TABLE m.t7 (id int, region text, qty int, note text, PRIMARY KEY (id, region));
 CREATE TABLE m.t8 (id int PRIMARY KEY, qty int);
 CREATE TABLE m.t9 (id int, code text, qty int, PRIMARY KEY (code, id));
+CREATE TABLE m.t10 (k text PRIMARY KEY, part int, v text);
 
 -- rows: what the target has to hold; own: which of the target's rows are the link's. note is renamed now and then.
 CREATE TABLE m.link (l text PRIMARY KEY, s text, t text, rows text, own text);
@@ -40,6 +43,7 @@ INSERT INTO m.link VALUES
  ('l6', 'm.k', 'm.t6', 'SELECT a || ''/'' || b, -qty, lower(note) FROM m.k WHERE b % 3 > 0', 'true'),
  ('l7', 'm.p', 'm.t7', 'SELECT id, region, qty, note FROM m.p WHERE region <> ''us'' AND qty > 1', 'true'),
  ('l8', 'm.n', 'm.t8', 'SELECT id, qty FROM m.n WHERE note IS NOT NULL', 'true'),
+ ('l10', 'm.d', 'm.t10', 'SELECT n::text, 100 / d, coalesce(v, left(w, 0)) FROM m.d WHERE d <> 0', 'true'),
  ('l9', 'm.k', 'm.t9', 'SELECT b * 2, upper(a), qty FROM m.k', 'true');
 
 SELECT FROM tracksync.create_link('l1', 'm.s', 'm.t1', m.server(), filter => 'region = ''eu''');
@@ -56,10 +60,18 @@ SELECT FROM tracksync.create_link('l6', 'm.k', 'm.t6', m.server(), filter => 'b 
 SELECT FROM tracksync.create_link('l7', 'm.p', 'm.t7', m.server(), filter => 'region <> ''us'' AND qty > 1');
 SELECT FROM tracksync.create_link('l8', 'm.n', 'm.t8', m.server(), filter => 'note IS NOT NULL');
 SELECT FROM tracksync.create_link('l9', 'm.k', 'm.t9', m.server(), columns => '{"id": "b * 2", "code": "upper(a)", "qty": "qty"}');
+SELECT FROM tracksync.create_link('l10', 'm.d', 'm.t10', m.server(), filter => 'd <> 0', columns => '{"k": "n::text", "part": "100 / d", "v": "coalesce(v, left(w, 0))"}');
 
 CREATE FUNCTION m.r(n int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT floor(random() * n)::int';
 CREATE FUNCTION m.pick(VARIADIC a text[]) RETURNS text LANGUAGE sql VOLATILE AS 'SELECT a[1 + floor(random() * cardinality(a))::int]';
 
+CREATE FUNCTION m.dml_d() RETURNS text LANGUAGE sql VOLATILE AS $$
+  SELECT format(m.pick('INSERT INTO m.d VALUES (%1$s%2$s, %3$s, %4$s, %5$L) ON CONFLICT DO NOTHING', 'UPDATE m.d SET n = %1$s%2$s, d = %3$s WHERE n = %1$s',
+                       'UPDATE m.d SET n = %1$s%2$s WHERE n = %1$s', 'UPDATE m.d SET d = %3$s WHERE n = %1$s', 'UPDATE m.d SET v = %4$s, w = %5$L WHERE n = %1$s',
+                       'DELETE FROM m.d WHERE n = %1$s', 'UPDATE m.d SET n = %6$s%2$s WHERE n = %1$s',
+                       'WITH g AS (DELETE FROM m.d WHERE n = %1$s RETURNING *) INSERT INTO m.d SELECT %1$s%2$s, d, v, w FROM g'),
+                m.r(9), m.pick('', '.0', '.00'), m.pick('0', '1', '7', 'NULL'), m.pick('NULL', quote_literal('v'), quote_literal('V')), m.pick('w', 'W'), m.r(9))
+$$;
 CREATE FUNCTION m.dml(note text) RETURNS text LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
   tab text := m.pick('s', 's', 's', 'n', 'n', 'p', 'k');
@@ -68,6 +80,7 @@ DECLARE
   region text := m.pick('''eu''', '''us''', '''asia''', CASE tab WHEN 'p' THEN '''eu''' ELSE 'NULL' END);
   name text := CASE tab WHEN 's' THEN note ELSE 'note' END;
 BEGIN
+  IF random() < 0.1 THEN RETURN m.dml_d(); END IF;
   IF random() < 0.2 THEN w := format('%s %% 4 = %s', CASE tab WHEN 'k' THEN 'b' ELSE 'id' END, m.r(4)); END IF;
   CASE m.r(12)
   WHEN 0, 1, 2 THEN
@@ -132,6 +145,13 @@ BEGIN
         EXECUTE q;
         INSERT INTO m.trace (sql) VALUES (q);
       END IF;
+    END IF;
+    -- rewritten without an event: rows enter and leave filters
+    IF random() < 0.04 THEN
+      q := m.pick('ALTER TABLE m.n ALTER qty TYPE int USING nullif(qty - 1, 0)', 'ALTER TABLE m.n ALTER region TYPE text USING CASE region WHEN ''eu'' THEN ''us'' ELSE region END',
+                  'ALTER TABLE m.d ALTER d TYPE int USING 1 - d');
+      EXECUTE q;
+      INSERT INTO m.trace (sql) VALUES (q);
     END IF;
     -- another filter: the rows that left it go, those that entered it come
     IF random() < 0.06 THEN
