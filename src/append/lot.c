@@ -2,7 +2,6 @@
 #include "postgres.h"
 
 #include "executor/executor.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/queryenvironment.h"
 #include "utils/snapmgr.h"
@@ -10,6 +9,7 @@
 #include "append/lot.h"
 #include "append/statement.h"
 #include "base/compat.h"
+#include "base/nestloop.h"
 #include "base/settings.h"
 
 static void
@@ -64,27 +64,6 @@ statement_text(const TsAppend *append, TsAppendStatement statement)
 	return NULL;
 }
 
-/*
- * Rows are found by their keys: a nested loop into the key's index, whatever the planner thinks of the table. The settings are not those
- * that triggers run with. Planned it is once, and again when ANALYZE came between, say.
- */
-static void
-plan_now(SPIPlanPtr plan)
-{
-	static const char *const off[] = {"enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_bitmapscan"};
-	int			level = NewGUCNestLevel();
-	CachedPlan *cached;
-
-	for (int i = 0; i < lengthof(off); i++)
-		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	PushActiveSnapshot(GetTransactionSnapshot());
-	cached = SPI_plan_get_cached_plan(plan);
-	if (cached != NULL)
-		ts_release_own_plan(cached);
-	PopActiveSnapshot();
-	AtEOXact_GUC(true, level);
-}
-
 void
 ts_lot_prepare(TsLot *lot, TsAppendStatement statement)
 {
@@ -99,7 +78,8 @@ ts_lot_prepare(TsLot *lot, TsAppendStatement statement)
 		if (lot->plans[statement] == NULL)
 			elog(ERROR, "could not prepare: %s", sql);
 	}
-	plan_now(lot->plans[statement]);
+	/* anew when ANALYZE came between, say */
+	ts_plan_nested_loop(lot->plans[statement], false);
 }
 
 uint64

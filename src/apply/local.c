@@ -11,7 +11,6 @@
 #include "executor/executor.h"
 #include "executor/spi.h"
 #include "utils/array.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
 #include "utils/snapmgr.h"
@@ -20,6 +19,7 @@
 #include "apply/references.h"
 #include "apply/target.h"
 #include "base/compat.h"
+#include "base/nestloop.h"
 #include "base/settings.h"
 #include "capture/origin.h"
 #include "link/back.h"
@@ -53,27 +53,6 @@ local_begin(TsTarget *target)
 	local->direct = ts_direct_writes ? ts_direct_begin(local->link) : NULL;
 }
 
-/*
- * Keys come as arrays whose length the planner does not see, in key order: a nested loop into the key's index is the plan
- * wanted, however small or new the table's statistics say it is. The settings are in force for the planning only.
- */
-static void
-plan_now(SPIPlanPtr plan)
-{
-	static const char *const off[] = {"enable_hashjoin", "enable_mergejoin", "enable_seqscan", "enable_bitmapscan"};
-	int			level = NewGUCNestLevel();
-	CachedPlan *cached;
-
-	for (int i = 0; i < lengthof(off); i++)
-		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	PushActiveSnapshot(GetTransactionSnapshot());
-	cached = SPI_plan_get_cached_plan(plan);
-	if (cached != NULL)
-		ts_release_cached_plan(cached);
-	PopActiveSnapshot();
-	AtEOXact_GUC(true, level);
-}
-
 static SPIPlanPtr
 prepare(LocalTarget *target, TsStatement *stmt)
 {
@@ -88,7 +67,8 @@ prepare(LocalTarget *target, TsStatement *stmt)
 	SPI_keepplan(plan);
 	target->prepared = lappend(target->prepared, plan);
 	stmt->prepared = plan;
-	plan_now(plan);
+	/* keys come as arrays whose length the planner does not see, in key order */
+	ts_plan_nested_loop(plan, true);
 	return plan;
 }
 
