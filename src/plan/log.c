@@ -18,6 +18,7 @@ typedef struct LogSource
 	Bitmapset  *keys;			/* the source's key columns */
 	Bitmapset  *ignored;
 	bool		vague;			/* a key that is equal may be written otherwise, and give the expressions another value */
+	bool	   *known;			/* of the change at hand, per attribute: the old value is */
 	bool		passed;			/* of the change at hand: the row is known to have passed before */
 } LogSource;
 
@@ -26,8 +27,8 @@ static TupleTableSlot *
 read_old(LogSource *source, const TsNetChange *net)
 {
 	const TsTracked *tracked = source->base.link->tracked;
-	bool	   *known;
-	TupleTableSlot *old = ts_mapper_old(source->mapper, &known);
+	TupleTableSlot *old = ts_mapper_old(source->mapper, &source->known);
+	bool	   *known = source->known;
 
 	for (int i = 0; i < old->tts_tupleDescriptor->natts; i++)
 	{
@@ -90,9 +91,9 @@ knows_old(const LogSource *source, int i)
 {
 	const TsColumn *col = &source->base.link->columns[i];
 
-	if (col->value != NULL && (!source->passed || bms_overlap(col->reads, source->ignored)))
-		return false;
-	return ts_mapper_knows(source->mapper, i);
+	if (col->value == NULL)
+		return source->known[col->attnum - 1];
+	return source->passed && !bms_overlap(col->reads, source->ignored) && ts_mapper_knows(source->mapper, i);
 }
 
 static bool
@@ -134,27 +135,25 @@ static bool
 map_column(LogSource *source, const TsNetChange *net, TupleTableSlot *old, TsChange *change, int i)
 {
 	const TsColumn *col = &source->base.link->columns[i];
-	bool		known = old != NULL && knows_old(source, i);
+	bool		known;
 	bool		changed;
 
 	change->mask[i] = 0;
 	if (change->op != TS_CHANGE_DELETE)
 		change->new_values[i] = ts_mapper_value(source->mapper, i, net->live, &change->new_nulls[i]);
+	/* most columns of most changes, not to be looked at any further */
+	if (change->op == TS_CHANGE_INSERT)
+		return true;
+	if (change->op == TS_CHANGE_UPDATE && col->value == NULL && !net->changed[col->attnum - 1] && !col->ignored && !net->moved && !change->maybe)
+		return false;
+	known = old != NULL && knows_old(source, i);
 	if (known)
 		change->old_values[i] = ts_mapper_value(source->mapper, i, old, &change->old_nulls[i]);
 	/* ignored columns go along with any update, and never make a conflict */
 	if (known && !col->ignored && !col->converted && !col->fickle)
 		change->mask[i] = TS_COLUMN_KNOWN;
-	switch (change->op)
-	{
-		case TS_CHANGE_DELETE:
-			return true;
-		case TS_CHANGE_INSERT:
-			change->mask[i] = 0;
-			return true;
-		case TS_CHANGE_UPDATE:
-			break;
-	}
+	if (change->op == TS_CHANGE_DELETE)
+		return true;
 	/* what is there may be another link's row, which has not followed the source so far */
 	if (change->maybe && source->base.link->shared != TS_SHARED_NOT)
 	{

@@ -55,9 +55,8 @@ TupleTableSlot *
 ts_mapper_old(TsMapper *mapper, bool **known)
 {
 	ExecClearTuple(mapper->old);
-	memset(mapper->old->tts_isnull, true, sizeof(bool) * mapper->old->tts_tupleDescriptor->natts);
-	memset(mapper->known, 0, sizeof(bool) * mapper->old->tts_tupleDescriptor->natts);
 	*known = mapper->known;
+	memset(mapper->old->tts_isnull, true, sizeof(bool) * mapper->old->tts_tupleDescriptor->natts);
 	return ExecStoreVirtualTuple(mapper->old);
 }
 
