@@ -203,6 +203,19 @@ ts_pair_check_compared(const TsOpening *opening, const TsMerged *merged)
 	}
 }
 
+void
+ts_pair_check_pull(const TsLink *link)
+{
+	if (link->by_diff || ts_link_back(link) == TS_BACK_NONE || lock_and_ask(link) != TS_BACK_PENDING)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("link \"%s\" cannot be pulled: table %s has changes that a link in the other direction is to bring", link->name,
+					ts_link_target(link)),
+			 errdetail("They would count twice."),
+			 errhint("Push that link first.")));
+}
+
 /* link_back(source, origin): NULL, idle or pending */
 Datum
 tracksync_link_back(PG_FUNCTION_ARGS)

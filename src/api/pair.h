@@ -19,6 +19,8 @@ extern void ts_pair_check_snapshot(const TsLink *link);
 extern void ts_pair_refuse_group(const TsOpening *opening);
 /* 55000 if a plan compares, and would overwrite what links in the other direction have yet to ship; locks such targets. */
 extern void ts_pair_check_compared(const TsOpening *opening, const TsMerged *merged);
+/* 55000 if links in the other direction have changes to ship: a pull would bring them, too, and they would count twice. Locks the target. */
+extern void ts_pair_check_pull(const TsLink *link);
 /* 25001: what is committed on another server while this transaction may still roll back must not depend on it. */
 extern void ts_pair_refuse_own(const TsLink *link);
 

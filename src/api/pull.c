@@ -21,6 +21,7 @@
 
 #include "api/args.h"
 #include "api/done.h"
+#include "api/pair.h"
 #include "apply/push.h"
 #include "apply/reached.h"
 #include "base/quote.h"
@@ -375,6 +376,7 @@ tracksync_pull(PG_FUNCTION_ARGS)
 	for (int i = 0; i < opening.n; i++)
 	{
 		check_state(&opening.links[i]);
+		ts_pair_check_pull(opening.links[i].link);
 		if (!discard)
 			check_pending(&opening, &opening.links[i]);
 		reverse(&pulls[i], &opening.links[i]);

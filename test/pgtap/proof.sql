@@ -1,6 +1,6 @@
 -- verify, repair and pull: messages, rights, states, groups, quarantine, and what is told apart.
 SET client_min_messages = warning;
-SELECT plan(49);
+SELECT plan(52);
 CREATE ROLE proof_owner; CREATE ROLE proof_other; CREATE SCHEMA proof AUTHORIZATION proof_owner; GRANT USAGE ON SCHEMA proof TO proof_other;
 SET ROLE proof_owner;
 CREATE TABLE proof.s (id int PRIMARY KEY, v text, n numeric, f float8); CREATE TABLE proof.t (id int PRIMARY KEY, v text, n numeric, f float8, own int DEFAULT 0);
@@ -103,5 +103,13 @@ SELECT is(proof.wrote('d', false), 'update 1, insert 1', 'repair without a log l
 SELECT throws_ok($$SELECT * FROM tracksync.pull('d')$$, '55000', NULL, 'pull: without a log anything may be pending');
 SELECT is(proof.pulled('d', true), 'insert 1', 'pull without a log');
 SELECT is(proof.named('d'), NULL, 'then nothing is named');
+-- there and back
+CREATE TABLE proof.a (id int PRIMARY KEY, n int); CREATE TABLE proof.b (LIKE proof.a INCLUDING ALL); INSERT INTO proof.a VALUES (1, 1), (2, 2);
+SELECT tracksync.create_link('ab', 'proof.a', 'proof.b', on_conflict => 'merge'); SELECT tracksync.create_link('ba', 'proof.b', 'proof.a', on_conflict => 'merge', initial => 'none');
+SELECT tracksync.set_merge_rule(l, 'n', 'add') FROM unnest('{ab,ba}'::text[]) l; SELECT count(*) FROM tracksync.push('ab'); SELECT count(*) FROM tracksync.push('ba');
+UPDATE proof.b SET n = 10 WHERE id = 1;
+SELECT throws_ok($$SELECT * FROM tracksync.pull('ab')$$, '55000', NULL, 'pull: what the other direction is to bring would count twice');
+SELECT lives_ok($$SELECT * FROM tracksync.push('ba')$$, 'it is pushed');
+SELECT is((SELECT count(*) FROM tracksync.pull('ab')), 0::bigint, 'then there is nothing to pull');
 RESET ROLE;
-SELECT tracksync.drop_link(x) FROM unnest('{l,e,q,d}'::text[]) x; DROP SCHEMA proof CASCADE;
+SELECT tracksync.drop_link(x) FROM unnest('{l,e,q,d,ab,ba}'::text[]) x; DROP SCHEMA proof CASCADE;
