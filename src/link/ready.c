@@ -268,6 +268,18 @@ read_args(TsRule *rule, const char *name, const char *rest)
 	}
 }
 
+static void
+refuse_repeated(const TsLink *link, const char *name, const TsRule *rule)
+{
+	for (int i = 0; i < rule->ncolumns; i++)
+		for (int j = 0; j < i; j++)
+			if (rule->at[i] == rule->at[j])
+				ereport(ERROR,
+						(errcode(ERRCODE_DUPLICATE_COLUMN),
+						 errmsg("rule \"%s\" of link \"%s\" names column \"%s\" twice", name, link->name, link->columns[rule->at[i]].target_name),
+						 errhint("Name each column once.")));
+}
+
 TsRule *
 ts_ready_parse(const TsLink *link, const char *name, const char *text)
 {
@@ -292,6 +304,7 @@ ts_ready_parse(const TsLink *link, const char *name, const char *text)
 					 errhint("%s", usages[kind])));
 		if (rule->ncolumns == 0)
 			continue;
+		refuse_repeated(link, name, rule);
 		read_args(rule, name, rest);
 		return rule;
 	}

@@ -10,6 +10,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "link/compared.h"
 #include "link/trust.h"
 
 static bool
@@ -34,9 +35,8 @@ has_users_code(Node *node, void *arg)
 static bool
 runs_code(const TsLink *link)
 {
-	char		kind = get_rel_relkind(link->source);
-
-	if (kind == RELKIND_VIEW || kind == RELKIND_FOREIGN_TABLE)
+	/* partitions may be foreign tables */
+	if (get_rel_relkind(link->source) == RELKIND_VIEW || ts_source_is_foreign(link->source))
 		return true;
 	for (int i = 0; i < link->ncolumns; i++)
 		if (has_users_code(link->columns[i].value, NULL))
