@@ -21,6 +21,7 @@ typedef struct TsBad
 	char	   *constraint;		/* NULL = none */
 	char	   *before;			/* what is known of the source's row before the change, JSON; NULL = nothing */
 	char	   *image;			/* the row as the target should hold it until the change is taken, JSON; NULL = none */
+	bool		asked;			/* of those left out before they are tried: were others with its values looked for? */
 } TsBad;
 
 /* As ts_tangle_take; rows of which it cannot be told stay in the batch. */

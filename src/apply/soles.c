@@ -48,21 +48,52 @@ query(const TsLink *link, const TsRule *rule)
 					same(link, rule->ncolumns, rule->at, false, "o"), same(link, link->nkeys, link->keys, true, "o"));
 }
 
-bool
-ts_quarantine_soles(TsWriter *writer, List *rules)
+/* Is the row one that an earlier run left out, and asked about? */
+static bool
+was_asked(const TsWriter *writer, const char *key)
 {
-	static const Oid types[] = {TEXTARRAYOID};
-	const TsLink *link = writer->link;
-	Datum	   *keys = palloc(sizeof(Datum) * (list_length(writer->bad) + 1));
-	Datum		values[1];
-	bool		more = false;
+	ListCell   *lc;
+
+	foreach(lc, writer->excluded)
+	{
+		TsBad	   *bad = lfirst(lc);
+		bool		asked = bad->asked;
+
+		if (strcmp(bad->key, key) != 0)
+			continue;
+		bad->asked = true;
+		return asked;
+	}
+	return false;
+}
+
+/* The keys of the rows that were left out: all, or those not asked about before; how many. One that is to be inserted is not there. */
+static int
+keys_of(const TsWriter *writer, bool all, Datum *keys)
+{
 	ListCell   *lc;
 	int			n = 0;
 
-	/* one that is to be inserted is not there */
 	foreach(lc, writer->bad)
-		if (((TsBad *) lfirst(lc))->op != TS_CHANGE_INSERT)
-			keys[n++] = CStringGetTextDatum(((TsBad *) lfirst(lc))->key);
+	{
+		const TsBad *bad = lfirst(lc);
+
+		if (bad->op != TS_CHANGE_INSERT && (all || !was_asked(writer, bad->key)))
+			keys[n++] = CStringGetTextDatum(bad->key);
+	}
+	return n;
+}
+
+/* Leaves out those that have the values of rows with these keys, too; false: there are none. */
+static bool
+hold_back(TsWriter *writer, List *rules, int n, Datum *keys)
+{
+	static const Oid types[] = {TEXTARRAYOID};
+	const TsLink *link = writer->link;
+	Datum		values[1];
+	bool		more = false;
+	ListCell   *lc;
+
 	if (n == 0)
 		return false;
 	values[0] = PointerGetDatum(construct_array(keys, n, TEXTOID, -1, false, TYPALIGN_INT));
@@ -82,4 +113,14 @@ ts_quarantine_soles(TsWriter *writer, List *rules)
 		}
 	}
 	return more;
+}
+
+bool
+ts_quarantine_soles(TsWriter *writer, List *rules)
+{
+	Datum	   *keys = palloc(sizeof(Datum) * (list_length(writer->bad) + 1));
+	int			n = keys_of(writer, false, keys);
+
+	/* a chain of rows takes a run for each: all of them are asked about in the last one only */
+	return hold_back(writer, rules, n, keys) || (n < list_length(writer->bad) && hold_back(writer, rules, keys_of(writer, true, keys), keys));
 }
