@@ -9,7 +9,6 @@
 #include "access/htup_details.h"
 #include "access/sysattr.h"
 #include "commands/trigger.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -196,36 +195,12 @@ read_changed(TsSource *source, TupleTableSlot *slot)
 }
 
 /*
- * Which columns a statement writes, servers before 13.19, 14.16, 15.11, 16.7 and 17.3 may tell of another statement of the same push
- * (their commit "Repair incorrect handling of AfterTriggerSharedData.ats_modifiedcols").
- */
-static bool
-knows_written(void)
-{
-	static const struct
-	{
-		int			major;
-		int			minor;
-	}			since[] = {{13, 19}, {14, 16}, {15, 11}, {16, 7}, {17, 3}};
-	static int	version = 0;
-
-	if (version == 0)
-		version = atoi(GetConfigOption("server_version_num", false, false));
-	for (int i = 0; i < lengthof(since); i++)
-		if (version / 10000 == since[i].major)
-			return version % 10000 >= since[i].minor;
-	return true;
-}
-
-/*
  * An UPDATE that brought changes from another table says of all columns that it wrote what they hold there, also of those that held it
  * already.
  */
 static void
 add_written(TsSource *source, const TriggerData *trig)
 {
-	if (!knows_written())
-		return;
 	for (int i = 0; i < source->rootdesc->natts; i++)
 		if (source->attmap[i] != 0 && bms_is_member(source->attmap[i] - FirstLowInvalidHeapAttributeNumber, trig->tg_updatedcols))
 			source->changed[i] = true;
