@@ -25,6 +25,7 @@
 #include "link/ask.h"
 #include "link/back.h"
 #include "link/remote.h"
+#include "link/rows.h"
 #include "log/tracked.h"
 #include "netchange/scan.h"
 
@@ -181,6 +182,48 @@ lock_and_ask(const TsLink *link)
 	return ts_back_read(((char **) linitial(rows))[0]);
 }
 
+static bool
+is_opened(const TsOpening *opening, const char *name)
+{
+	for (int i = 0; i < opening->n; i++)
+		if (strcmp(opening->links[i].link->name, name) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * A row of another link's that is not in its source any more, and not deleted yet, looks like one that only the target has. Links of the
+ * same source bring nobody else's rows; where a filter tells the rows of links, they are told by it.
+ */
+void
+ts_pair_check_beside(const TsOpening *opening, const TsLink *link)
+{
+	ListCell   *lc;
+
+	foreach(lc, link->target_condition == NULL ? ts_links_beside(link) : NIL)
+	{
+		TsLink	   *other = ts_link_load_any(lfirst(lc));
+		TsTracked  *tracked;
+		TsPending	pending;
+
+		if (other == NULL || other->source == link->source || other->by_diff || other->state != TS_STATE_ACTIVE ||
+			is_opened(opening, other->name) || get_rel_name(other->source) == NULL)
+			continue;
+		tracked = ts_tracked_load(other->source);
+		if (tracked == NULL)
+			continue;
+		/* one that compares finds what misses */
+		pending = ts_log_pending(tracked, opening->snapshot, other->position, false);
+		if (pending.rows > 0 && !pending.wholesale)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("link \"%s\" has to wait for link \"%s\", which writes to the same table and has changes that are not pushed",
+							link->name, other->name),
+					 errdetail("Until then a row that only table %s has may be one of either link.", ts_link_target(link)),
+					 errhint("Push link \"%s\" first.", other->name)));
+	}
+}
+
 void
 ts_pair_check_compared(const TsOpening *opening, const TsMerged *merged)
 {
@@ -188,18 +231,25 @@ ts_pair_check_compared(const TsOpening *opening, const TsMerged *merged)
 	{
 		const TsPlan *plan = merged->plans[i];
 		const TsLink *link = plan->link;
-		bool		writes = false;
+		bool		writes = false,
+					deletes = false;
 
 		for (int s = 0; s < plan->nsteps; s++)
-			writes |= plan->steps[s].store != NULL && plan->steps[s].rows > 0;
-		if (!plan->compared || !writes || ts_link_back(link) == TS_BACK_NONE || lock_and_ask(link) != TS_BACK_PENDING)
+			if (plan->steps[s].store != NULL && plan->steps[s].rows > 0)
+			{
+				writes = true;
+				deletes |= plan->steps[s].op == TS_CHANGE_DELETE;
+			}
+		if (plan->compared && deletes)
+			ts_pair_check_beside(opening, link);
+		if (!plan->compared || !writes || ts_link_back(link) == TS_BACK_NONE || lock_and_ask(link) < TS_BACK_PENDING)
 			continue;
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("link \"%s\" has to compare, and table %s has changes of its own that are not in %s yet", link->name, ts_link_target(link),
 						get_rel_name(link->source)),
 				 errdetail("The comparison would undo them."),
-				 errhint("Push the link in the other direction first.")));
+				 errhint("Push the link in the other direction first. If that one has to compare, too, say which table wins: tracksync.pull of the link that comes from the other one, with discard => true.")));
 	}
 }
 
@@ -216,7 +266,7 @@ ts_pair_check_pull(const TsLink *link)
 			 errhint("Push that link first.")));
 }
 
-/* link_back(source, origin): NULL, idle or pending */
+/* link_back(source, origin): NULL, idle, pending or compares */
 Datum
 tracksync_link_back(PG_FUNCTION_ARGS)
 {

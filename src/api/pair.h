@@ -24,4 +24,7 @@ extern void ts_pair_check_pull(const TsLink *link);
 /* 25001: what is committed on another server while this transaction may still roll back must not depend on it. */
 extern void ts_pair_refuse_own(const TsLink *link);
 
+/* 55000: another link to the same target has changes that are not pushed, and nothing else tells whose rows of the target are. */
+extern void ts_pair_check_beside(const TsOpening *opening, const TsLink *link);
+
 #endif

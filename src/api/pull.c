@@ -241,6 +241,41 @@ check_casts(const TsOpening *opening, const Pull *pull)
 	}
 }
 
+/* What was rounded or cut on its way there is in step, and would come back as it is there. */
+static void
+check_rounded(const TsOpening *opening, const Pull *pull)
+{
+	const TsLink *link = pull->link;
+
+	for (int i = 0; i < pull->back->ncolumns && link->lossy; i++)
+	{
+		const TsColumn *back = &pull->back->columns[i];
+		const TsColumn *there = NULL;
+		StringInfoData sql;
+		char	   *key;
+
+		for (int j = 0; j < link->ncolumns; j++)
+			if (link->columns[j].attnum == back->target_attnum)
+				there = &link->columns[j];
+		if (there == NULL || there->is_key || there->ignored || !ts_diff_is_cast(there))
+			continue;
+		initStringInfo(&sql);
+		appendStringInfo(&sql, "SELECT %s FROM %s AS s JOIN %s AS t ON ", key_text(link), ts_source_rows(link), ts_diff_target_rows(link, pull->fetched));
+		ts_diff_append_key_match(&sql, link, "s");
+		appendStringInfo(&sql, ", LATERAL (SELECT %s AS %s) AS b WHERE %s AND NOT pg_catalog.record_image_eq(ROW(s.%s), ROW(%s))", ts_diff_target_value(there),
+						 quote_identifier(back->target_name), ts_diff_holds(link, there, "s"), quote_identifier(there->target_name),
+						 ts_diff_source_value(back, "b"));
+		key = find_first(opening, sql.data);
+		if (key != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+					 errmsg("link \"%s\" cannot be pulled: column %s of its source would be rounded or cut: row %s", link->name,
+							quote_identifier(back->target_name), key),
+					 errdetail("The target holds of the value what its type holds."),
+					 errhint("Write to the source by hand what the target's rows are to bring.")));
+	}
+}
+
 /* The source holds what the target does. */
 static void
 check_done(const TsOpening *opening, const Pull *pull)
@@ -377,10 +412,12 @@ tracksync_pull(PG_FUNCTION_ARGS)
 	{
 		check_state(&opening.links[i]);
 		ts_pair_check_pull(opening.links[i].link);
+		ts_pair_check_beside(&opening, opening.links[i].link);
 		if (!discard)
 			check_pending(&opening, &opening.links[i]);
 		reverse(&pulls[i], &opening.links[i]);
 		check_filter(&opening, &pulls[i]);
+		check_rounded(&opening, &pulls[i]);
 	}
 	pushed = run(&opening, pulls);
 	ts_put_done(&result, &opening, pushed);

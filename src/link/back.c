@@ -8,6 +8,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/catalog.h"
+#include "capture/origin.h"
 #include "link/back.h"
 #include "link/remote.h"
 #include "netchange/scan.h"
@@ -52,6 +53,12 @@ ts_back_links(Oid source, const char *identity)
 		if (link != NULL && link->position->echo != NULL && strcmp(link->position->echo, identity) == 0)
 			found = lappend(found, lfirst(lc));
 	}
+	if (found != NIL && !ts_origin_is_exact())
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("link \"%s\" and one in the other direction need a newer server", (char *) linitial(found)),
+				 errdetail("This server may tell triggers of columns that were not written."),
+				 errhint("Update PostgreSQL to 13.19, 14.16, 15.11, 16.7, 17.3 or later.")));
 	return found;
 }
 
@@ -69,33 +76,49 @@ has_quarantine(const char *name)
 	return any;
 }
 
-/* Has the link something of its own to ship? One that compares has whatever it finds, and may as well find it later. */
-static bool
-is_pending(const char *name)
+/*
+ * Has the link something of its own to ship? One that compares anyway (TS_STATE_INITIAL, detect => 'diff') has whatever it finds, and may as
+ * well find it later; not so one that compares because its log does not tell all, or was made to.
+ */
+static TsBack
+has_pending(const char *name)
 {
 	TsLink	   *link;
 	TsTracked  *tracked;
-	bool		pending = false;
+	TsBack		back = TS_BACK_IDLE;
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	link = ts_link_load_any(name);
 	tracked = link != NULL && get_rel_name(link->source) != NULL ? ts_tracked_load(link->source) : NULL;
-	if (tracked != NULL && link->state == TS_STATE_ACTIVE)
-		pending = has_quarantine(name) || ts_log_pending(tracked, GetActiveSnapshot(), link->position, true).rows > 0;
+	if (tracked != NULL && link->state != TS_STATE_INITIAL)
+	{
+		TsPending	pending = ts_log_pending(tracked, GetActiveSnapshot(), link->position, false);
+
+		if (pending.rows > 0)
+			back = pending.wholesale || pending.rows_came || link->state != TS_STATE_ACTIVE ? TS_BACK_COMPARES : TS_BACK_PENDING;
+		else if (link->state == TS_STATE_ACTIVE && has_quarantine(name))
+			back = TS_BACK_PENDING;
+	}
 	PopActiveSnapshot();
-	return pending;
+	return back;
 }
 
 TsBack
 ts_back_of(Oid source, const char *identity)
 {
 	List	   *names = ts_back_links(source, identity);
+	TsBack		all = names == NIL ? TS_BACK_NONE : TS_BACK_IDLE;
 	ListCell   *lc;
 
 	foreach(lc, names)
-		if (is_pending(lfirst(lc)))
-			return TS_BACK_PENDING;
-	return names == NIL ? TS_BACK_NONE : TS_BACK_IDLE;
+	{
+		TsBack		back = has_pending(lfirst(lc));
+
+		if (back == TS_BACK_PENDING)
+			return back;
+		all = Max(all, back);
+	}
+	return all;
 }
 
 TsBack
@@ -125,6 +148,8 @@ ts_back_name(TsBack back)
 			return "idle";
 		case TS_BACK_PENDING:
 			return "pending";
+		case TS_BACK_COMPARES:
+			return "compares";
 	}
 	return NULL;
 }
@@ -134,5 +159,5 @@ ts_back_read(const char *name)
 {
 	if (name == NULL)
 		return TS_BACK_NONE;
-	return strcmp(name, "pending") == 0 ? TS_BACK_PENDING : TS_BACK_IDLE;
+	return strcmp(name, "pending") == 0 ? TS_BACK_PENDING : strcmp(name, "compares") == 0 ? TS_BACK_COMPARES : TS_BACK_IDLE;
 }

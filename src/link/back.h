@@ -18,7 +18,8 @@ typedef enum TsBack
 {
 	TS_BACK_NONE,				/* there is no such link */
 	TS_BACK_IDLE,
-	TS_BACK_PENDING				/* one that does not compare has changes to ship, or rows in quarantine */
+	TS_BACK_PENDING,			/* one that does not compare has changes to ship, or rows in quarantine */
+	TS_BACK_COMPARES			/* what one has to ship only a comparison tells: it brings nothing that is there already */
 } TsBack;
 
 /* Which table a link's changes come from: what is written to the target says so. */

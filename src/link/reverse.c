@@ -19,6 +19,22 @@ refuse_expressions(const TsLink *link)
 					 errhint("Make a link from the target to the source, with expressions that lead back.")));
 }
 
+/* One column of the source cannot take two values. */
+static void
+refuse_repeated(const TsLink *link)
+{
+	for (int i = 0; i < link->ncolumns; i++)
+		for (int j = 0; j < i; j++)
+			if (link->columns[i].attnum == link->columns[j].attnum)
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("link \"%s\" cannot be pulled: column \"%s\" of its source goes to two columns of the target", link->name,
+								link->columns[i].source_name),
+						 errdetail("These are \"%s\" and \"%s\", which may hold different values.", link->columns[j].target_name,
+								   link->columns[i].target_name),
+						 errhint("Make a link from the target to the source that names one of them.")));
+}
+
 /* The target's column, as the reversed link's source. */
 static AttrNumber
 number_there(const TsLink *link, AttrNumber source)
@@ -60,6 +76,7 @@ ts_link_reversed(const TsLink *link, Relation source, Relation target)
 	TsLink	   *back = palloc0(sizeof(TsLink));
 
 	refuse_expressions(link);
+	refuse_repeated(link);
 	back->name = link->name;
 	back->owner = link->owner;
 	back->source = RelationGetRelid(target);

@@ -118,15 +118,16 @@ ts_diff_target(const TsLink *link)
  * link's own mapping.
  */
 static void
-append_other_source(StringInfo sql, const TsLink *link, const char *name)
+append_other_source(StringInfo sql, const TsLink *link, const char *name, TsRowsOf rows_of, void *arg)
 {
 	TsLink	   *other = ts_source_of(name, link);
+	char	   *rows = other == NULL ? NULL : rows_of ? rows_of(arg, other) : ts_source_rows(other);
 	StringInfoData match;
 
 	initStringInfo(&match);
-	if (other != NULL)
+	if (rows != NULL)
 		ts_trust_source(link, other);
-	for (int i = 0; other != NULL && i < link->nkeys; i++)
+	for (int i = 0; rows != NULL && i < link->nkeys; i++)
 		for (int j = 0; j < other->ncolumns; j++)
 		{
 			const TsColumn *col = &link->columns[link->keys[i]];
@@ -148,17 +149,23 @@ append_other_source(StringInfo sql, const TsLink *link, const char *name)
 		}
 	if (match.len > 0)
 		appendStringInfo(sql, " AND NOT (%s EXISTS (SELECT FROM %s AS o WHERE %s))",
-						 other->target_condition && ts_fetch_has(link, other->target_reads) ? psprintf("(%s) IS TRUE AND", other->target_condition) : "", ts_source_rows(other), match.data);
+						 other->target_condition && ts_fetch_has(link, other->target_reads) ? psprintf("(%s) IS TRUE AND", other->target_condition) : "", rows, match.data);
 }
 
 /* Rows that another link puts into the same target are not ours to delete. */
 void
 ts_diff_append_other_sources(StringInfo sql, const TsLink *link)
 {
+	ts_diff_append_other_rows(sql, link, NULL, NULL);
+}
+
+void
+ts_diff_append_other_rows(StringInfo sql, const TsLink *link, TsRowsOf rows_of, void *arg)
+{
 	ListCell   *lc;
 
 	foreach(lc, ts_links_beside(link))
-		append_other_source(sql, link, lfirst(lc));
+		append_other_source(sql, link, lfirst(lc), rows_of, arg);
 }
 
 /* The keys, as a table q. */

@@ -13,6 +13,9 @@ extern char *ts_diff_key_value(const TsColumn *col, const char *alias, const cha
 extern void ts_diff_append_key_match(StringInfo sql, const TsLink *link, const char *alias);
 /* AND t is no row that another link's source puts there. */
 extern void ts_diff_append_other_sources(StringInfo sql, const TsLink *link);
+/* The same for other rows of these links than those of their sources; NULL: none. SQL, to stand in FROM, as ts_source_rows. */
+typedef char *(*TsRowsOf) (void *arg, TsLink *other);
+extern void ts_diff_append_other_rows(StringInfo sql, const TsLink *link, TsRowsOf rows_of, void *arg);
 /* AND the row of "alias" has one of the keys (JSON, by the target's column names), or, if not "has", none; nothing if there are no keys. */
 extern void ts_diff_append_keys(StringInfo sql, const TsLink *link, const char *alias, List *keys, bool has);
 /* SQL: what stands for the target: the rows that were fetched (fetch.h), or the table. */

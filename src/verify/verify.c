@@ -6,11 +6,13 @@
  *   rows without a net change that miss or differ:     s LEFT JOIN t WHERE t is missing OR NOT record_image_eq(t, s)
  *   rows of before a net change that do, and are not as after it:   s LEFT JOIN t LEFT JOIN n WHERE …
  *   rows that are to come with a net change, and are there, otherwise:     t JOIN n WHERE NOT EXISTS s AND NOT record_image_eq(t, n)
- *   rows of which the source knows nothing:     t WHERE NOT EXISTS s, nor any row of the source now, nor one of another link's source
+ *   rows of which the source knows nothing:     t WHERE NOT EXISTS s, nor any row of the source now, nor one of another link's source,
+ *   now or at that link's position
  * Rows in quarantine are in none of them.
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -43,6 +45,9 @@ typedef struct Verify
 	char	   *old;			/* of before one; NULL: there are none */
 	char	   *fetched;		/* the target's rows, of one on another server */
 	struct Tuplestorestate *store;
+	Snapshot	snapshot;
+	List	   *beside;			/* TsInFlight of other links to the same target */
+	bool		doubtful_beside;	/* what these shipped is not known: a row that only the target has may be one of theirs */
 	bool		doubtful;		/* what was shipped is not known: any difference may be a pending change */
 	TsFindingFunction put;
 	void	   *arg;
@@ -204,9 +209,28 @@ old_query(const Verify *v)
 	return sql.data;
 }
 
+/* What another link to the same target shipped, and its source does not hold like that any more. */
+static char *
+rows_beside(void *arg, TsLink *other)
+{
+	Verify	   *v = arg;
+	TsInFlight *flight;
+	Relation	source;
+
+	if (other->by_diff || other->state != TS_STATE_ACTIVE)
+		return NULL;
+	flight = palloc0(sizeof(TsInFlight));
+	source = relation_open(other->source, AccessShareLock);
+	ts_inflight_begin(flight, other, source, v->snapshot);
+	relation_close(source, NoLock);
+	v->beside = lappend(v->beside, flight);
+	v->doubtful_beside |= flight->doubtful;
+	return flight->name == NULL ? NULL : ts_inflight_old(flight, other);
+}
+
 /* AND the rows t are the link's own, and not told of elsewhere. */
 static void
-append_own(StringInfo sql, const Verify *v)
+append_own(StringInfo sql, Verify *v)
 {
 	const TsLink *link = v->link;
 
@@ -219,12 +243,13 @@ append_own(StringInfo sql, const Verify *v)
 		appendStringInfoChar(sql, ')');
 	}
 	ts_diff_append_other_sources(sql, link);
+	ts_diff_append_other_rows(sql, link, rows_beside, v);
 	appendStringInfoString(sql, ts_target_rows_condition(link));
 	ts_diff_append_keys(sql, link, "t", v->quarantined, false);
 }
 
 static char *
-new_query(const Verify *v)
+new_query(Verify *v)
 {
 	StringInfoData sql;
 
@@ -240,7 +265,7 @@ new_query(const Verify *v)
 }
 
 static char *
-extra_query(const Verify *v)
+extra_query(Verify *v)
 {
 	StringInfoData sql;
 
@@ -269,9 +294,9 @@ is_among(const Bitmapset *reads, ArrayType *unknown)
 
 /* The log does not say what was shipped, and there are differences. */
 static void
-refuse_doubt(const Verify *v)
+refuse_doubt(const Verify *v, bool extra)
 {
-	if (v->doubtful)
+	if (v->doubtful || (extra && v->doubtful_beside))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("source and target of link \"%s\" differ, but the log does not tell which changes are pending", v->link->name),
@@ -295,7 +320,7 @@ put_row(Verify *v, HeapTuple tuple, TupleDesc desc, bool extra)
 	Datum		unknown = SPI_getbinval(tuple, desc, 2, &isnull);
 	TsFinding	finding = {.kind = extra ? TS_ONLY_TARGET : missing ? TS_ONLY_SOURCE : TS_DIFFERS};
 
-	refuse_doubt(v);
+	refuse_doubt(v, extra);
 	for (int i = 0; i < 2 * n; i++)
 		values[i] = SPI_getbinval(tuple, desc, i + 3, &nulls[i]);
 	for (int i = 0; i < n; i++)
@@ -411,7 +436,8 @@ need_state(const TsLink *link, Relation target)
 void
 ts_verify_link(TsLink *link, Relation source, Relation target, Snapshot snapshot, TsFindingFunction put, void *arg)
 {
-	Verify		v = {.link = link, .source = source, .put = put, .arg = arg};
+	Verify		v = {.link = link, .source = source, .snapshot = snapshot, .put = put, .arg = arg};
+	ListCell   *lc;
 
 	need_state(link, target);
 	v.quarantined = ts_plan_quarantined(link);
@@ -436,4 +462,6 @@ ts_verify_link(TsLink *link, Relation source, Relation target, Snapshot snapshot
 	if (v.fetched != NULL)
 		ts_fetch_end(v.fetched, v.store);
 	ts_inflight_end(&v.flight);
+	foreach(lc, v.beside)
+		ts_inflight_end(lfirst(lc));
 }
