@@ -342,7 +342,9 @@ describe_row(RulesSource *source)
 		Oid			collation = get_typcollation(col->source_type);
 
 		TupleDescInitEntry(desc, i + 1, col->target_name, col->source_type, -1, 0);
-		values[i] = ts_expression_cast((Node *) makeVar(1, i + 1, col->source_type, -1, collation, 0), col->target_base, -1);
+		/* what does not fit is an error, unless it is rounded: then rules are about what the target will have */
+		values[i] = ts_expression_cast((Node *) makeVar(1, i + 1, col->source_type, -1, collation, 0), col->target_base,
+									   link->lossy && !col->is_key ? col->target_typmod : -1);
 	}
 	source->slot = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 	return values;

@@ -1,6 +1,6 @@
 -- Rules: what rows have to be like to be pushed. validate lists, a push stops before its first step or puts the rows into quarantine.
 SET client_min_messages = warning;
-SELECT plan(202);
+SELECT plan(203);
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(format('%s %s%s', link, kind, rows), ', ' ORDER BY step), '') FROM tracksync.push(name) $$;
 CREATE FUNCTION bad(l text) RETURNS text LANGUAGE sql AS
@@ -230,6 +230,8 @@ INSERT INTO fi VALUES (3, 100, 0); SELECT is(broken('fi'), '', 'one that does no
 CREATE TABLE chain (id int PRIMARY KEY, u int, ok boolean DEFAULT true); CREATE TABLE tchain (LIKE chain INCLUDING ALL); SELECT tracksync.create_link('chain', 'chain', 'public.tchain', on_error => 'quarantine'), tracksync.add_rule('chain', 'unique', 'u'), tracksync.add_rule('chain', 'ok', 'ok'); INSERT INTO chain SELECT i, i FROM generate_series(1, 60) i; SELECT done('chain');
 UPDATE chain SET u = u + 1, ok = id <> 40; SELECT done('chain'); SELECT results_eq($$SELECT min(id), max(id), count(*) FROM tchain WHERE u = id$$, 'VALUES (1, 40, 40::bigint)', 'those behind it have their old values, the others go'); SELECT is((SELECT count(*) FROM tracksync.quarantine WHERE link = 'chain'), 40::bigint, 'and are listed');
 UPDATE chain SET ok = true; SELECT done('chain'); SELECT is(bad('chain') || all_of('chain'), all_of('tchain'), 'until it is mended'); SELECT tracksync.drop_link('chain');
+-- of values that are rounded: what the target will have
+CREATE TABLE lo (id int PRIMARY KEY, n numeric); CREATE TABLE tlo (id int PRIMARY KEY, n numeric(10,2)); SELECT tracksync.create_link('lo', 'lo', 'public.tlo', on_cast => 'lossy'), tracksync.add_rule('lo', 'n', 'n > 0 AND n <= 1'); INSERT INTO lo VALUES (1, 0.001), (2, 1.001), (3, 1.006); SELECT is(broken('lo'), '1 n, 3 n', 'rounded'); SELECT tracksync.drop_link('lo');
 -- the fingerprint is that of the plan
 CREATE TABLE fp (id int PRIMARY KEY, v text, n int); CREATE TABLE tfp (LIKE fp INCLUDING ALL); INSERT INTO fp SELECT i, 'v' || i, i FROM generate_series(1, 500) i; SELECT tracksync.create_link('fp', 'fp', 'public.tfp'), tracksync.add_rule('fp', 'unique', 'v'), tracksync.add_rule('fp', 'n', '1000 / n > 0');
 SELECT lives_ok($$SELECT tracksync.push('fp', expect => tracksync.plan_fingerprint('fp'))$$, 'of a comparison');
