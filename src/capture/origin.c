@@ -6,6 +6,7 @@
 #include "nodes/pg_list.h"
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 
 #include "capture/origin.h"
@@ -129,6 +130,24 @@ ts_origin_find(Oid top, CommandId cid)
 	if (origin == NULL && ts_origin_setting != NULL && ts_origin_setting[0] != '\0')
 		origin = find_setting(top);
 	return origin;
+}
+
+bool
+ts_origin_is_exact(void)
+{
+	static const struct
+	{
+		int			major;
+		int			minor;
+	}			since[] = {{13, 19}, {14, 16}, {15, 11}, {16, 7}, {17, 3}};
+	static int	version = 0;
+
+	if (version == 0)
+		version = atoi(GetConfigOption("server_version_num", false, false));
+	for (int i = 0; i < lengthof(since); i++)
+		if (version / 10000 == since[i].major)
+			return version % 10000 >= since[i].minor;
+	return true;
 }
 
 static void

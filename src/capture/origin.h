@@ -26,6 +26,12 @@ extern void ts_origin_end(void);
 /* The same text at the same place, for the session: events are told apart by it. */
 extern const char *ts_origin_intern(const char *identity);
 
+/*
+ * Does this server tell rightly which columns a statement wrote? Before 13.19, 14.16, 15.11, 16.7 and 17.3 a trigger may be told of those of
+ * another statement of the same push (their commit "Repair incorrect handling of AfterTriggerSharedData.ats_modifiedcols").
+ */
+extern bool ts_origin_is_exact(void);
+
 /* capture's: is anything marked that way now? */
 extern bool ts_origin_marked;
 extern const char *ts_origin_find(Oid top, CommandId cid);

@@ -8,6 +8,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/catalog.h"
+#include "capture/origin.h"
 #include "link/back.h"
 #include "link/remote.h"
 #include "netchange/scan.h"
@@ -52,6 +53,12 @@ ts_back_links(Oid source, const char *identity)
 		if (link != NULL && link->position->echo != NULL && strcmp(link->position->echo, identity) == 0)
 			found = lappend(found, lfirst(lc));
 	}
+	if (found != NIL && !ts_origin_is_exact())
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("link \"%s\" and one in the other direction need a newer server", (char *) linitial(found)),
+				 errdetail("This server may tell triggers of columns that were not written."),
+				 errhint("Update PostgreSQL to 13.19, 14.16, 15.11, 16.7, 17.3 or later.")));
 	return found;
 }
 

@@ -22,6 +22,7 @@
 #include "base/quote.h"
 #include "capture/buffer.h"
 #include "capture/track.h"
+#include "link/back.h"
 #include "link/compared.h"
 #include "link/create.h"
 #include "link/group.h"
@@ -277,4 +278,6 @@ ts_link_create(const char *name, Oid source, TsLinkOptions *options)
 		ts_link_track(source, options);
 	insert_link(link, options);
 	ts_link_set_on_cast(name, options->on_cast);
+	/* 0A000 if this server cannot have both directions */
+	(void) ts_link_back(link);
 }

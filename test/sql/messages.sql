@@ -53,7 +53,7 @@ SELECT tracksync.create_link('l', 's', 'msg.t', filter => 's IS NULL');
 SELECT tracksync.create_link('l', 's', 'msg.t', filter => 'ctid IS NULL');
 SELECT tracksync.create_link('l', 's', 'msg.t', filter => 'id > 0', target_filter => 'nosuch');
 SELECT tracksync.create_link('l', 's', 'msg.t', columns => '{"id": "id", "v": "v || nosuch"}');
-SELECT tracksync.create_link('l', 's', 'msg.t', columns => '{"id": "id", "v": "v ||"}');
+SELECT tracksync.create_link('l', 's', 'msg.t', columns => '{"id": "id", "v": "(v"}');
 SELECT tracksync.create_link('l', 's', 'msg.t', columns => '{"id": "id + random()", "v": "v"}');
 SELECT tracksync.create_link('l', 's', 'msg.t', columns => '{"v": "v"}');
 SELECT tracksync.create_link('l', 's', 'msg.t', columns => '{"id": "id", "v": "nosuch"}');

@@ -223,7 +223,7 @@ BEGIN
           AND (classid = 'pg_constraint'::regclass OR (classid = 'pg_class'::regclass AND objid IN (SELECT indexrelid FROM pg_index)))
           GROUP BY 1, 2 HAVING count(DISTINCT refobjsubid) > 1) d;
     -- the type given by hand does not take the source's values: one that does
-    WHEN '42804' THEN
+    WHEN '42804', '22P02', '22000', '22003', '22007', '22008' THEN
       SELECT string_agg(format('ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT, ALTER COLUMN %2$s TYPE text', t, c.name), '; ') INTO q
         FROM so.cols(t) c LEFT JOIN so.state s ON s.link = l AND s.name = c.name LEFT JOIN so.cols(so.rel('s')) i ON i.name = c.name
         WHERE c.type <> coalesce(s.type, i.type) AND c.type <> 'text' AND c.attnum > 1;
