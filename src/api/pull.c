@@ -27,6 +27,7 @@
 #include "base/quote.h"
 #include "base/srf.h"
 #include "capture/buffer.h"
+#include "link/back.h"
 #include "link/fetch.h"
 #include "link/group.h"
 #include "link/reverse.h"
@@ -141,7 +142,15 @@ target_rows(const Pull *pull)
 	appendStringInfo(&sql, " FROM %s AS t WHERE true", ts_diff_target_rows(link, pull->fetched));
 	for (int i = 0; i < link->nkeys; i++)
 		appendStringInfo(&sql, " AND %s IS NOT NULL", ts_diff_target_value(&link->columns[link->keys[i]]));
-	ts_diff_append_other_sources(&sql, link);
+	/* another link's rows are not ours, unless we have them, too; where a link goes back, all of them are to be here */
+	if (ts_link_back(link) == TS_BACK_NONE && ts_links_beside(link) != NIL)
+	{
+		appendStringInfo(&sql, " AND (EXISTS (SELECT FROM %s AS s WHERE ", ts_source_rows(link));
+		ts_diff_append_key_match(&sql, link, "s");
+		appendStringInfoString(&sql, ") OR (true");
+		ts_diff_append_other_sources(&sql, link);
+		appendStringInfoString(&sql, "))");
+	}
 	/* where the target is the link's alone, a row that does not look like one of its rows is damage, and refused later */
 	appendStringInfo(&sql, "%s)", link->shared != TS_SHARED_NOT || link->target_filter != NULL ? ts_target_rows_condition(link) : "");
 	return sql.data;
@@ -284,6 +293,7 @@ check_done(const TsOpening *opening, const Pull *pull)
 	TsChangeSource *changes;
 	TsChange	change;
 	bool		any;
+	StringInfoData kept;
 
 	check_filter(opening, pull);
 	check_casts(opening, pull);
@@ -294,7 +304,13 @@ check_done(const TsOpening *opening, const Pull *pull)
 	any = changes->next(changes, &change);
 	changes->end(changes);
 	PopActiveSnapshot();
-	if (any)
+	/* a row that another link brings is not deleted here */
+	initStringInfo(&kept);
+	appendStringInfo(&kept, "SELECT 'kept' FROM %s AS s WHERE NOT EXISTS (SELECT FROM %s AS t WHERE ", ts_source_rows(pull->link),
+					 ts_diff_target_rows(pull->link, pull->fetched));
+	ts_diff_append_key_match(&kept, pull->link, "s");
+	appendStringInfoChar(&kept, ')');
+	if (any || find_first(opening, kept.data) != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the source of link \"%s\" would not hold what its target holds", pull->link->name),

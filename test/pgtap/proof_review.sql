@@ -1,6 +1,6 @@
 -- verify, repair and pull where links share tables or go there and back.
 SET client_min_messages = warning;
-SELECT plan(23);
+SELECT plan(26);
 CREATE SCHEMA pr; SET search_path = pr, public;
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(kind || rows, ' ' ORDER BY step), '') FROM tracksync.push(name) $$;
@@ -59,5 +59,17 @@ SELECT is(rows_of('l1'), '(1,1) (2,2.6) (3,3)', 'and none is written');
 UPDATE l1 SET v = 2 WHERE id = 2; SELECT done('l');
 SELECT is((SELECT string_agg(kind || rows, ' ') FROM tracksync.pull('l')) || ' ' || rows_of('l1'), 'update1 (1,9) (2,2) (3,3)', 'where nothing is lost it comes');
 SELECT is(named('l'), NULL, 'and is in step');
-SELECT tracksync.drop_link(x) FROM unnest('{t_ab,t_ba,r_ab,r_ba,s1,s2,d,l}'::text[]) x; DROP SCHEMA pr CASCADE;
+-- pull: rows that another link has, too, are ours all the same
+CREATE TABLE k1 (id int PRIMARY KEY, x text); CREATE TABLE k2 (LIKE k1 INCLUDING ALL); CREATE TABLE kt (LIKE k1 INCLUDING ALL);
+SELECT tracksync.create_link('k1', 'k1', 'pr.kt', on_conflict => 'source_wins'); SELECT tracksync.create_link('k2', 'k2', 'pr.kt', on_conflict => 'source_wins');
+INSERT INTO k1 VALUES (1, 'x'), (5, 'k1'); INSERT INTO k2 VALUES (1, 'x'), (6, 'k2'); SELECT done('k1'), done('k2'); UPDATE kt SET x = 't' WHERE id = 1; INSERT INTO kt VALUES (8, 't');
+SELECT * FROM tracksync.pull('k1'); SELECT is(rows_of('k1'), '(1,t) (5,k1) (8,t)', 'a row of two links comes, one of another link does not');
+-- a hub: the other ends' rows are this end's, too
+SELECT pair('h', 'source_wins'); CREATE TABLE h_c (LIKE h_a INCLUDING ALL);
+SELECT tracksync.create_link('h_bc', 'h_b', 'pr.h_c', initial => 'none'); SELECT tracksync.create_link('h_cb', 'h_c', 'pr.h_b', initial => 'none');
+INSERT INTO h_a VALUES (1, 'x'), (2, 'x'); SELECT done('h_ab'), done('h_bc'); UPDATE h_a SET x = 'lost' WHERE id = 1; DELETE FROM h_a WHERE id = 2;
+SELECT * FROM tracksync.pull('h_ab', discard => true); SELECT is(rows_of('h_a'), rows_of('h_b'), 'of a hub all rows come');
+INSERT INTO h_b VALUES (3, 'y'); SELECT done('h_bc');
+SELECT throws_ok($$SELECT * FROM tracksync.pull('h_ba', discard => true)$$, '55000', 'the source of link "h_ba" would not hold what its target holds', 'a row that another link holds stays, and that is said');
+SELECT tracksync.drop_link(x) FROM unnest('{k1,k2,h_ab,h_ba,h_bc,h_cb,t_ab,t_ba,r_ab,r_ba,s1,s2,d,l}'::text[]) x; DROP SCHEMA pr CASCADE;
 SELECT * FROM finish();
