@@ -68,6 +68,8 @@ extern bool ts_change_moves(const TsLink *link, const unsigned char *mask);
  * relations are open and locked; the snapshot is active and registered; needs an SPI connection.
  */
 extern TsChangeSource *ts_log_source(const TsLink *link, Relation source, Snapshot snapshot, bool follow_keys, TsPending *pending);
+/* Rows of its source may have been rewritten without events: whether they passed the filter before is not known. */
+extern void ts_log_source_distrust(TsChangeSource *source);
 
 /*
  * A comparison of source and target: what must be done to the target so that it holds the source's rows. Rows that only the

@@ -19,6 +19,7 @@ typedef struct LogSource
 	Bitmapset  *ignored;
 	bool		vague;			/* a key that is equal may be written otherwise, and give the expressions another value */
 	bool	   *known;			/* of the change at hand, per attribute: the old value is */
+	bool		rewritten;		/* old values may have been rewritten since they were shipped: whether a row passed they do not tell */
 	bool		passed;			/* of the change at hand: the row is known to have passed before */
 } LogSource;
 
@@ -74,6 +75,8 @@ filter(LogSource *source, const TsNetChange *net, TupleTableSlot *old, TsChange 
 	TsPasses	before = old == NULL ? TS_PASSES_NOT : ts_mapper_passes(source->mapper, old);
 	TsPasses	now = net->live == NULL ? TS_PASSES_NOT : ts_mapper_passes(source->mapper, net->live);
 
+	if (source->rewritten && old != NULL && source->base.link->condition != NULL)
+		before = TS_PASSES_UNKNOWN;
 	source->passed = before == TS_PASSES;
 	change->maybe = before == TS_PASSES_UNKNOWN || may_have_left(source, net);
 	if (before == TS_PASSES_NOT && now == TS_PASSES_NOT)
@@ -267,6 +270,12 @@ log_next(TsChangeSource *base, TsChange *change)
 			return false;
 	}
 	return false;
+}
+
+void
+ts_log_source_distrust(TsChangeSource *source)
+{
+	((LogSource *) source)->rewritten = true;
 }
 
 /* Are there keys that are equal, but not written alike: numeric, citext? Then without images it is not known how one was. */

@@ -120,7 +120,10 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 		*compared = changes == NULL || trust != TS_STORAGE_SAME || unknown || pending->rows_came;
 		/* which rows went the log still tells; what the rows hold it does not */
 		if (changes != NULL && *compared)
+		{
+			ts_log_source_distrust(changes);
 			changes = ts_repair_source(link, source, target, changes);
+		}
 		if (changes != NULL && quarantined != NIL)
 			return ts_quarantine_source(link, source, changes, quarantined);
 		if (changes != NULL)

@@ -205,7 +205,7 @@ SET ROLE :"alice"; CREATE VIEW seen AS SELECT * FROM hidden; SELECT tracksync.cr
 SELECT alike(said($$SELECT tracksync.push('rls')$$), '42501 | query would be affected by row-level security policy%', 'rows are never hidden silently'); RESET ROLE;
 
 -- a snapshot that is older than a TRUNCATE of what the view reads is not trusted
-SELECT done('v'); CREATE EXTENSION IF NOT EXISTS dblink; SELECT format('host=%s port=%s dbname=%s', :'host', :'port', :'here') AS conn \gset
+SELECT done('v'); CREATE EXTENSION IF NOT EXISTS dblink; SELECT format('host=%s port=%s dbname=%s user=%s', :'host', :'port', :'here', current_user) AS conn \gset
 BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM cust; SELECT dblink_exec(:'conn', 'TRUNCATE ord'); SELECT alike(said($$SELECT tracksync.push('v')$$), '40001 | could not read table ord%', 'truncated since'); ROLLBACK;
 SELECT is(done('v'), 'update4', 'in a new transaction'); SELECT is(all_of('(SELECT id, name, n, total FROM totals_copy)'), all_of('totals'), 'the same');
 RESET my.bob; SELECT * FROM finish();

@@ -1,6 +1,6 @@
 -- Filters, expressions, keys made of them: what is shipped, and what is refused.
 SET client_min_messages = warning;
-SELECT plan(76);
+SELECT plan(78);
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(kind || rows, ' ' ORDER BY step), '') FROM tracksync.push(name) $$;
 CREATE FUNCTION rows_of(t text) RETURNS text LANGUAGE plpgsql AS
@@ -69,6 +69,13 @@ SELECT is(done('n'), '', 'in step');
 INSERT INTO tn VALUES (2, 'own', 0); INSERT INTO sn VALUES (2, 'x', 1); SELECT done('n'); UPDATE sn SET n = 2 WHERE id = 2;
 SELECT is(done('n'), 'delete1', 'a row that never passed: what is there is not the link''s');
 SELECT is(rows_of('SELECT * FROM tn WHERE id = 2'), '(2,own,0)', 'and stays');
+
+-- rows that were rewritten: whether they passed, their old values do not tell
+CREATE TABLE rw (id int PRIMARY KEY, d int, v text); CREATE TABLE rwt (LIKE rw INCLUDING ALL); INSERT INTO rw VALUES (1, 1, 'a'), (2, 1, 'b'), (3, 5, 'c');
+SELECT tracksync.create_link('rw', 'rw', 'rwt', filter => 'd <> 0'); SELECT done('rw');
+ALTER TABLE rw ALTER d TYPE int USING 1 - d; DELETE FROM rw WHERE id = 1; UPDATE rw SET d = 1, v = 'x' WHERE id = 2;
+SELECT is(done('rw'), 'delete1 update1 backfill1', 'rewritten, then deleted or changed');
+SELECT is(rows_of('SELECT * FROM rwt'), '(2,1,x) (3,-4,c)', 'none is left behind');
 
 -- expressions
 CREATE TABLE o (id int PRIMARY KEY, price numeric(10,2), qty int, name text, seen int, junk text);
