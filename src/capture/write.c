@@ -9,6 +9,7 @@
 #include "utils/memutils.h"
 
 #include "capture/write.h"
+#include "log/bound.h"
 #include "log/logtable.h"
 
 /* Forms the log row of a block, in the current context. */
@@ -36,17 +37,17 @@ ts_write_blocks(Relation rel, TsLog *log, TsBlock *blocks, int n)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tracksync write", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 
+	ts_log_aim(rel);
 	for (int done = 0; done < n;)
 	{
 		int			some = Min(n - done, TS_LOG_SLOTS);
 
 		for (int i = 0; i < some; i++)
 			ExecStoreHeapTuple(form_row(log, &blocks[done + i]), ts_log_slot(log, i), false);
-		/* a log is not decoded: it is nobody's to replicate */
 		if (some == 1)
-			table_tuple_insert(rel, log->slots[0], GetCurrentCommandId(true), TABLE_INSERT_NO_LOGICAL, NULL);
+			table_tuple_insert(rel, log->slots[0], GetCurrentCommandId(true), TS_LOG_INSERT, NULL);
 		else
-			table_multi_insert(rel, log->slots, some, GetCurrentCommandId(true), TABLE_INSERT_NO_LOGICAL, NULL);
+			table_multi_insert(rel, log->slots, some, GetCurrentCommandId(true), TS_LOG_INSERT, NULL);
 		for (int i = 0; i < some; i++)
 			ExecClearTuple(log->slots[i]);
 		done += some;

@@ -116,7 +116,7 @@ ts_tracked_adopt_links(Oid source)
  * what the log and the positions say means nothing here: columns are found by name, the log is emptied, the links compare.
  */
 static bool
-adopt(Oid source, Oid logid, bool strict)
+adopt(Oid source, const Oid *halves, bool strict)
 {
 	static const Oid types[] = {OIDOID, TEXTOID};
 	Datum		values[] = {ObjectIdGetDatum(source), CStringGetTextDatum(ts_system_identity())};
@@ -136,7 +136,7 @@ adopt(Oid source, Oid logid, bool strict)
 	}
 	ts_tracked_renew_keys(source);
 	ts_tracked_adopt_links(source);
-	ts_log_empty(logid);
+	ts_log_empty(halves);
 	return true;
 }
 
@@ -164,12 +164,15 @@ adopt_if_foreign(Oid source, bool newest)
 {
 	static const Oid types[] = {OIDOID, TEXTOID};
 	Datum		values[] = {ObjectIdGetDatum(source), CStringGetTextDatum(ts_system_identity())};
-	const char *sql = "SELECT log::oid FROM tracksync.tracked_table WHERE source OPERATOR(pg_catalog.=) $1 AND system_identity <> $2";
+	const char *sql = "SELECT log::oid, spare::oid FROM tracksync.tracked_table WHERE source OPERATOR(pg_catalog.=) $1 AND system_identity <> $2";
+	Oid			halves[TS_LOG_HALVES];
 	bool		isnull;
 
 	if ((newest ? ts_sql_reading(sql, 2, types, values, NULL) : ts_sql(sql, SPI_OK_SELECT, 2, types, values, NULL)) != 1)
 		return true;
-	return adopt(source, DatumGetObjectId(ts_sql_value(0, 1, &isnull)), !newest);
+	for (int i = 0; i < TS_LOG_HALVES; i++)
+		halves[i] = DatumGetObjectId(ts_sql_value(0, i + 1, &isnull));
+	return adopt(source, halves, !newest);
 }
 
 static TsTracked *
@@ -177,7 +180,7 @@ load(Oid source, bool newest)
 {
 	static const Oid types[] = {OIDOID};
 	Datum		values[] = {ObjectIdGetDatum(source)};
-	const char *sql = "SELECT log, seq, keys, images = 'changed', ignored, explicitly, shape, key_types FROM tracksync.tracked_table "
+	const char *sql = "SELECT log, seq, keys, images = 'changed', ignored, explicitly, shape, key_types, spare, in_spare FROM tracksync.tracked_table "
 		"WHERE source OPERATOR(pg_catalog.=) $1";
 	MemoryContext context = CurrentMemoryContext;
 	TsTracked  *tracked = NULL;
@@ -190,7 +193,9 @@ load(Oid source, bool newest)
 	{
 		tracked = MemoryContextAllocZero(context, sizeof(TsTracked));
 		tracked->source = source;
-		tracked->log = DatumGetObjectId(ts_sql_value(0, 1, &isnull));
+		tracked->log = tracked->halves[0] = DatumGetObjectId(ts_sql_value(0, 1, &isnull));
+		tracked->halves[1] = DatumGetObjectId(ts_sql_value(0, 9, &isnull));
+		tracked->written = DatumGetBool(ts_sql_value(0, 10, &isnull)) ? 1 : 0;
 		tracked->seq = DatumGetObjectId(ts_sql_value(0, 2, &isnull));
 		tracked->keys = attnums(context, 3, &tracked->nkeys);
 		tracked->images = DatumGetBool(ts_sql_value(0, 4, &isnull));
