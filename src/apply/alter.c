@@ -25,10 +25,13 @@ ts_alter_constraints(const TsLink *link, bool immediate)
 	char	   *names;
 
 	ts_catalog_enter(&cat);
-	ts_sql("SELECT string_agg(DISTINCT format('%I.%I', n.nspname, c.conname), ', ') FROM pg_constraint c "
+	/* pg_constraint has no index by the table that is referred to, pg_depend has: a constraint depends on both */
+	ts_sql("WITH f AS (SELECT $1 AS relid UNION SELECT relid FROM pg_partition_tree($1::regclass)) "
+		   "SELECT string_agg(DISTINCT format('%I.%I', n.nspname, c.conname), ', ') FROM pg_constraint c "
 		   "JOIN pg_namespace n ON n.oid = c.connamespace "
-		   "WHERE c.condeferrable AND (c.conrelid IN (SELECT $1 UNION SELECT relid FROM pg_partition_tree($1::regclass)) "
-		   "OR c.confrelid = $1) AND (NOT $2 OR (c.condeferred "
+		   "WHERE c.oid IN (SELECT d.objid FROM f JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = f.relid "
+		   "WHERE d.classid = 'pg_constraint'::regclass) "
+		   "AND c.condeferrable AND (c.conrelid IN (SELECT relid FROM f) OR c.confrelid = $1) AND (NOT $2 OR (c.condeferred "
 		   "AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.connamespace = c.connamespace AND o.conname = c.conname "
 		   "AND NOT o.condeferrable)))", SPI_OK_SELECT, 2, types, values, NULL);
 	names = ts_keep(context, ts_sql_text(0, 1));
