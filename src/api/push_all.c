@@ -217,15 +217,19 @@ reap(Leader *leader, int i)
 {
 	Slot	   *slot = &leader->slots[i];
 	int			unit;
+	bool		began;
 
 	read_messages(leader, slot);
+	began = slot->unit >= 0;
 	end_slot(leader, slot);
 	unit = ts_jobs_running(leader->jobs, i);
-	if (unit < 0)
-		return;
-	leader->jobs->jobs[unit].ended = GetCurrentTimestamp();
-	ts_jobs_finish(leader->jobs, unit, TS_JOB_FAILED);
-	if (ts_jobs_waiting(leader->jobs) > 0)
+	if (unit >= 0)
+	{
+		leader->jobs->jobs[unit].ended = GetCurrentTimestamp();
+		ts_jobs_finish(leader->jobs, unit, TS_JOB_FAILED);
+	}
+	/* one that did not come so far as to begin would not the next time either */
+	if (began && ts_jobs_waiting(leader->jobs) > 0)
 		(void) start_worker(leader, i);
 }
 
@@ -342,6 +346,21 @@ text_of(const char *s, bool *isnull)
 	return s == NULL ? (Datum) 0 : CStringGetTextDatum(s);
 }
 
+/* Where there was no message. */
+static const ErrorData ended = {.sqlerrcode = ERRCODE_ADMIN_SHUTDOWN, .message = "the worker ended"};
+static const ErrorData none_left = {.sqlerrcode = ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, .message = "no background worker was left",
+.hint = "Call push_all again."};
+
+static void
+put_error(const ErrorData *error, Datum *values, bool *nulls)
+{
+	values[0] = text_of(unpack_sql_state(error->sqlerrcode), &nulls[0]);
+	values[1] = text_of(error->message, &nulls[1]);
+	values[2] = text_of(error->detail, &nulls[2]);
+	values[3] = text_of(error->hint, &nulls[3]);
+	values[4] = text_of(error->context, &nulls[4]);
+}
+
 static void
 put_result(TsResult *result, const TsUnit *unit, const TsJob *job, const ErrorData *error)
 {
@@ -362,11 +381,10 @@ put_result(TsResult *result, const TsUnit *unit, const TsJob *job, const ErrorDa
 	values[8] = IntervalPGetDatum(elapsed);
 	nulls[7] = job->started == 0;
 	nulls[8] = job->started == 0 || job->ended == 0;
-	values[9] = text_of(done ? NULL : error ? unpack_sql_state(error->sqlerrcode) : unpack_sql_state(ERRCODE_ADMIN_SHUTDOWN), &nulls[9]);
-	values[10] = text_of(done ? NULL : error ? error->message : job->started != 0 ? "the worker ended" : "no worker was left for it", &nulls[10]);
-	values[11] = text_of(done || !error ? NULL : error->detail, &nulls[11]);
-	values[12] = text_of(done || !error ? NULL : error->hint, &nulls[12]);
-	values[13] = text_of(done || !error ? NULL : error->context, &nulls[13]);
+	if (done)
+		memset(nulls + 9, true, 5);
+	else
+		put_error(error ? error : job->started != 0 ? &ended : &none_left, values + 9, nulls + 9);
 	ts_result_put(result, values, nulls);
 }
 

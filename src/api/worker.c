@@ -62,29 +62,33 @@ take_on(const TsJobs *jobs)
 	CommitTransactionCommand();
 }
 
-/* The rows done, by kind. */
-static const char *const push_sql =
-"SELECT pg_catalog.sum(p.rows) FILTER (WHERE p.priority OPERATOR(pg_catalog.=) $2)::pg_catalog.int8, "
-"pg_catalog.sum(p.rows) FILTER (WHERE p.priority OPERATOR(pg_catalog.=) $3)::pg_catalog.int8, "
-"pg_catalog.sum(p.rows) FILTER (WHERE p.priority OPERATOR(pg_catalog.=) $4)::pg_catalog.int8 FROM tracksync.push($1) AS p";
-
-static int64
-count_of(int column)
+/* Counts the rows of the steps that it returned, as push_history does. */
+static void
+count_rows(TsJob *job)
 {
-	bool		isnull;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		int32		priority = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+		int64		rows = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
 
-	return isnull ? 0 : DatumGetInt64(value);
+		if (priority == TS_PRIORITY_DELETE)
+			job->deletes += rows;
+		if (priority == TS_PRIORITY_UPDATE)
+			job->updates += rows;
+		if (priority == TS_PRIORITY_INSERT)
+			job->inserts += rows;
+	}
 }
 
 /* In a transaction of its own; an error leaves it open. */
 static void
 push(const TsJobs *jobs, int unit)
 {
-	static Oid	types[] = {TEXTOID, INT4OID, INT4OID, INT4OID};
+	static Oid	types[] = {TEXTOID};
 	const TsCaller *caller = &jobs->head->caller;
 	TsJob	   *job = &jobs->jobs[unit];
-	Datum		values[4];
+	Datum		values[] = {CStringGetTextDatum(jobs->names + job->name)};
 	Oid			user;
 	int			context;
 
@@ -94,15 +98,9 @@ push(const TsJobs *jobs, int unit)
 	SetUserIdAndSecContext(caller->user, caller->context);
 	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	values[0] = CStringGetTextDatum(jobs->names + job->name);
-	values[1] = Int32GetDatum(TS_PRIORITY_DELETE);
-	values[2] = Int32GetDatum(TS_PRIORITY_UPDATE);
-	values[3] = Int32GetDatum(TS_PRIORITY_INSERT);
-	if (SPI_execute_with_args(push_sql, 4, types, values, NULL, false, 0) != SPI_OK_SELECT || SPI_processed != 1)
+	if (SPI_execute_with_args("SELECT priority, rows FROM tracksync.push($1)", 1, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "unexpected result of tracksync.push");
-	job->deletes = count_of(1);
-	job->updates = count_of(2);
-	job->inserts = count_of(3);
+	count_rows(job);
 	PopActiveSnapshot();
 	SPI_finish();
 	/* as after a function of another owner: what comes with COMMIT is the session's */
