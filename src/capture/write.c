@@ -2,6 +2,7 @@
 #include "postgres.h"
 
 #include "access/heapam.h"
+#include "access/htup_details.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "replication/origin.h"
@@ -31,23 +32,32 @@ form_row(const TsLog *log, TsBlock *block)
 	return heap_form_tuple(log->desc, values, nulls);
 }
 
-void
-ts_write_blocks(Relation rel, TsLog *log, TsBlock *blocks, int n)
+static void
+write_one(Relation rel, TsLog *log, TsBlock *block)
+{
+	TupleTableSlot *slot = ts_log_slot(log, 0);
+	HeapTuple	row = form_row(log, block);
+
+	/* not the slot's own: it outlives an error, the row's memory does not */
+	ExecStoreHeapTuple(row, slot, false);
+	table_tuple_insert(rel, slot, GetCurrentCommandId(true), TS_LOG_INSERT, NULL);
+	ExecClearTuple(slot);
+	heap_freetuple(row);
+}
+
+static void
+write_many(Relation rel, TsLog *log, TsBlock *blocks, int n)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tracksync write", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 
-	ts_log_aim(rel);
 	for (int done = 0; done < n;)
 	{
 		int			some = Min(n - done, TS_LOG_SLOTS);
 
 		for (int i = 0; i < some; i++)
 			ExecStoreHeapTuple(form_row(log, &blocks[done + i]), ts_log_slot(log, i), false);
-		if (some == 1)
-			table_tuple_insert(rel, log->slots[0], GetCurrentCommandId(true), TS_LOG_INSERT, NULL);
-		else
-			table_multi_insert(rel, log->slots, some, GetCurrentCommandId(true), TS_LOG_INSERT, NULL);
+		table_multi_insert(rel, log->slots, some, GetCurrentCommandId(true), TS_LOG_INSERT, NULL);
 		for (int i = 0; i < some; i++)
 			ExecClearTuple(log->slots[i]);
 		done += some;
@@ -55,4 +65,14 @@ ts_write_blocks(Relation rel, TsLog *log, TsBlock *blocks, int n)
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
+}
+
+void
+ts_write_blocks(Relation rel, TsLog *log, TsBlock *blocks, int n)
+{
+	ts_log_aim(rel);
+	if (n == 1)
+		write_one(rel, log, blocks);
+	else
+		write_many(rel, log, blocks, n);
 }
