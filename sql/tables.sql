@@ -47,10 +47,13 @@ CREATE TABLE tracksync.log_bound (
   half        oid NOT NULL,                   -- of a log, a table of tracksync_log
   txid        xid8 NOT NULL,
   block       bigint NOT NULL,                -- what this transaction and later ones write is not before this page
+  file        oid NOT NULL,                   -- the half's, which VACUUM FULL changes
   anchor      tid,                            -- a row of the log that stands for it; NULL: the log's beginning
   frontier    xid8                            -- of the first bound: nothing before it is left; pruned by the links up to here
 );
 CREATE INDEX log_bound_half ON tracksync.log_bound (half, txid);
+-- it has no key, and a publication FOR ALL TABLES would refuse pushes
+ALTER TABLE tracksync.log_bound REPLICA IDENTITY FULL;
 COMMENT ON TABLE tracksync.log_bound IS 'pages of large logs where reading may begin';
 
 CREATE TABLE tracksync.link (

@@ -84,6 +84,7 @@ read_bound(Relation half, const char *sql, uint64 txid, TsBound *bound)
 	bool		found,
 				is_start = true,
 				isnull;
+	Oid			file = InvalidOid;
 	ItemPointerData anchor;
 	TsCatalog	cat;
 
@@ -101,16 +102,17 @@ read_bound(Relation half, const char *sql, uint64 txid, TsBound *bound)
 		bound->frontier = DatumGetUInt64(ts_sql_value(0, 4, &isnull));
 		if (isnull)
 			bound->frontier = 0;
+		file = DatumGetObjectId(ts_sql_value(0, 5, &isnull));
 	}
 	ts_catalog_leave(&cat);
-	return found && (is_start || anchor_is_there(half, &anchor, bound->txid));
+	return found && (is_start || (file == half->rd_rel->relfilenode && anchor_is_there(half, &anchor, bound->txid)));
 }
 
 #define LAST_BOUND \
-	"SELECT txid, block, anchor, frontier FROM tracksync.log_bound WHERE half OPERATOR(pg_catalog.=) $1 AND txid OPERATOR(pg_catalog.<=) $2 " \
+	"SELECT txid, block, anchor, frontier, file FROM tracksync.log_bound WHERE half OPERATOR(pg_catalog.=) $1 AND txid OPERATOR(pg_catalog.<=) $2 " \
 	"ORDER BY txid DESC LIMIT 1"
 #define FIRST_BOUND \
-	"SELECT txid, block, anchor, frontier FROM tracksync.log_bound WHERE half OPERATOR(pg_catalog.=) $1 AND txid OPERATOR(pg_catalog.>=) $2 " \
+	"SELECT txid, block, anchor, frontier, file FROM tracksync.log_bound WHERE half OPERATOR(pg_catalog.=) $1 AND txid OPERATOR(pg_catalog.>=) $2 " \
 	"ORDER BY txid LIMIT 1"
 
 BlockNumber
@@ -163,13 +165,14 @@ insert_anchor(Relation half, uint64 txid)
 }
 
 static void
-store_bound(Oid half, uint64 txid, BlockNumber block, ItemPointer anchor)
+store_bound(Relation half, uint64 txid, BlockNumber block, ItemPointer anchor)
 {
-	static const Oid types[] = {OIDOID, XID8OID, INT8OID, TIDOID};
-	Datum		values[] = {ObjectIdGetDatum(half), UInt64GetDatum(txid), Int64GetDatum((int64) block), PointerGetDatum(anchor)};
+	static const Oid types[] = {OIDOID, XID8OID, INT8OID, OIDOID, TIDOID};
+	Datum		values[] = {ObjectIdGetDatum(RelationGetRelid(half)), UInt64GetDatum(txid), Int64GetDatum((int64) block),
+	ObjectIdGetDatum(half->rd_rel->relfilenode), PointerGetDatum(anchor)};
 
-	ts_sql("INSERT INTO tracksync.log_bound (half, txid, block, anchor) VALUES ($1, $2, $3, $4)", SPI_OK_INSERT, 4, types, values,
-		   anchor ? NULL : "   n");
+	ts_sql("INSERT INTO tracksync.log_bound (half, txid, block, file, anchor) VALUES ($1, $2, $3, $4, $5)", SPI_OK_INSERT, 5, types, values,
+		   anchor ? NULL : "    n");
 }
 
 void
@@ -190,8 +193,8 @@ ts_bound_add(const TsLogNote *note)
 
 		/* all begin somewhere, and pruning must have a place to write down how far it came */
 		if (!any)
-			store_bound(note->half, 0, 0, NULL);
-		store_bound(note->half, note->txid, end > TS_LOG_SLACK ? end - TS_LOG_SLACK : 0, &anchor);
+			store_bound(half, 0, 0, NULL);
+		store_bound(half, note->txid, end > TS_LOG_SLACK ? end - TS_LOG_SLACK : 0, &anchor);
 	}
 	table_close(half, NoLock);
 }

@@ -8,8 +8,8 @@
  *
  * It would be wrong as soon as the half were cut off before N, by VACUUM or by us, and had grown again. So to each bound belongs an
  * anchor, a row of the log itself without events, that lies behind what the bound says (or the bound is moved before it): while it is
- * there, nothing has been cut off before it. A bound counts only if its anchor is found where it was put, under a lock on the half. So
- * it does not matter what a dump, a copy, VACUUM FULL or a rollback makes of bounds and anchors.
+ * there, nothing has been cut off before it. A bound counts only if its anchor is found where it was put, in the same file, under a lock
+ * on the half. So it does not matter what a dump, a copy, VACUUM FULL or a rollback makes of bounds and anchors.
  */
 #ifndef TS_BOUND_H
 #define TS_BOUND_H

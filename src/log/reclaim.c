@@ -4,6 +4,8 @@
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/transam.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "catalog/storage.h"
 #include "miscadmin.h"
@@ -36,9 +38,20 @@ is_anchor(Relation half, HeapTuple tuple)
 	return DatumGetInt32(heap_getattr(tuple, TS_LOG_N, RelationGetDescr(half), &isnull)) == 0;
 }
 
+/* Is the row seen by nobody? until: where in WAL that is known from. */
+static bool
+is_dead(HeapTuple tuple, TransactionId oldest, Buffer buffer, XLogRecPtr *until)
+{
+	if (HeapTupleSatisfiesVacuum(tuple, oldest, buffer) != HEAPTUPLE_DEAD)
+		return false;
+	if ((tuple->t_data->t_infomask & HEAP_XMAX_INVALID) == 0)
+		*until = Max(*until, TransactionIdGetCommitLSN(HeapTupleHeaderGetUpdateXid(tuple->t_data)));
+	return true;
+}
+
 /* Is no row of the page seen by anybody? */
 static bool
-page_is_dead(Relation half, BlockNumber block, TransactionId oldest)
+page_is_dead(Relation half, BlockNumber block, TransactionId oldest, XLogRecPtr *until)
 {
 	Buffer		buffer = ReadBuffer(half, block);
 	bool		dead = true;
@@ -46,6 +59,8 @@ page_is_dead(Relation half, BlockNumber block, TransactionId oldest)
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	page = BufferGetPage(buffer);
+	/* what was pruned from it is known from its own record */
+	*until = Max(*until, BufferGetLSNAtomic(buffer));
 	if (!PageIsNew(page))
 		for (OffsetNumber i = FirstOffsetNumber; dead && i <= PageGetMaxOffsetNumber(page); i = OffsetNumberNext(i))
 		{
@@ -58,7 +73,7 @@ page_is_dead(Relation half, BlockNumber block, TransactionId oldest)
 			tuple.t_data = (HeapTupleHeader) PageGetItem(page, item);
 			tuple.t_len = ItemIdGetLength(item);
 			tuple.t_tableOid = RelationGetRelid(half);
-			dead = HeapTupleSatisfiesVacuum(&tuple, oldest, buffer) == HEAPTUPLE_DEAD || is_anchor(half, &tuple);
+			dead = is_dead(&tuple, oldest, buffer, until) || is_anchor(half, &tuple);
 		}
 	UnlockReleaseBuffer(buffer);
 	return dead;
@@ -66,11 +81,11 @@ page_is_dead(Relation half, BlockNumber block, TransactionId oldest)
 
 /* Under AccessExclusiveLock: how many pages are to stay. */
 static BlockNumber
-pages_to_keep(Relation half, BlockNumber pages, TransactionId oldest)
+pages_to_keep(Relation half, BlockNumber pages, TransactionId oldest, XLogRecPtr *until)
 {
 	BlockNumber least = pages > MOST_PAGES ? pages - MOST_PAGES : 0;
 
-	while (pages > least && page_is_dead(half, pages - 1, oldest))
+	while (pages > least && page_is_dead(half, pages - 1, oldest, until))
 	{
 		pages--;
 		if (pages % LOOK_PAGES != 0)
@@ -88,16 +103,22 @@ cut(Relation half)
 	TransactionId oldest = ts_oldest_nonremovable(half);
 	BlockNumber pages = RelationGetNumberOfBlocks(half),
 				keep;
+	XLogRecPtr	until = InvalidXLogRecPtr;
 
 	/* mostly nothing is to be done: that is found out without the lock */
-	if (pages == 0 || !page_is_dead(half, pages - 1, oldest) || !ConditionalLockRelation(half, AccessExclusiveLock))
+	if (pages == 0 || !page_is_dead(half, pages - 1, oldest, &until) || !ConditionalLockRelation(half, AccessExclusiveLock))
 		return;
 	/* nobody writes or reads it now */
 	pages = RelationGetNumberOfBlocks(half);
-	keep = pages_to_keep(half, pages, oldest);
+	keep = pages_to_keep(half, pages, oldest, &until);
 	if (keep < pages)
 	{
 		ts_log_was_cut();
+		/*
+		 * Deleted by asynchronous commits, perhaps: after a crash both they and the rows are there, or neither. Newer minor versions of the
+		 * server see to that themselves.
+		 */
+		XLogFlush(until);
 		RelationTruncate(half, keep);
 	}
 	/* others learn of it at once, not when the transaction ends */

@@ -14,6 +14,8 @@ DO $$ BEGIN FOR i IN 0..9 LOOP
   EXECUTE format('CREATE TABLE lo.t%s (LIKE lo.s INCLUDING ALL)', i);
   PERFORM tracksync.create_link('l' || i, 'lo.s', 'lo.t' || i);
 END LOOP; END $$;
+-- which asks for a replica identity of whatever is updated or deleted
+CREATE PUBLICATION everything FOR ALL TABLES;
 CREATE TABLE lo.trace (i bigserial, sql text, result text);
 
 CREATE FUNCTION lo.r(n int) RETURNS int LANGUAGE sql VOLATILE AS $$ SELECT floor(random() * n)::int $$;
