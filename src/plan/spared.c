@@ -1,4 +1,4 @@
-/* kept.c: rows that a comparison leaves alone because another link has them, in a star of links in both directions. */
+/* spared.c: rows that a comparison leaves alone because another link has them, in a star of links in both directions. */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
@@ -12,7 +12,7 @@
 #include "link/remote.h"
 #include "link/rows.h"
 #include "plan/diff.h"
-#include "plan/kept.h"
+#include "plan/spared.h"
 
 /* Are all of the target's rows to be in the source, and only changes of them will be told? */
 static bool
@@ -39,7 +39,7 @@ rows_of_others(void *arg, TsLink *other)
 
 /* The first key of the target that only it and other links' sources have, as JSON; NULL: none. */
 static char *
-find_kept(const TsLink *link, const char *fetched, const char *others)
+find_spared(const TsLink *link, const char *fetched, const char *others)
 {
 	StringInfoData sql;
 	char	   *key = NULL;
@@ -61,7 +61,7 @@ find_kept(const TsLink *link, const char *fetched, const char *others)
 }
 
 void
-ts_kept_refuse(const TsLink *link)
+ts_spared_refuse(const TsLink *link)
 {
 	StringInfoData others;
 	struct Tuplestorestate *store = NULL;
@@ -76,7 +76,7 @@ ts_kept_refuse(const TsLink *link)
 		return;
 	if (link->server != NULL)
 		fetched = ts_fetch_target(link, NULL, &store);
-	key = find_kept(link, fetched, others.data);
+	key = find_spared(link, fetched, others.data);
 	if (fetched != NULL)
 		ts_fetch_end(fetched, store);
 	if (key != NULL)

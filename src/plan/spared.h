@@ -1,6 +1,6 @@
-/* kept.h: rows that a comparison leaves alone because another link has them. */
-#ifndef TS_PLAN_KEPT_H
-#define TS_PLAN_KEPT_H
+/* spared.h: rows that a comparison leaves alone because another link has them. */
+#ifndef TS_PLAN_SPARED_H
+#define TS_PLAN_SPARED_H
 
 #include "link/link.h"
 
@@ -9,6 +9,6 @@
  * does not, and that a comparison would leave alone because another link's source has it. It would never come back: the link back has
  * shipped it long ago.
  */
-extern void ts_kept_refuse(const TsLink *link);
+extern void ts_spared_refuse(const TsLink *link);
 
 #endif
