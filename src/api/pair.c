@@ -30,6 +30,7 @@
 #include "netchange/scan.h"
 
 PG_FUNCTION_INFO_V1(tracksync_link_back);
+PG_FUNCTION_INFO_V1(tracksync_link_back_is_whole);
 PG_FUNCTION_INFO_V1(tracksync_note_gone);
 
 /* One lock, wherever it is. */
@@ -309,25 +310,39 @@ ts_pair_check_pull(const TsLink *link)
 			 errhint("Push that link first.")));
 }
 
-/* link_back(source, origin): NULL, idle, pending or compares */
-Datum
-tracksync_link_back(PG_FUNCTION_ARGS)
+/* A question of another server's: may it ask? False: there is no such table. */
+static bool
+may_ask(FunctionCallInfo fcinfo)
 {
-	const char *name;
 	Oid			source;
 
 	ts_need_arg(fcinfo, 0, "source");
 	ts_need_arg(fcinfo, 1, "origin");
 	source = PG_GETARG_OID(0);
 	if (get_rel_name(source) == NULL)
-		PG_RETURN_NULL();
+		return false;
 	if (pg_class_aclcheck(source, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(source)), get_rel_name(source));
 	ts_buffer_flush();
-	name = ts_back_name(ts_back_of(source, ts_text_arg(fcinfo, 1)));
+	return true;
+}
+
+/* link_back(source, origin): NULL, idle, pending or compares */
+Datum
+tracksync_link_back(PG_FUNCTION_ARGS)
+{
+	const char *name = may_ask(fcinfo) ? ts_back_name(ts_back_of(PG_GETARG_OID(0), ts_text_arg(fcinfo, 1))) : NULL;
+
 	if (name == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(name));
+}
+
+/* link_back_is_whole(source, origin) */
+Datum
+tracksync_link_back_is_whole(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(may_ask(fcinfo) && ts_back_is_whole(PG_GETARG_OID(0), ts_text_arg(fcinfo, 1)));
 }
 
 /* SELECT q.k1, … FROM jsonb_to_record($1::jsonb) AS q(k1 type, …), in the log's order; NULL if the keys are of other columns. */
