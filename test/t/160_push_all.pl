@@ -251,7 +251,7 @@ for my $round (1, 2)
 	$session{alice}->query('DELETE FROM v.near3 WHERE id = 7');
 }
 is($two->compare(map { [ "v.near$_", "far$_", 'id' ] } 1 .. 4), '', 'all has arrived');
-is($two->t("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'tracksync link far%'"), 0, 'no connection is left');
 $_->close for values %session, $me, $other, $holder, $admin;
+ok($two->wait_for($two->target, "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name LIKE 'tracksync link far_ from%'"), 'no connection is left');
 $two->stop;
 done_testing();
