@@ -26,7 +26,9 @@ COMMENT ON TABLE tracksync.table_shape IS 'the columns a tracked table had; old 
 -- src/log/tracked.c knows its columns by their numbers.
 CREATE TABLE tracksync.tracked_table (
   source      regclass PRIMARY KEY,
-  log         regclass NOT NULL,
+  log         regclass NOT NULL,              -- the log's two halves: one is written, the other read and emptied
+  spare       regclass NOT NULL,
+  in_spare    boolean NOT NULL DEFAULT false, -- which one is written
   seq         regclass NOT NULL,
   keys        smallint[] NOT NULL,
   key_types   oid[] NOT NULL,                 -- the types that the log has the keys in
@@ -39,6 +41,17 @@ CREATE TABLE tracksync.tracked_table (
   tracked_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE tracksync.tracked_table IS 'the tracked tables, their logs, keys (attribute numbers) and options';
+
+-- Where in a log what is not before whom: see log/bound.h. Not dumped, for it is about files.
+CREATE TABLE tracksync.log_bound (
+  half        oid NOT NULL,                   -- of a log, a table of tracksync_log
+  txid        xid8 NOT NULL,
+  block       bigint NOT NULL,                -- what this transaction and later ones write is not before this page
+  anchor      tid,                            -- a row of the log that stands for it; NULL: the log's beginning
+  frontier    xid8                            -- of the first bound: nothing before it is left; pruned by the links up to here
+);
+CREATE INDEX log_bound_half ON tracksync.log_bound (half, txid);
+COMMENT ON TABLE tracksync.log_bound IS 'pages of large logs where reading may begin';
 
 CREATE TABLE tracksync.link (
   name             text PRIMARY KEY,

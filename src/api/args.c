@@ -26,6 +26,7 @@
 #include "link/group.h"
 #include "link/ledger.h"
 #include "link/remote.h"
+#include "log/reclaim.h"
 
 List *
 ts_names_arg(FunctionCallInfo fcinfo, int n)
@@ -155,6 +156,13 @@ lock_link(TsOpened *opened, const char *name, TsOpenFor purpose)
 		LockRelationOid(link->target, push ? RowExclusiveLock : AccessShareLock);
 	/* a table may have been renamed or dropped while it was waited for */
 	ts_link_follow_target(link);
+	/* where the log ends, before the snapshot is taken */
+	if (purpose == TS_OPEN_PUSH && !link->by_diff)
+	{
+		link->tracked = ts_tracked_need(link->source);
+		ts_log_reclaim(link->tracked);
+		ts_log_note(&link->tracked->note, link->tracked->halves[link->tracked->written]);
+	}
 }
 
 /* Under the snapshot: the link against its relations. False: another push came in between. */

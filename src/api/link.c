@@ -16,6 +16,7 @@
 #include "capture/track.h"
 #include "link/create.h"
 #include "log/prune.h"
+#include "log/reclaim.h"
 
 PG_FUNCTION_INFO_V1(tracksync_track);
 PG_FUNCTION_INFO_V1(tracksync_untrack);
@@ -98,11 +99,13 @@ Datum
 tracksync_prune(PG_FUNCTION_ARGS)
 {
 	Oid			source = source_arg(fcinfo, 0, "source");
+	TsTracked  *tracked;
 
 	need_owner(source);
-	(void) ts_tracked_need(source);
+	tracked = ts_tracked_need(source);
 	ts_buffer_flush();
-	PG_RETURN_INT64(ts_log_prune(source, true));
+	ts_log_reclaim(tracked);
+	PG_RETURN_INT64(ts_log_prune(source, true, NULL));
 }
 
 /* The options from argument "first" on, in create_link's order from "server". */

@@ -403,7 +403,7 @@ run(TsOpening *opening, Pull *pulls)
 	ts_catalog_leave(&cat);
 	for (int i = 0; i < opening->n; i++)
 		if (!pulls[i].link->by_diff)
-			(void) ts_log_prune(pulls[i].link->source, false);
+			(void) ts_log_prune(pulls[i].link->source, false, NULL);
 	ts_push_sequences(pushed);
 	return pushed;
 }

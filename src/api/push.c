@@ -452,7 +452,7 @@ push(Call *call)
 	ts_push_record(pushed, dry_run);
 	for (int i = 0; i < opening.n && !dry_run; i++)
 		if (!opening.links[i].link->by_diff)
-			(void) ts_log_prune(opening.links[i].link->source, false);
+			(void) ts_log_prune(opening.links[i].link->source, false, &opening.links[i].link->tracked->note);
 	if (!dry_run)
 		ts_push_sequences(pushed);
 	/* last, for what was put cannot be taken back if all is tried again */

@@ -126,6 +126,14 @@ typedef TU_UpdateIndexes TsUpdateIndexes;
 #define TS_UPDATE_ALL TU_All
 #endif
 
+/* PostgreSQL 14: asks for the horizon of one table. */
+#include "storage/procarray.h"
+#if PG_VERSION_NUM < 140000
+#define ts_oldest_nonremovable(rel) GetOldestXmin((rel), PROCARRAY_FLAGS_VACUUM)
+#else
+#define ts_oldest_nonremovable(rel) GetOldestNonRemovableTransactionId(rel)
+#endif
+
 /* The timeline that this server writes. */
 extern TimeLineID ts_timeline(void);
 /* An executor state with one result relation, as COPY has it; its signatures differ from version to version. */

@@ -239,7 +239,7 @@ number_events(TsLog *log)
 static void
 write_buffer(const LogBuffer *buf)
 {
-	Relation	rel = try_relation_open(buf->log->logid, RowExclusiveLock);
+	Relation	rel = try_relation_open(buf->log->written, RowExclusiveLock);
 	bool		read_only = XactReadOnly;
 
 	if (rel == NULL)

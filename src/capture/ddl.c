@@ -295,23 +295,23 @@ note_dropped_source(Oid source)
 	static const Oid types[] = {OIDOID};
 	Datum		values[] = {ObjectIdGetDatum(source)};
 	bool		isnull;
-	Oid			logid;
+	Oid			halves[TS_LOG_HALVES];
 	char	   *links;
 
-	if (ts_sql("SELECT log::oid, (SELECT string_agg(quote_ident(name), ', ' ORDER BY name) FROM tracksync.link l "
+	if (ts_sql("SELECT log::oid, spare::oid, (SELECT string_agg(quote_ident(name), ', ' ORDER BY name) FROM tracksync.link l "
 			   "WHERE l.source OPERATOR(pg_catalog.=) t.source AND l.detect = 'log') FROM tracksync.tracked_table t WHERE source OPERATOR(pg_catalog.=) $1",
 			   SPI_OK_SELECT, 1, types, values, NULL) == 0)
 		return;
-	logid = DatumGetObjectId(ts_sql_value(0, 1, &isnull));
-	links = ts_sql_text(0, 2);
+	halves[0] = DatumGetObjectId(ts_sql_value(0, 1, &isnull));
+	halves[1] = DatumGetObjectId(ts_sql_value(0, 2, &isnull));
+	links = ts_sql_text(0, 3);
 	if (links != NULL)
 		ereport(WARNING,
 				(errcode(ERRCODE_WARNING),
 				 errmsg("a source was dropped that has links: %s", links),
 				 errhint("Drop them, too, with tracksync.drop_link. Their targets keep their rows.")));
 	ts_sql("DELETE FROM tracksync.tracked_table WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_DELETE, 1, types, values, NULL);
-	if (get_rel_name(logid) != NULL)
-		ts_logtable_drop(logid);
+	ts_logtable_drop(halves);
 }
 
 static void

@@ -32,7 +32,7 @@ source_invalidate(Datum arg, Oid relid)
 		return;
 	hash_seq_init(&seq, sources);
 	while ((entry = hash_seq_search(&seq)) != NULL)
-		if (relid == InvalidOid || relid == entry->relid || relid == entry->root)
+		if (relid == InvalidOid || relid == entry->relid || relid == entry->root || (entry->log != NULL && relid == entry->log->logid))
 			entry->valid = false;
 }
 
@@ -60,6 +60,7 @@ log_lookup(const TsTracked *tracked)
 		memset(log->slots, 0, sizeof(log->slots));
 	}
 	log->seqid = tracked->seq;
+	log->written = tracked->halves[tracked->written];
 	log->source = tracked->source;
 	if (log->desc == NULL)
 	{
@@ -202,6 +203,7 @@ ts_source_lookup(Relation rel)
 		entry->valid = false;
 		entry->root = InvalidOid;
 		entry->context = NULL;
+		entry->log = NULL;
 	}
 	while (!entry->valid)
 	{

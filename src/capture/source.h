@@ -17,7 +17,8 @@
 /* A change log as the writer sees it; one per session and log, never freed. */
 typedef struct TsLog
 {
-	Oid			logid;			/* hash key */
+	Oid			logid;			/* hash key: the log's first half */
+	Oid			written;		/* the half to write to; an older answer does no harm */
 	Oid			seqid;
 	Oid			source;
 	TupleDesc	desc;

@@ -331,11 +331,11 @@ static void
 insert_tracked(Relation rel, const TsKeyIndex *key, Datum ignored, const TsTrackOptions *options)
 {
 	static const Oid types[] = {OIDOID, OIDOID, OIDOID, INT2ARRAYOID, TEXTOID, INT2ARRAYOID, BOOLOID, INT4OID, TEXTOID,
-	OIDARRAYOID, OIDOID};
+	OIDARRAYOID, OIDOID, OIDOID};
 	AttrNumber *keys = palloc(sizeof(AttrNumber) * key->nkeys);
 	Datum	   *key_types = palloc(sizeof(Datum) * key->nkeys);
-	Datum		values[11];
-	Oid			logid,
+	Datum		values[12];
+	Oid			halves[TS_LOG_HALVES],
 				seqid;
 	TsCatalog	cat;
 
@@ -346,9 +346,10 @@ insert_tracked(Relation rel, const TsKeyIndex *key, Datum ignored, const TsTrack
 	}
 	values[7] = Int32GetDatum(ts_shape_register(rel, NULL));
 	ts_catalog_enter(&cat);
-	ts_logtable_create(rel, &logid, &seqid);
+	ts_logtable_create(rel, halves, &seqid);
 	values[0] = ObjectIdGetDatum(RelationGetRelid(rel));
-	values[1] = ObjectIdGetDatum(logid);
+	values[1] = ObjectIdGetDatum(halves[0]);
+	values[11] = ObjectIdGetDatum(halves[1]);
 	values[2] = ObjectIdGetDatum(seqid);
 	values[3] = attnum_array(key->nkeys, keys);
 	values[4] = CStringGetTextDatum(options->images ? options->images : "changed");
@@ -358,7 +359,7 @@ insert_tracked(Relation rel, const TsKeyIndex *key, Datum ignored, const TsTrack
 	values[10] = ObjectIdGetDatum(key->index);
 	values[9] = PointerGetDatum(construct_array(key_types, key->nkeys, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
 	ts_sql("INSERT INTO tracksync.tracked_table (source, log, seq, keys, key_types, images, ignored, explicitly, shape, "
-		   "system_identity, key_index) VALUES ($1, $2, $3, $4, $10, $5, $6, $7, $8, $9, $11)", SPI_OK_INSERT, 11, types, values, NULL);
+		   "system_identity, key_index, spare) VALUES ($1, $2, $3, $4, $10, $5, $6, $7, $8, $9, $11, $12)", SPI_OK_INSERT, 12, types, values, NULL);
 	ts_survivors_note(RelationGetRelid(rel));
 	ts_catalog_leave(&cat);
 }
@@ -459,7 +460,7 @@ ts_untrack(Oid source)
 	ts_sql("DELETE FROM tracksync.tracked_table WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_DELETE, 1, types, values, NULL);
 	ts_survivors_forget(source);
 	CommandCounterIncrement();
-	ts_logtable_drop(tracked->log);
+	ts_logtable_drop(tracked->halves);
 	ts_catalog_leave(&cat);
 	foreach(lc, family(source))
 		CacheInvalidateRelcacheByRelid(lfirst_oid(lc));

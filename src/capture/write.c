@@ -10,6 +10,7 @@
 #include "utils/memutils.h"
 
 #include "capture/write.h"
+#include "log/bound.h"
 #include "log/logtable.h"
 
 /* Forms the log row of a block, in the current context. */
@@ -31,7 +32,6 @@ form_row(const TsLog *log, TsBlock *block)
 	return heap_form_tuple(log->desc, values, nulls);
 }
 
-/* A log is not decoded: it is nobody's to replicate. */
 static void
 write_one(Relation rel, TsLog *log, TsBlock *block)
 {
@@ -40,7 +40,7 @@ write_one(Relation rel, TsLog *log, TsBlock *block)
 
 	/* not the slot's own: it outlives an error, the row's memory does not */
 	ExecStoreHeapTuple(row, slot, false);
-	table_tuple_insert(rel, slot, GetCurrentCommandId(true), TABLE_INSERT_NO_LOGICAL, NULL);
+	table_tuple_insert(rel, slot, GetCurrentCommandId(true), TS_LOG_INSERT, NULL);
 	ExecClearTuple(slot);
 	heap_freetuple(row);
 }
@@ -57,7 +57,7 @@ write_many(Relation rel, TsLog *log, TsBlock *blocks, int n)
 
 		for (int i = 0; i < some; i++)
 			ExecStoreHeapTuple(form_row(log, &blocks[done + i]), ts_log_slot(log, i), false);
-		table_multi_insert(rel, log->slots, some, GetCurrentCommandId(true), TABLE_INSERT_NO_LOGICAL, NULL);
+		table_multi_insert(rel, log->slots, some, GetCurrentCommandId(true), TS_LOG_INSERT, NULL);
 		for (int i = 0; i < some; i++)
 			ExecClearTuple(log->slots[i]);
 		done += some;
@@ -70,6 +70,7 @@ write_many(Relation rel, TsLog *log, TsBlock *blocks, int n)
 void
 ts_write_blocks(Relation rel, TsLog *log, TsBlock *blocks, int n)
 {
+	ts_log_aim(rel);
 	if (n == 1)
 		write_one(rel, log, blocks);
 	else

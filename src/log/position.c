@@ -93,6 +93,26 @@ ts_position_of_snapshot(void)
 	return buf.data;
 }
 
+static bool
+runs(Snapshot snapshot, uint64 txid, FullTransactionId next)
+{
+	for (uint32 i = 0; i < snapshot->xcnt; i++)
+		if (widen(snapshot->xip[i], next) == txid)
+			return true;
+	return false;
+}
+
+uint64
+ts_position_least(const TsPosition *pos, Snapshot snapshot)
+{
+	FullTransactionId next = ReadNextFullTransactionId();
+
+	for (int i = 0; i < pos->nxip; i++)
+		if (pos->xip[i] >= pos->xmin && !runs(snapshot, pos->xip[i], next))
+			return Min(pos->xip[i], pos->xmax);
+	return pos->xmax;
+}
+
 bool
 ts_position_is_ahead(const TsPosition *pos)
 {

@@ -8,6 +8,8 @@
 #ifndef TS_POSITION_H
 #define TS_POSITION_H
 
+#include "utils/snapshot.h"
+
 typedef struct TsPosition
 {
 	uint64		xmin;
@@ -28,6 +30,11 @@ extern TsPosition *ts_position_parse(const char *text, uint64 own_txid, int64 ow
 extern char *ts_position_of_snapshot(void);
 /* The calling transaction's top-level id, 0 if it has none. */
 extern uint64 ts_own_txid(void);
+/*
+ * Rows that the snapshot sees and the position has not passed are of this transaction or later ones. What ran when the position was
+ * taken, and runs still, is not seen yet, and not waited for.
+ */
+extern uint64 ts_position_least(const TsPosition *pos, Snapshot snapshot);
 /* Would this server still have to reach the position? Then it comes from another server or another time. */
 extern bool ts_position_is_ahead(const TsPosition *pos);
 

@@ -31,6 +31,8 @@ enum
 {
 	BOOKS_SOURCE = 1,
 	BOOKS_LOG,
+	BOOKS_SPARE,
+	BOOKS_IN_SPARE,
 	BOOKS_SEQ,
 	BOOKS_KEYS,
 	BOOKS_KEY_TYPES,
@@ -146,7 +148,7 @@ is_adopted(Oid source)
  * what the log and the positions say means nothing here: columns are found by name, the log is emptied, the links compare.
  */
 static bool
-adopt(Oid source, Oid logid, bool strict)
+adopt(Oid source, const Oid *halves, bool strict)
 {
 	static const Oid types[] = {OIDOID, TEXTOID};
 	Datum		values[] = {ObjectIdGetDatum(source), CStringGetTextDatum(ts_system_identity())};
@@ -168,7 +170,7 @@ adopt(Oid source, Oid logid, bool strict)
 	}
 	ts_tracked_renew_keys(source);
 	ts_tracked_adopt_links(source);
-	ts_log_empty(logid);
+	ts_log_empty(halves);
 	return true;
 }
 
@@ -200,7 +202,9 @@ read_row(TupleDesc desc, HeapTuple row)
 	for (int i = BOOKS_SOURCE; i <= BOOKS_SYSTEM_IDENTITY; i++)
 		values[i] = heap_getattr(row, i, desc, &isnull);
 	tracked->source = DatumGetObjectId(values[BOOKS_SOURCE]);
-	tracked->log = DatumGetObjectId(values[BOOKS_LOG]);
+	tracked->log = tracked->halves[0] = DatumGetObjectId(values[BOOKS_LOG]);
+	tracked->halves[1] = DatumGetObjectId(values[BOOKS_SPARE]);
+	tracked->written = DatumGetBool(values[BOOKS_IN_SPARE]) ? 1 : 0;
 	tracked->seq = DatumGetObjectId(values[BOOKS_SEQ]);
 	tracked->keys = attnums(values[BOOKS_KEYS], &tracked->nkeys);
 	tracked->key_types = type_oids(values[BOOKS_KEY_TYPES]);
@@ -253,7 +257,7 @@ load(Oid source, bool newest)
 	if (tracked == NULL || !tracked->from_elsewhere)
 		return tracked;
 	ts_catalog_enter(&cat);
-	adopted = adopt(source, tracked->log, !newest);
+	adopted = adopt(source, tracked->halves, !newest);
 	ts_catalog_leave(&cat);
 	CommandCounterIncrement();
 	return adopted ? find(source, newest) : NULL;

@@ -4,14 +4,19 @@
 #ifndef TS_TRACKED_H
 #define TS_TRACKED_H
 
+#include "log/bound.h"
 #include "log/keyindex.h"
+#include "log/logtable.h"
 #include "nodes/pg_list.h"
 #include "utils/relcache.h"
 
 typedef struct TsTracked
 {
 	Oid			source;
-	Oid			log;
+	Oid			log;			/* its first half: the log's identity */
+	Oid			halves[TS_LOG_HALVES];
+	int			written;		/* the half that is written */
+	TsLogNote	note;			/* where the log ended before the snapshot was taken (ts_log_note) */
 	Oid			seq;
 	int			nkeys;
 	AttrNumber *keys;			/* the source's attribute numbers, in the key index's column order */

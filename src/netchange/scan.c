@@ -10,6 +10,8 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "log/bound.h"
+#include "log/half.h"
 #include "log/logtable.h"
 #include "netchange/scan.h"
 
@@ -17,9 +19,11 @@ struct TsLogScan
 {
 	const TsTracked *tracked;
 	const TsPosition *pos;
-	Relation	rel;
-	TableScanDesc scan;
-	TupleTableSlot *row;		/* of the log */
+	Snapshot	snapshot;
+	uint64		least;			/* what is wanted is of this transaction or later ones */
+	int			n;				/* halves of the log begun */
+	Relation	half;			/* at hand, or NULL */
+	TsHalfScan	rows;
 	MemoryContext row_context;	/* its events, if they were toasted */
 	TsEventReader reader;
 	int64		next_seq;
@@ -54,9 +58,8 @@ ts_log_scan_begin(const TsTracked *tracked, Snapshot snapshot, const TsPosition 
 
 	scan->tracked = tracked;
 	scan->pos = pos;
-	scan->rel = table_open(tracked->log, AccessShareLock);
-	scan->row = table_slot_create(scan->rel, NULL);
-	scan->scan = table_beginscan(scan->rel, snapshot, 0, NULL);
+	scan->snapshot = snapshot;
+	scan->least = pos ? ts_position_least(pos, snapshot) : 0;
 	scan->row_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync log row", ALLOCSET_SMALL_SIZES);
 	scan->event_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync log event", ALLOCSET_SMALL_SIZES);
 	return scan;
@@ -72,31 +75,56 @@ is_echo(TsLogScan *scan)
 
 	if (scan->pos == NULL || scan->pos->echo == NULL)
 		return false;
-	origin = slot_getattr(scan->row, TS_LOG_CAME_FROM, &isnull);
+	origin = slot_getattr(scan->rows.slot, TS_LOG_CAME_FROM, &isnull);
 	if (isnull)
 		return false;
 	text = PG_DETOAST_DATUM_PACKED(origin);
 	return VARSIZE_ANY_EXHDR(text) == strlen(scan->pos->echo) && memcmp(VARDATA_ANY(text), scan->pos->echo, VARSIZE_ANY_EXHDR(text)) == 0;
 }
 
+static void
+close_half(TsLogScan *scan)
+{
+	if (scan->half == NULL)
+		return;
+	ts_half_end(&scan->rows);
+	table_close(scan->half, NoLock);
+	scan->half = NULL;
+}
+
+/* Goes to the next row of the log, of one half and then of the other. */
+static bool
+next_stored(TsLogScan *scan)
+{
+	while (scan->half == NULL || !ts_half_next(&scan->rows))
+	{
+		close_half(scan);
+		if (scan->n == TS_LOG_HALVES)
+			return false;
+		scan->half = table_open(scan->tracked->halves[scan->n++], AccessShareLock);
+		ts_half_begin(&scan->rows, scan->half, scan->snapshot, ts_bound_find(scan->half, scan->least));
+	}
+	return true;
+}
+
 /* Goes to the next row of the log that has an event which is not passed. */
 static bool
 next_row(TsLogScan *scan)
 {
-	while (table_scan_getnextslot(scan->scan, ForwardScanDirection, scan->row))
+	while (next_stored(scan))
 	{
 		MemoryContext old;
 		bool		isnull;
-		uint64		txid = (uint64) DatumGetInt64(slot_getattr(scan->row, TS_LOG_TXID, &isnull));
+		uint64		txid = (uint64) DatumGetInt64(slot_getattr(scan->rows.slot, TS_LOG_TXID, &isnull));
 
 		if (scan->pos != NULL && ts_position_sees(scan->pos, txid))
 			continue;
 		scan->logged.txid = txid;
 		scan->logged.echo = is_echo(scan);
-		scan->next_seq = DatumGetInt64(slot_getattr(scan->row, TS_LOG_SEQ, &isnull));
+		scan->next_seq = DatumGetInt64(slot_getattr(scan->rows.slot, TS_LOG_SEQ, &isnull));
 		MemoryContextReset(scan->row_context);
 		old = MemoryContextSwitchTo(scan->row_context);
-		ts_events_begin(&scan->reader, PG_DETOAST_DATUM_PACKED(slot_getattr(scan->row, TS_LOG_EVENTS, &isnull)));
+		ts_events_begin(&scan->reader, PG_DETOAST_DATUM_PACKED(slot_getattr(scan->rows.slot, TS_LOG_EVENTS, &isnull)));
 		MemoryContextSwitchTo(old);
 		return true;
 	}
@@ -186,13 +214,11 @@ ts_log_scan_slot(TsLogScan *scan)
 void
 ts_log_scan_end(TsLogScan *scan)
 {
-	table_endscan(scan->scan);
-	ExecDropSingleTupleTableSlot(scan->row);
+	close_half(scan);
 	if (scan->slot != NULL)
 		ExecDropSingleTupleTableSlot(scan->slot);
 	MemoryContextDelete(scan->row_context);
 	MemoryContextDelete(scan->event_context);
-	table_close(scan->rel, NoLock);
 	pfree(scan);
 }
 
