@@ -2,6 +2,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/itup.h"
 #include "access/nbtree.h"
@@ -10,6 +11,7 @@
 #include "access/tableam.h"
 #include "access/transam.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -40,6 +42,9 @@ struct TsLookup
 	Oid		   *collation;
 	Form_pg_attribute *atts;	/* of the index */
 	IndexScanDesc scan;
+	bool		as_is;			/* rows are fetched without tidying up their pages */
+	Buffer		page;			/* the last one such a row was looked for in */
+	HeapTupleData tuple;		/* such a row: the slot points here */
 	TupleTableSlot *slot;
 	MemoryContext home;			/* index scans allocate as they go: always here */
 	bool		can_walk;
@@ -53,7 +58,7 @@ struct TsLookup
 };
 
 TsLookup *
-ts_lookup_begin(Relation rel, const TsKeyIndex *index, Snapshot snapshot)
+ts_lookup_begin(Relation rel, const TsKeyIndex *index, Snapshot snapshot, bool to_write)
 {
 	TsLookup   *lookup = palloc0(sizeof(TsLookup));
 	int			n = index->nkeys;
@@ -104,6 +109,7 @@ ts_lookup_begin(Relation rel, const TsKeyIndex *index, Snapshot snapshot)
 	/* the entries are wanted too; to be asked for before the first rescan */
 	lookup->scan->xs_want_itup = lookup->can_walk;
 	lookup->slot = table_slot_create(rel, NULL);
+	lookup->as_is = !to_write && rel->rd_tableam == GetHeapamTableAmRoutine();
 	return lookup;
 }
 
@@ -159,6 +165,32 @@ search(TsLookup *lookup, ScanKeyData *scankeys, const Datum *keys)
 	index_rescan(lookup->scan, scankeys, lookup->nkeys, NULL, 0);
 }
 
+/*
+ * The row of the entry that the scan stands at, if the snapshot sees one. A reader's index scan prunes the pages that it comes by: of a source
+ * that was just changed all of them, which takes longer than to find the rows, and is for nothing that a push does. Those who write to
+ * these pages do it as well.
+ */
+static bool
+fetch(TsLookup *lookup)
+{
+	ItemPointerData tid = lookup->scan->xs_heaptid;
+	bool		all_dead;
+	bool		found;
+
+	if (!lookup->as_is)
+		return index_fetch_heap(lookup->scan, lookup->slot);
+	lookup->page = ReleaseAndReadBuffer(lookup->page, lookup->rel, ItemPointerGetBlockNumber(&tid));
+	LockBuffer(lookup->page, BUFFER_LOCK_SHARE);
+	found = heap_hot_search_buffer(&tid, lookup->rel, lookup->page, lookup->snapshot, &lookup->tuple, &all_dead, true);
+	LockBuffer(lookup->page, BUFFER_LOCK_UNLOCK);
+	lookup->scan->kill_prior_tuple = all_dead && !lookup->scan->xactStartedInRecovery;
+	if (!found)
+		return false;
+	lookup->tuple.t_tableOid = RelationGetRelid(lookup->rel);
+	ExecStoreBufferHeapTuple(&lookup->tuple, lookup->slot, lookup->page);
+	return true;
+}
+
 /* Goes on until the key is found or passed. With a limit: 0 if it was not reached within so many steps, else 1. */
 static int
 walk(TsLookup *lookup, const Datum *keys, int limit, bool *found)
@@ -171,7 +203,7 @@ walk(TsLookup *lookup, const Datum *keys, int limit, bool *found)
 		if (order > 0)
 			return 1;
 		/* one key may have entries for several versions of its row */
-		if (order == 0 && index_fetch_heap(lookup->scan, lookup->slot))
+		if (order == 0 && fetch(lookup))
 		{
 			*found = true;
 			return 1;
@@ -233,7 +265,9 @@ ts_lookup_row(TsLookup *lookup, const Datum *keys)
 		if (lookup->single > 0)
 			lookup->single--;
 		search(lookup, lookup->equal, keys);
-		found = index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot);
+		found = false;
+		while (!found && index_getnext_tid(lookup->scan, ForwardScanDirection) != NULL)
+			found = fetch(lookup);
 	}
 	MemoryContextSwitchTo(old);
 	return found ? lookup->slot : NULL;
@@ -243,6 +277,8 @@ void
 ts_lookup_end(TsLookup *lookup)
 {
 	ExecDropSingleTupleTableSlot(lookup->slot);
+	if (BufferIsValid(lookup->page))
+		ReleaseBuffer(lookup->page);
 	index_endscan(lookup->scan);
 	index_close(lookup->index, NoLock);
 	MemoryContextDelete(lookup->last_context);

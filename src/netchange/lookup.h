@@ -14,8 +14,11 @@
 
 typedef struct TsLookup TsLookup;
 
-/* rel is open and locked; the index's columns are in the order the keys come in. Lives in the current context. */
-extern TsLookup *ts_lookup_begin(Relation rel, const TsKeyIndex *index, Snapshot snapshot);
+/*
+ * rel is open and locked; the index's columns are in the order the keys come in. to_write: the rows are to be updated or deleted. Lives in
+ * the current context, and holds a page until it ends.
+ */
+extern TsLookup *ts_lookup_begin(Relation rel, const TsKeyIndex *index, Snapshot snapshot, bool to_write);
 /* The row that the snapshot sees, or NULL; valid until the next call. Any order of keys is right, only slower. */
 extern TupleTableSlot *ts_lookup_row(TsLookup *lookup, const Datum *keys);
 extern void ts_lookup_end(TsLookup *lookup);

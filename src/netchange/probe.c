@@ -86,7 +86,7 @@ ts_probe_begin(Relation source, const TsTracked *tracked, Snapshot snapshot)
 	if (source->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		begin_sql(probe);
 	else
-		probe->lookup = ts_lookup_begin(source, probe->index, snapshot);
+		probe->lookup = ts_lookup_begin(source, probe->index, snapshot, false);
 	return probe;
 }
 
