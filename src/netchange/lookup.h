@@ -16,11 +16,19 @@ typedef struct TsLookup TsLookup;
 
 /*
  * rel is open and locked; the index's columns are in the order the keys come in. to_write: the rows are to be updated or deleted. Lives in
- * the current context, and holds a page until it ends.
+ * the current context.
  */
 extern TsLookup *ts_lookup_begin(Relation rel, const TsKeyIndex *index, Snapshot snapshot, bool to_write);
 /* The row that the snapshot sees, or NULL; valid until the next call. Any order of keys is right, only slower. */
 extern TupleTableSlot *ts_lookup_row(TsLookup *lookup, const Datum *keys);
+
+/* How many keys can be looked for at once? At least 1, at most: */
+#define TS_LOOKUP_AHEAD 32
+extern int	ts_lookup_can_ahead(const TsLookup *lookup);
+/* Looks for so many keys, if that is more than 1; holds their rows' pages until the next call, or the end. */
+extern void ts_lookup_ahead(TsLookup *lookup, int n, const Datum *const *keys);
+/* The row of the nth of them, counted from 0, or NULL; valid until the next call. */
+extern TupleTableSlot *ts_lookup_nth(TsLookup *lookup, int n);
 extern void ts_lookup_end(TsLookup *lookup);
 
 #endif
