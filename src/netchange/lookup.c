@@ -273,6 +273,8 @@ walk_or_search(TsLookup *lookup, const Datum *keys)
 	lookup->nentries = start;
 	search(lookup, lookup->from, keys);
 	lookup->at_entry = index_getnext_tid(lookup->scan, ForwardScanDirection) != NULL;
+	if (lookup->nkeys == 1)
+		ts_index_check_no_more(lookup->scan);
 	(void) walk(lookup, keys, 0, &found);
 	return found;
 }
