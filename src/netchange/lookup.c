@@ -52,6 +52,8 @@ struct TsLookup
 	Datum	   *last;			/* the key asked for last, per column of the index */
 	bool		last_found;		/* it has a row, which the slot still holds */
 	MemoryContext last_context;
+	Datum	   *from_keys;		/* the key that the scan began at, in the key's order */
+	MemoryContext from_context;
 	/* of rows that are only read */
 	bool		collects;		/* the index is walked first, for several keys; then their entries' pages are looked at */
 	int			first[TS_LOOKUP_AHEAD + 1]; /* per key: the first of its entries */
@@ -70,6 +72,8 @@ ts_lookup_begin(Relation rel, const TsKeyIndex *index, Snapshot snapshot, bool t
 
 	lookup->home = CurrentMemoryContext;
 	lookup->last_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync key", ALLOCSET_SMALL_SIZES);
+	lookup->from_keys = palloc0(sizeof(Datum) * n);
+	lookup->from_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync key", ALLOCSET_SMALL_SIZES);
 	lookup->rel = rel;
 	lookup->snapshot = snapshot;
 	lookup->index = index_open(index->index, AccessShareLock);
@@ -190,6 +194,7 @@ remember(TsLookup *lookup, const Datum *keys)
 	MemoryContextSwitchTo(old);
 }
 
+/* The keys must stay where they are as long as the scan goes on. */
 static void
 search(TsLookup *lookup, ScanKeyData *scankeys, const Datum *keys)
 {
@@ -245,6 +250,20 @@ walk(TsLookup *lookup, const Datum *keys, int limit, bool *found)
 	return limit > 0 ? 0 : 1;
 }
 
+/* A page that is read later is still compared with them. */
+static const Datum *
+copy_keys(TsLookup *lookup, const Datum *keys)
+{
+	MemoryContext old;
+
+	MemoryContextReset(lookup->from_context);
+	old = MemoryContextSwitchTo(lookup->from_context);
+	for (int i = 0; i < lookup->nkeys; i++)
+		lookup->from_keys[lookup->key_of[i]] = datumCopy(keys[lookup->key_of[i]], lookup->atts[i]->attbyval, lookup->atts[i]->attlen);
+	MemoryContextSwitchTo(old);
+	return lookup->from_keys;
+}
+
 static bool
 walk_or_search(TsLookup *lookup, const Datum *keys)
 {
@@ -271,7 +290,7 @@ walk_or_search(TsLookup *lookup, const Datum *keys)
 		lookup->searches = lookup->served = 0;
 	}
 	lookup->nentries = start;
-	search(lookup, lookup->from, keys);
+	search(lookup, lookup->from, copy_keys(lookup, keys));
 	lookup->at_entry = index_getnext_tid(lookup->scan, ForwardScanDirection) != NULL;
 	if (lookup->nkeys == 1)
 		ts_index_check_no_more(lookup->scan);
@@ -405,6 +424,7 @@ ts_lookup_end(TsLookup *lookup)
 	index_endscan(lookup->scan);
 	index_close(lookup->index, NoLock);
 	MemoryContextDelete(lookup->last_context);
+	MemoryContextDelete(lookup->from_context);
 	pfree(lookup->entries);
 	pfree(lookup->pages);
 	pfree(lookup);
