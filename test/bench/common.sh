@@ -1,4 +1,4 @@
-# Sourced by capture, push, many, append and remote: SQL of all, and the printing of tables.
+# Sourced by the parts: SQL of all, and the printing of tables.
 set -eu -o pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 rows=$BENCH_ROWS changes=$BENCH_CHANGES rounds=$BENCH_ROUNDS
