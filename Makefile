@@ -3,7 +3,7 @@
 #   make demo    installs what is missing (root on Debian), builds, shows the extension at work
 #   make check   the same for all tests; SUITES="order regress isolation pgtap tap" runs some of them, TESTS="a b" some files
 #   make stage   builds and installs into tmp_install, where test/tools/with_cluster finds it
-#   make bench, make acceptance [ISSUES="2 3"], make check-versions [VERSIONS="13 18"] (13, 15, 17, 18 in chroots)
+#   make bench, make plots (of what bench measured, into docs/plots), make acceptance [ISSUES="2 3"], make check-versions [VERSIONS="13 18"] (13, 15, 17, 18 in chroots)
 #   make, make install, make clean  as with any PGXS extension; PG_CONFIG=... or TS_PGBIN=... choose the server
 
 ifdef TS_PGBIN
@@ -12,7 +12,7 @@ endif
 PG_CONFIG ?= pg_config
 
 # Goals that install packages first cannot have PGXS read before: they work through a second make.
-OUTER = check demo bench acceptance check-versions stage
+OUTER = check demo bench plots acceptance check-versions stage
 ifneq (,$(filter $(OUTER),$(MAKECMDGOALS)))
 
 .PHONY: $(MAKECMDGOALS)
@@ -32,6 +32,8 @@ bench:
 	@test/tools/install_missing demo
 	@test/tools/stage
 	@test/bench/run
+plots:
+	@test/bench/plot tmp_bench docs/plots
 acceptance:
 	@test/tools/stage
 	@test/tools/acceptance $(ISSUES)
@@ -58,8 +60,9 @@ REGRESS_OPTS = --inputdir=test --outputdir=. --load-extension=tracksync
 ISOLATION = $(sort $(basename $(notdir $(wildcard test/specs/*.spec))))
 ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=tracksync
 
-# connections to other servers
-SHLIB_LINK = $(libpq)
+# libpq: connections to other servers. Calls of our own functions are bound when the library is linked: the loader would look for each of them
+# in some forty libraries first, those of the server, which took every session that writes to a tracked table half a millisecond.
+SHLIB_LINK = $(libpq) $(if $(filter darwin,$(PORTNAME)),,-Wl,-Bsymbolic)
 
 # PostgreSQL's headers as system headers: their warnings are not ours to mend. Callbacks and fmgr functions have
 # parameters they do not use, and the server's own counters mix int and Size.

@@ -51,6 +51,11 @@ CREATE FUNCTION tracksync.link_back(source regclass, origin text) RETURNS text
 COMMENT ON FUNCTION tracksync.link_back(regclass, text) IS
 'internal: asked by a push from another server: do links of this table bring its changes there, and have they any to ship?';
 
+CREATE FUNCTION tracksync.link_back_is_whole(source regclass, origin text) RETURNS boolean
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_link_back_is_whole';
+COMMENT ON FUNCTION tracksync.link_back_is_whole(regclass, text) IS
+'internal: asked by a push from another server: does a link of this table bring all of its rows there?';
+
 CREATE FUNCTION tracksync.note_gone(target regclass, keys text[], origin text) RETURNS void
   LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_note_gone';
 COMMENT ON FUNCTION tracksync.note_gone(regclass, text[], text) IS

@@ -29,6 +29,14 @@ CREATE FUNCTION tracksync.push(name text, expect text = NULL, dry_run boolean = 
 COMMENT ON FUNCTION tracksync.push(text, text, boolean) IS
 'brings the target up to date, all or nothing, and returns the steps as done. expect: the fingerprint of the plan reviewed. dry_run: executes everything, then rolls it back';
 
+CREATE FUNCTION tracksync.push_all(jobs int = 2, names text[] = NULL,
+    OUT name text, OUT kind text, OUT outcome text, OUT rows bigint, OUT deletes bigint, OUT updates bigint, OUT inserts bigint,
+    OUT started timestamptz, OUT elapsed interval, OUT sqlstate text, OUT error text, OUT detail text, OUT hint text, OUT context text)
+    RETURNS SETOF record
+  LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_push_all';
+COMMENT ON FUNCTION tracksync.push_all(int, text[]) IS
+'pushes all groups, and all links that are in none, or those named, so many at the same time, each in a transaction of its own; a row for each says what became of it';
+
 CREATE FUNCTION tracksync.add_step(name text, priority int, fn regprocedure) RETURNS void
   LANGUAGE c AS 'MODULE_PATHNAME', 'tracksync_add_step';
 COMMENT ON FUNCTION tracksync.add_step(text, int, regprocedure) IS

@@ -23,6 +23,7 @@ CREATE TABLE tracksync.table_shape (
 CREATE INDEX table_shape_source ON tracksync.table_shape (source, shape);
 COMMENT ON TABLE tracksync.table_shape IS 'the columns a tracked table had; old row images in its log name one of these';
 
+-- src/log/tracked.c knows its columns by their numbers.
 CREATE TABLE tracksync.tracked_table (
   source      regclass PRIMARY KEY,
   log         regclass NOT NULL,

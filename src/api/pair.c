@@ -30,6 +30,7 @@
 #include "netchange/scan.h"
 
 PG_FUNCTION_INFO_V1(tracksync_link_back);
+PG_FUNCTION_INFO_V1(tracksync_link_back_is_whole);
 PG_FUNCTION_INFO_V1(tracksync_note_gone);
 
 /* One lock, wherever it is. */
@@ -137,25 +138,68 @@ ts_pair_check_snapshot(const TsLink *link)
 	}
 }
 
-static bool
-goes_back(const TsLink *there, const TsLink *back)
+/* A link, and where its rows come from. */
+typedef struct Origin
 {
-	return there->position->echo != NULL && back->position->echo != NULL &&
-		strcmp(there->position->echo, ts_link_origin(back)) == 0 && strcmp(back->position->echo, ts_link_origin(there)) == 0;
+	const char *text;
+	const TsLink *link;
+} Origin;
+
+static int
+compare_origins(const void *a, const void *b)
+{
+	const Origin *x = a,
+			   *y = b;
+	int			order = strcmp(x->text, y->text);
+
+	return order != 0 ? order : strcmp(x->link->name, y->link->name);
+}
+
+/* The first link, by origin and name, that comes from where this one goes, and goes to where it comes from; NULL: none does. */
+static const TsLink *
+find_back(int n, const Origin *origins, const Origin *there)
+{
+	const char *echo = there->link->position->echo;
+	int			from = 0,
+				to = echo != NULL ? n : 0;
+
+	while (from < to)
+	{
+		int			middle = (from + to) / 2;
+
+		if (strcmp(origins[middle].text, echo) < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	for (; echo != NULL && from < n && strcmp(origins[from].text, echo) == 0; from++)
+		if (origins[from].link != there->link && origins[from].link->position->echo != NULL &&
+			strcmp(origins[from].link->position->echo, there->text) == 0)
+			return origins[from].link;
+	return NULL;
 }
 
 void
 ts_pair_refuse_group(const TsOpening *opening)
 {
+	Origin	   *origins = palloc(sizeof(Origin) * (opening->n + 1));
+
 	for (int i = 0; i < opening->n; i++)
-		for (int j = i + 1; j < opening->n; j++)
-			if (goes_back(opening->links[i].link, opening->links[j].link))
-				ereport(ERROR,
-						(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						 errmsg("links \"%s\" and \"%s\" of group \"%s\" go there and back", opening->links[i].link->name,
-								opening->links[j].link->name, opening->name),
-						 errdetail("What the one brings the other one would have to know, and both plans are made of the same moment."),
-						 errhint("Make a group for each direction, and push one after the other.")));
+		origins[i] = (Origin) {ts_link_origin(opening->links[i].link), opening->links[i].link};
+	qsort(origins, opening->n, sizeof(Origin), compare_origins);
+	for (int i = 0; i < opening->n; i++)
+	{
+		const TsLink *link = opening->links[i].link;
+		Origin		there = {ts_link_origin(link), link};
+		const TsLink *back = opening->n > 1 ? find_back(opening->n, origins, &there) : NULL;
+
+		if (back != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("links \"%s\" and \"%s\" of group \"%s\" go there and back", link->name, back->name, opening->name),
+					 errdetail("What the one brings the other one would have to know, and both plans are made of the same moment."),
+					 errhint("Make a group for each direction, and push one after the other.")));
+	}
 }
 
 /* Keeps everybody else from writing to the target, and asks what of it is not at the source. */
@@ -266,25 +310,39 @@ ts_pair_check_pull(const TsLink *link)
 			 errhint("Push that link first.")));
 }
 
-/* link_back(source, origin): NULL, idle, pending or compares */
-Datum
-tracksync_link_back(PG_FUNCTION_ARGS)
+/* A question of another server's: may it ask? False: there is no such table. */
+static bool
+may_ask(FunctionCallInfo fcinfo)
 {
-	const char *name;
 	Oid			source;
 
 	ts_need_arg(fcinfo, 0, "source");
 	ts_need_arg(fcinfo, 1, "origin");
 	source = PG_GETARG_OID(0);
 	if (get_rel_name(source) == NULL)
-		PG_RETURN_NULL();
+		return false;
 	if (pg_class_aclcheck(source, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		aclcheck_error(ACLCHECK_NO_PRIV, get_relkind_objtype(get_rel_relkind(source)), get_rel_name(source));
 	ts_buffer_flush();
-	name = ts_back_name(ts_back_of(source, ts_text_arg(fcinfo, 1)));
+	return true;
+}
+
+/* link_back(source, origin): NULL, idle, pending or compares */
+Datum
+tracksync_link_back(PG_FUNCTION_ARGS)
+{
+	const char *name = may_ask(fcinfo) ? ts_back_name(ts_back_of(PG_GETARG_OID(0), ts_text_arg(fcinfo, 1))) : NULL;
+
 	if (name == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(name));
+}
+
+/* link_back_is_whole(source, origin) */
+Datum
+tracksync_link_back_is_whole(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(may_ask(fcinfo) && ts_back_is_whole(PG_GETARG_OID(0), ts_text_arg(fcinfo, 1)));
 }
 
 /* SELECT q.k1, … FROM jsonb_to_record($1::jsonb) AS q(k1 type, …), in the log's order; NULL if the keys are of other columns. */

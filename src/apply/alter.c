@@ -15,6 +15,19 @@
 #include "link/cast.h"
 #include "link/remote.h"
 
+/* A constraint that can wait has triggers, on both of its tables. What a partitioned table has them on depends on the server's version. */
+static bool
+may_wait(Oid target)
+{
+	Relation	rel = table_open(target, AccessShareLock);
+	bool		found = rel->rd_rel->relkind != RELKIND_RELATION;
+
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+		found |= rel->trigdesc->triggers[i].tgdeferrable;
+	table_close(rel, NoLock);
+	return found;
+}
+
 char *
 ts_alter_constraints(const TsLink *link, bool immediate)
 {
@@ -24,11 +37,16 @@ ts_alter_constraints(const TsLink *link, bool immediate)
 	TsCatalog	cat;
 	char	   *names;
 
+	if (!may_wait(link->target))
+		return NULL;
 	ts_catalog_enter(&cat);
-	ts_sql("SELECT string_agg(DISTINCT format('%I.%I', n.nspname, c.conname), ', ') FROM pg_constraint c "
+	/* pg_constraint has no index by the table that is referred to, pg_depend has: a constraint depends on both */
+	ts_sql("WITH f AS MATERIALIZED (SELECT ARRAY(SELECT $1 UNION SELECT relid FROM pg_partition_tree($1::regclass)) AS relids) "
+		   "SELECT string_agg(DISTINCT format('%I.%I', n.nspname, c.conname), ', ') FROM pg_constraint c "
 		   "JOIN pg_namespace n ON n.oid = c.connamespace "
-		   "WHERE c.condeferrable AND (c.conrelid IN (SELECT $1 UNION SELECT relid FROM pg_partition_tree($1::regclass)) "
-		   "OR c.confrelid = $1) AND (NOT $2 OR (c.condeferred "
+		   "WHERE c.oid = ANY (ARRAY(SELECT d.objid FROM pg_depend d WHERE d.refclassid = 'pg_class'::regclass "
+		   "AND d.refobjid = ANY ((SELECT relids FROM f)::oid[]) AND d.classid = 'pg_constraint'::regclass)) "
+		   "AND c.condeferrable AND (c.conrelid = ANY ((SELECT relids FROM f)::oid[]) OR c.confrelid = $1) AND (NOT $2 OR (c.condeferred "
 		   "AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.connamespace = c.connamespace AND o.conname = c.conname "
 		   "AND NOT o.condeferrable)))", SPI_OK_SELECT, 2, types, values, NULL);
 	names = ts_keep(context, ts_sql_text(0, 1));

@@ -13,6 +13,9 @@
 #include "capture/operation.h"
 #include "capture/write.h"
 
+/* Bytes enough for most operation records. */
+#define OPERATION_SIZE 512
+
 /* What is held in memory. */
 typedef struct Held
 {
@@ -232,16 +235,10 @@ number_events(TsLog *log)
 	}
 }
 
-/* Writes a buffer's events; a log dropped meanwhile takes them with it. */
+/* A transaction that wrote before it was set READ ONLY. */
 static void
-write_buffer(const LogBuffer *buf)
+write_read_only(Relation rel, const LogBuffer *buf)
 {
-	Relation	rel = try_relation_open(buf->log->logid, RowExclusiveLock);
-	bool		read_only = XactReadOnly;
-
-	if (rel == NULL)
-		return;
-	/* a transaction that wrote before it was set READ ONLY */
 	XactReadOnly = false;
 	PG_TRY();
 	{
@@ -250,9 +247,26 @@ write_buffer(const LogBuffer *buf)
 	}
 	PG_FINALLY();
 	{
-		XactReadOnly = read_only;
+		XactReadOnly = true;
 	}
 	PG_END_TRY();
+}
+
+/* Writes a buffer's events; a log dropped meanwhile takes them with it. */
+static void
+write_buffer(const LogBuffer *buf)
+{
+	Relation	rel = try_relation_open(buf->log->logid, RowExclusiveLock);
+
+	if (rel == NULL)
+		return;
+	if (XactReadOnly)
+		write_read_only(rel, buf);
+	else
+	{
+		number_events(buf->log);
+		ts_write_blocks(rel, buf->log, buf->blocks, buf->n);
+	}
 	relation_close(rel, NoLock);
 }
 
@@ -326,7 +340,7 @@ ts_buffer_add(TsLog *log, const TsEvent *event)
 static void
 add_operations(void)
 {
-	TsBytes		image = {0};
+	TsBytes		image = {.data = palloc(OPERATION_SIZE), .size = OPERATION_SIZE};
 
 	for (int i = 0; i < top->nlogs; i++)
 	{
@@ -341,6 +355,7 @@ add_operations(void)
 		event.image_size = image.used;
 		append(top, buf, &event);
 	}
+	pfree(image.data);
 }
 
 static void

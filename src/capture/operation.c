@@ -1,8 +1,9 @@
 /*
  * operation.c: the operation level of the change log.
  *
- * Image of an O event: four counters (int64 each: inserts, updates, deletes, truncates), tags, started, logged, shape before and
- * after, or 0 (int64 each), then user, application name and context as zero-terminated strings; an absent context is one byte 0xFF.
+ * Image of an O event: nine numbers (ts_pack_number): inserts, updates, deletes, truncates, tags, started, how long after that it was logged,
+ * shape before and after, or 0; then user, application name and context as zero-terminated strings; an absent context is one byte 0xFF.
+ * Numbers of fixed size made the log row of a transaction of a single row half as long again.
  */
 #include "postgres.h"
 
@@ -20,7 +21,7 @@
 #include "base/settings.h"
 #include "capture/operation.h"
 
-#define NCOUNTERS 9
+#define NNUMBERS 9
 #define NO_CONTEXT "\377"
 
 /* The command tags worth telling apart; anything else is "other". Positions are part of the log's format. */
@@ -137,21 +138,20 @@ void
 ts_operation_pack(TsBytes *bytes, const TsOperationCount *count)
 {
 	TsOperation op;
-	int64		counters[NCOUNTERS];
 	const char *why;
 
 	ts_operation_current(&op);
 	why = op.context && op.context[0] ? op.context : NO_CONTEXT;
-	counters[0] = count->inserts;
-	counters[1] = count->updates;
-	counters[2] = count->deletes;
-	counters[3] = count->truncates;
-	counters[4] = (int64) count->tags;
-	counters[5] = op.started;
-	counters[6] = op.logged;
-	counters[7] = count->schema.before;
-	counters[8] = count->schema.after;
-	ts_pack(bytes, counters, sizeof(counters));
+	ts_pack_number(bytes, count->inserts);
+	ts_pack_number(bytes, count->updates);
+	ts_pack_number(bytes, count->deletes);
+	ts_pack_number(bytes, count->truncates);
+	ts_pack_number(bytes, count->tags);
+	ts_pack_number(bytes, op.started);
+	/* of a clock that was set back, the difference of two's complement is right, too, if long */
+	ts_pack_number(bytes, (uint64) op.logged - (uint64) op.started);
+	ts_pack_number(bytes, count->schema.before);
+	ts_pack_number(bytes, count->schema.after);
 	ts_pack(bytes, op.user, strlen(op.user) + 1);
 	ts_pack(bytes, op.application, strlen(op.application) + 1);
 	ts_pack(bytes, why, strlen(why) + 1);
@@ -160,22 +160,25 @@ ts_operation_pack(TsBytes *bytes, const TsOperationCount *count)
 void
 ts_operation_read(const TsEvent *event, TsOperation *result)
 {
-	char	   *p = palloc(event->image_size);
-	int64		counters[NCOUNTERS];
+	const char *at = event->image;
+	const char *end = event->image + event->image_size;
+	uint64		numbers[NNUMBERS];
+	char	   *p;
 
-	memcpy(p, event->image, event->image_size);
-
-	memcpy(counters, p, sizeof(counters));
-	p += sizeof(counters);
-	result->count.inserts = counters[0];
-	result->count.updates = counters[1];
-	result->count.deletes = counters[2];
-	result->count.truncates = counters[3];
-	result->count.tags = (uint64) counters[4];
-	result->started = counters[5];
-	result->logged = counters[6];
-	result->count.schema.before = (int32) counters[7];
-	result->count.schema.after = (int32) counters[8];
+	for (int i = 0; i < NNUMBERS; i++)
+		at = ts_unpack_number(at, end, &numbers[i]);
+	result->count.inserts = numbers[0];
+	result->count.updates = numbers[1];
+	result->count.deletes = numbers[2];
+	result->count.truncates = numbers[3];
+	result->count.tags = numbers[4];
+	result->started = numbers[5];
+	result->logged = numbers[5] + numbers[6];
+	result->count.schema.before = (int32) numbers[7];
+	result->count.schema.after = (int32) numbers[8];
+	p = palloc(end - at + 1);
+	memcpy(p, at, end - at);
+	p[end - at] = '\0';
 	result->user = p;
 	result->application = p + strlen(p) + 1;
 	result->context = result->application + strlen(result->application) + 1;

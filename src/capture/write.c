@@ -2,6 +2,7 @@
 #include "postgres.h"
 
 #include "access/heapam.h"
+#include "access/htup_details.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "replication/origin.h"
@@ -30,8 +31,22 @@ form_row(const TsLog *log, TsBlock *block)
 	return heap_form_tuple(log->desc, values, nulls);
 }
 
-void
-ts_write_blocks(Relation rel, TsLog *log, TsBlock *blocks, int n)
+/* A log is not decoded: it is nobody's to replicate. */
+static void
+write_one(Relation rel, TsLog *log, TsBlock *block)
+{
+	TupleTableSlot *slot = ts_log_slot(log, 0);
+	HeapTuple	row = form_row(log, block);
+
+	/* not the slot's own: it outlives an error, the row's memory does not */
+	ExecStoreHeapTuple(row, slot, false);
+	table_tuple_insert(rel, slot, GetCurrentCommandId(true), TABLE_INSERT_NO_LOGICAL, NULL);
+	ExecClearTuple(slot);
+	heap_freetuple(row);
+}
+
+static void
+write_many(Relation rel, TsLog *log, TsBlock *blocks, int n)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tracksync write", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -42,11 +57,7 @@ ts_write_blocks(Relation rel, TsLog *log, TsBlock *blocks, int n)
 
 		for (int i = 0; i < some; i++)
 			ExecStoreHeapTuple(form_row(log, &blocks[done + i]), ts_log_slot(log, i), false);
-		/* a log is not decoded: it is nobody's to replicate */
-		if (some == 1)
-			table_tuple_insert(rel, log->slots[0], GetCurrentCommandId(true), TABLE_INSERT_NO_LOGICAL, NULL);
-		else
-			table_multi_insert(rel, log->slots, some, GetCurrentCommandId(true), TABLE_INSERT_NO_LOGICAL, NULL);
+		table_multi_insert(rel, log->slots, some, GetCurrentCommandId(true), TABLE_INSERT_NO_LOGICAL, NULL);
 		for (int i = 0; i < some; i++)
 			ExecClearTuple(log->slots[i]);
 		done += some;
@@ -54,4 +65,13 @@ ts_write_blocks(Relation rel, TsLog *log, TsBlock *blocks, int n)
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
+}
+
+void
+ts_write_blocks(Relation rel, TsLog *log, TsBlock *blocks, int n)
+{
+	if (n == 1)
+		write_one(rel, log, blocks);
+	else
+		write_many(rel, log, blocks, n);
 }

@@ -121,6 +121,22 @@ ts_back_of(Oid source, const char *identity)
 	return all;
 }
 
+bool
+ts_back_is_whole(Oid source, const char *identity)
+{
+	List	   *names = ts_back_links(source, identity);
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		const TsLink *link = ts_link_load_any(lfirst(lc));
+
+		if (link != NULL && link->filter == NULL && link->state == TS_STATE_ACTIVE)
+			return true;
+	}
+	return false;
+}
+
 TsBack
 ts_link_back(const TsLink *link)
 {

@@ -37,5 +37,7 @@ extern TsBack ts_back_read(const char *name);
 
 /* The names of the links found by ts_back_of, and without asking what is pending. */
 extern List *ts_back_links(Oid source, const char *identity);
+/* Does one of them that has shipped all that there was bring every row? */
+extern bool ts_back_is_whole(Oid source, const char *identity);
 
 #endif

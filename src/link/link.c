@@ -179,8 +179,8 @@ read_link(MemoryContext context)
 	MemoryContextSwitchTo(old);
 	link->storage = ts_keep(context, ts_sql_text(0, 15));
 	/* a restored dump, a copied database or a server set back: what the position says means nothing here */
-	if (link->state == TS_STATE_ACTIVE &&
-		(strcmp(ts_sql_text(0, 16), ts_system_identity()) != 0 || ts_position_is_ahead(link->position)))
+	link->from_elsewhere = strcmp(ts_sql_text(0, 16), ts_system_identity()) != 0;
+	if (link->state == TS_STATE_ACTIVE && (link->from_elsewhere || ts_position_is_ahead(link->position)))
 		link->state = TS_STATE_RESYNC;
 	link->target = DatumGetObjectId(ts_sql_value(0, 17, &isnull));
 	link->target_gone = !isnull && get_rel_name(link->target) == NULL;
@@ -230,6 +230,7 @@ put_right(const char *name)
 	TsCatalog	cat;
 
 	ts_catalog_enter(&cat);
+	/* the newest row: somebody may have done it already */
 	if (ts_sql("SELECT source::oid FROM tracksync.link WHERE name = $1 AND system_identity <> $2", SPI_OK_SELECT, 2, types, values, NULL) == 1)
 	{
 		source = DatumGetObjectId(ts_sql_value(0, 1, &isnull));
@@ -270,9 +271,13 @@ load_checked(const char *name, bool lock, bool newest)
 {
 	TsLink	   *link;
 
-	put_right(name);
 	/* the caller's right is checked before anything is locked */
 	link = load(name, false, newest, CurrentMemoryContext);
+	if (link != NULL && link->from_elsewhere)
+	{
+		put_right(name);
+		link = load(name, false, newest, CurrentMemoryContext);
+	}
 	if (link == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),

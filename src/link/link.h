@@ -155,6 +155,7 @@ typedef struct TsLink
 	bool		lossy;			/* on_cast: values that the target's types do not hold are rounded and cut, not refused */
 	Oid			conflict_function;	/* InvalidOid if it is gone */
 	TsLinkState state;
+	bool		from_elsewhere; /* its books are another database's: a dump was restored, or this is a copy */
 	bool		doubted;		/* foreign keys of another link's target changed rows of this one's: only a comparison tells what they hold */
 	TsPosition *position;
 	int			ncolumns;

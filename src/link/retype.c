@@ -327,7 +327,7 @@ ts_link_follow_type(TsLink *link, TsColumn *col, const TsShapeAtt *was, const Ts
 	there.typmod = a.att->atttypmod;
 	there.collation = a.att->attcollation;
 	there.generated = a.att->attgenerated != '\0';
-	there.expression = target_default(RelationGetRelid(target), attnum);
+	there.expression = a.att->atthasdef ? target_default(RelationGetRelid(target), attnum) : NULL;
 	retype = !same_type(was, is) && same_type(was, &there);
 	renull = was->notnull != is->notnull && a.att->attnotnull == was->notnull;
 	/* code of the source's owner would run as whoever inserts into the target */

@@ -78,6 +78,18 @@ ts_pack_frame(TsBytes *bytes, const char *from, Size size)
 	ts_pack(bytes, from, size);
 }
 
+void
+ts_pack_number(TsBytes *bytes, uint64 number)
+{
+	unsigned char digits[10];
+	int			n = 0;
+
+	for (; number > 0x7f; number >>= 7)
+		digits[n++] = 0x80 | (number & 0x7f);
+	digits[n++] = number;
+	ts_pack(bytes, digits, n);
+}
+
 static void
 damaged(void)
 {
@@ -91,6 +103,24 @@ ts_unpack(const char *at, const char *end, void *to, Size size)
 		damaged();
 	memcpy(to, at, size);
 	return at + size;
+}
+
+const char *
+ts_unpack_number(const char *at, const char *end, uint64 *number)
+{
+	unsigned char digit;
+	int			shift = 0;
+
+	*number = 0;
+	do
+	{
+		at = ts_unpack(at, end, &digit, 1);
+		if (shift > 63)
+			damaged();
+		*number |= (uint64) (digit & 0x7f) << shift;
+		shift += 7;
+	} while (digit & 0x80);
+	return at;
 }
 
 /* The size of the varlena that begins here, its header included; the header may stand unaligned. */

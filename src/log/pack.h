@@ -36,7 +36,11 @@ extern void ts_pack_value(TsBytes *bytes, bool byval, int16 len, Datum value);
 extern Size ts_frame_size(Size size);
 extern void ts_pack_frame(TsBytes *bytes, const char *from, Size size);
 
+/* A number, in as few bytes as it takes: seven bits in each, the lowest first, and the eighth set where more follow. */
+extern void ts_pack_number(TsBytes *bytes, uint64 number);
+
 extern const char *ts_unpack(const char *at, const char *end, void *to, Size size);
+extern const char *ts_unpack_number(const char *at, const char *end, uint64 *number);
 /* What is aligned where it lies, or needs no alignment, is not copied; what is, to the current context. */
 extern const char *ts_unpack_value(const char *at, const char *end, bool byval, int16 len, Datum *value);
 /* Where the frame's bytes are, and how many. */

@@ -49,14 +49,39 @@ type_text(Form_pg_attribute att)
 
 #define NARRAYS 10
 
+static bool
+has_expressions(TupleDesc desc)
+{
+	for (int i = 0; i < desc->natts; i++)
+		if (TupleDescAttr(desc, i)->atthasdef)
+			return true;
+	return false;
+}
+
+static Datum
+no_expressions(int n)
+{
+	Datum	   *values = palloc0(sizeof(Datum) * (n + 1));
+	bool	   *nulls = palloc(sizeof(bool) * (n + 1));
+	int			bound = 1;
+
+	memset(nulls, true, n);
+	if (n == 0)
+		return PointerGetDatum(construct_empty_array(TEXTOID));
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &bound, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
 /* Defaults, and what generated columns are made from, with all names qualified; inside ts_catalog_enter. */
 static Datum
-expressions(Oid relid, int n)
+expressions(Relation rel)
 {
 	static const Oid types[] = {OIDOID, INT4OID};
-	Datum		values[] = {ObjectIdGetDatum(relid), Int32GetDatum(n)};
+	int			n = RelationGetDescr(rel)->natts;
+	Datum		values[] = {ObjectIdGetDatum(RelationGetRelid(rel)), Int32GetDatum(n)};
 	bool		isnull;
 
+	if (!has_expressions(RelationGetDescr(rel)))
+		return no_expressions(n);
 	ts_sql("SELECT coalesce(array_agg(pg_get_expr(d.adbin, d.adrelid) ORDER BY i), '{}') FROM generate_series(1, $2) i "
 		   "LEFT JOIN pg_attrdef d ON d.adrelid = $1 AND d.adnum = i", SPI_OK_SELECT, 2, types, values, NULL);
 	return ts_sql_value(0, 1, &isnull);
@@ -120,7 +145,7 @@ ts_shape_register(Relation rel, int32 *before)
 	values[0] = ObjectIdGetDatum(RelationGetRelid(rel));
 	shape_arrays(RelationGetDescr(rel), values + 1);
 	ts_catalog_enter(&cat);
-	values[NARRAYS] = expressions(RelationGetRelid(rel), RelationGetDescr(rel)->natts);
+	values[NARRAYS] = expressions(rel);
 	/* the newest shape, and whether it is still this one */
 	if (ts_sql("SELECT s.shape, s.names = $2 AND s.types = $3 AND s.typmods = $4 AND s.collations = $5 "
 			   "AND s.notnulls = $8 AND s.generateds = $9 AND s.defaults = $11 "
@@ -294,6 +319,8 @@ ts_shape_now(Relation rel)
 		shape->atts[i].notnull = att->attnotnull;
 		shape->atts[i].generated = att->attgenerated != '\0';
 	}
+	if (!has_expressions(desc))
+		return shape;
 	ts_catalog_enter(&cat);
 	/* what comes with the server has no dependency recorded */
 	n = ts_sql_reading("SELECT adnum, pg_get_expr(adbin, adrelid), EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_attrdef'::regclass "

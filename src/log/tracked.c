@@ -1,13 +1,18 @@
 /* tracked.c: tracked tables. */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -21,32 +26,44 @@
 #include "log/shape.h"
 #include "log/tracked.h"
 
-static Oid *
-type_oids(MemoryContext context, int column)
+/* The columns of tracked_table (sql/tables.sql). */
+enum
 {
-	bool		isnull;
-	Datum		value = ts_sql_value(0, column, &isnull);
+	BOOKS_SOURCE = 1,
+	BOOKS_LOG,
+	BOOKS_SEQ,
+	BOOKS_KEYS,
+	BOOKS_KEY_TYPES,
+	BOOKS_KEY_INDEX,
+	BOOKS_IMAGES,
+	BOOKS_IGNORED,
+	BOOKS_EXPLICITLY,
+	BOOKS_SHAPE,
+	BOOKS_SYSTEM_IDENTITY
+};
+
+static Oid *
+type_oids(Datum value)
+{
 	Datum	   *elems;
 	int			n;
 	Oid		   *result;
 
 	deconstruct_array(DatumGetArrayTypeP(value), OIDOID, sizeof(Oid), true, TYPALIGN_INT, &elems, NULL, &n);
-	result = MemoryContextAlloc(context, sizeof(Oid) * (n + 1));
+	result = palloc(sizeof(Oid) * (n + 1));
 	for (int i = 0; i < n; i++)
 		result[i] = DatumGetObjectId(elems[i]);
 	return result;
 }
 
 static AttrNumber *
-attnums(MemoryContext context, int column, int *n)
+attnums(Datum value, int *n)
 {
-	bool		isnull;
-	Datum		value = ts_sql_value(0, column, &isnull);
 	Datum	   *elems;
 	AttrNumber *result;
 
 	deconstruct_array(DatumGetArrayTypeP(value), INT2OID, 2, true, TYPALIGN_SHORT, &elems, NULL, n);
-	result = MemoryContextAlloc(context, sizeof(AttrNumber) * (*n + 1));
+	result = palloc(sizeof(AttrNumber) * (*n + 1));
 	for (int i = 0; i < *n; i++)
 		result[i] = DatumGetInt16(elems[i]);
 	return result;
@@ -158,50 +175,73 @@ mind_keys(TsTracked *tracked)
 	tracked->nignored = n;
 }
 
-/* Takes over the books of a table that come from another database; false if that cannot be done. */
-static bool
-adopt_if_foreign(Oid source, bool newest)
+static TsTracked *
+read_row(TupleDesc desc, HeapTuple row)
 {
-	static const Oid types[] = {OIDOID, TEXTOID};
-	Datum		values[] = {ObjectIdGetDatum(source), CStringGetTextDatum(ts_system_identity())};
-	const char *sql = "SELECT log::oid FROM tracksync.tracked_table WHERE source OPERATOR(pg_catalog.=) $1 AND system_identity <> $2";
+	TsTracked  *tracked = palloc0(sizeof(TsTracked));
+	Datum		values[BOOKS_SYSTEM_IDENTITY + 1];
 	bool		isnull;
 
-	if ((newest ? ts_sql_reading(sql, 2, types, values, NULL) : ts_sql(sql, SPI_OK_SELECT, 2, types, values, NULL)) != 1)
-		return true;
-	return adopt(source, DatumGetObjectId(ts_sql_value(0, 1, &isnull)), !newest);
+	for (int i = BOOKS_SOURCE; i <= BOOKS_SYSTEM_IDENTITY; i++)
+		values[i] = heap_getattr(row, i, desc, &isnull);
+	tracked->source = DatumGetObjectId(values[BOOKS_SOURCE]);
+	tracked->log = DatumGetObjectId(values[BOOKS_LOG]);
+	tracked->seq = DatumGetObjectId(values[BOOKS_SEQ]);
+	tracked->keys = attnums(values[BOOKS_KEYS], &tracked->nkeys);
+	tracked->key_types = type_oids(values[BOOKS_KEY_TYPES]);
+	tracked->images = strcmp(TextDatumGetCString(values[BOOKS_IMAGES]), "changed") == 0;
+	tracked->ignored = attnums(values[BOOKS_IGNORED], &tracked->nignored);
+	tracked->explicitly = DatumGetBool(values[BOOKS_EXPLICITLY]);
+	tracked->shape = DatumGetInt32(values[BOOKS_SHAPE]);
+	tracked->from_elsewhere = strcmp(TextDatumGetCString(values[BOOKS_SYSTEM_IDENTITY]), ts_system_identity()) != 0;
+	mind_keys(tracked);
+	return tracked;
 }
 
+/*
+ * By the index, without a statement: the first row that a session writes to a tracked table comes here, and parsing and planning would take it
+ * longer than all the rest.
+ */
+static TsTracked *
+find(Oid source, bool newest)
+{
+	Oid			schema = get_namespace_oid("tracksync", false);
+	Relation	books = table_open(get_relname_relid("tracked_table", schema), AccessShareLock);
+	Snapshot	snapshot;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	row;
+	TsTracked  *tracked = NULL;
+
+	if (!newest)
+		CommandCounterIncrement();
+	snapshot = RegisterSnapshot(newest ? GetLatestSnapshot() : GetTransactionSnapshot());
+	ScanKeyInit(&key, BOOKS_SOURCE, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(source));
+	scan = systable_beginscan(books, get_relname_relid("tracked_table_pkey", schema), true, snapshot, 1, &key);
+	row = systable_getnext(scan);
+	if (HeapTupleIsValid(row))
+		tracked = read_row(RelationGetDescr(books), row);
+	systable_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	table_close(books, NoLock);
+	return tracked;
+}
+
+/* Books that come from another database are taken over; newest: NULL if that cannot be done. */
 static TsTracked *
 load(Oid source, bool newest)
 {
-	static const Oid types[] = {OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(source)};
-	const char *sql = "SELECT log, seq, keys, images = 'changed', ignored, explicitly, shape, key_types FROM tracksync.tracked_table "
-		"WHERE source OPERATOR(pg_catalog.=) $1";
-	MemoryContext context = CurrentMemoryContext;
-	TsTracked  *tracked = NULL;
+	TsTracked  *tracked = find(source, newest);
 	TsCatalog	cat;
-	bool		isnull;
+	bool		adopted;
 
+	if (tracked == NULL || !tracked->from_elsewhere)
+		return tracked;
 	ts_catalog_enter(&cat);
-	if (adopt_if_foreign(source, newest) &&
-		(newest ? ts_sql_reading(sql, 1, types, values, NULL) : ts_sql(sql, SPI_OK_SELECT, 1, types, values, NULL)) == 1)
-	{
-		tracked = MemoryContextAllocZero(context, sizeof(TsTracked));
-		tracked->source = source;
-		tracked->log = DatumGetObjectId(ts_sql_value(0, 1, &isnull));
-		tracked->seq = DatumGetObjectId(ts_sql_value(0, 2, &isnull));
-		tracked->keys = attnums(context, 3, &tracked->nkeys);
-		tracked->images = DatumGetBool(ts_sql_value(0, 4, &isnull));
-		tracked->ignored = attnums(context, 5, &tracked->nignored);
-		tracked->explicitly = DatumGetBool(ts_sql_value(0, 6, &isnull));
-		tracked->shape = DatumGetInt32(ts_sql_value(0, 7, &isnull));
-		tracked->key_types = type_oids(context, 8);
-		mind_keys(tracked);
-	}
+	adopted = adopt(source, tracked->log, !newest);
 	ts_catalog_leave(&cat);
-	return tracked;
+	CommandCounterIncrement();
+	return adopted ? find(source, newest) : NULL;
 }
 
 TsTracked *
@@ -213,12 +253,7 @@ ts_tracked_load(Oid source)
 TsTracked *
 ts_tracked_load_newest(Oid source)
 {
-	TsTracked  *tracked;
-
-	PushActiveSnapshot(GetLatestSnapshot());
-	tracked = load(source, true);
-	PopActiveSnapshot();
-	return tracked;
+	return load(source, true);
 }
 
 TsTracked *

@@ -21,6 +21,7 @@ typedef struct TsTracked
 	AttrNumber *ignored;
 	bool		explicitly;		/* track() was called for itself: the log is kept without links */
 	int32		shape;			/* the table's shape when it came to be tracked */
+	bool		from_elsewhere; /* its books are another database's */
 } TsTracked;
 
 /* This database, on this server: another one after a dump is restored or a database copied. */

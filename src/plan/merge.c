@@ -69,8 +69,8 @@ read_references(int n, TsPlan **plans)
 					parent = DatumGetObjectId(ts_sql_value(r, 2, &isnull));
 
 		for (int i = 0; i < n; i++)
-			for (int j = 0; j < n; j++)
-				if (plans[i]->link->target == child && plans[j]->link->target == parent)
+			for (int j = 0; j < n && plans[i]->link->target == child; j++)
+				if (plans[j]->link->target == parent)
 					refers[i * n + j] = REFERS;
 	}
 	ts_catalog_leave(&cat);

@@ -19,6 +19,7 @@
 #include "netchange/scan.h"
 #include "plan/fingerprint.h"
 #include "plan/plan.h"
+#include "plan/spared.h"
 #include "plan/statement.h"
 
 #define SHOWN_STATEMENTS 3
@@ -130,6 +131,8 @@ ts_plan_source(TsLink *link, Relation source, Relation target, Snapshot snapshot
 			return changes;
 	}
 	*pending = ts_log_pending(link->tracked, snapshot, link->position, false);
+	if (link->state != TS_STATE_INITIAL && link->repair == TS_REPAIR_NONE && link->rows == NULL && target != NULL)
+		ts_spared_refuse(link);
 	return ts_diff_source(link, target, link->state != TS_STATE_INITIAL || link->initial == TS_INITIAL_MIRROR || link->repair == TS_REPAIR_MIRROR);
 }
 

@@ -1,4 +1,4 @@
-# Sourced by the parts: SQL of all, and the printing of tables.
+# Sourced by capture, push, many, tables, append and remote: SQL of all, and the printing of tables.
 set -eu -o pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 rows=$BENCH_ROWS changes=$BENCH_CHANGES rounds=$BENCH_ROUNDS
@@ -102,7 +102,11 @@ SQL
   printf '%s\n' "$out" | if [ -n "${BENCH_MARKDOWN:-}" ]; then cat; else fold -s -w 120; fi
 }
 
-# samples: the raw samples, if somebody wants them
+# keep_samples: the raw samples, into a file of this part; its first line is the caption of plots
 keep_samples() {
-  [ -z "${BENCH_KEEP:-}" ] || "${psql[@]}" -d bench -A -F'|' -P footer=off -c 'TABLE bench.sample' >>"$BENCH_KEEP"
+  local file
+  [ -n "${BENCH_KEEP:-}" ] || return 0
+  file=$BENCH_KEEP/$(basename "$0")
+  echo "# $(date +%F), ${BENCH_MACHINE:-}, PostgreSQL $("${psql[@]}" -d bench -At -c "SELECT split_part(current_setting('server_version'), ' ', 1)")${BENCH_QUICK:+, a quick run: small and noisy}" >"$file"
+  "${psql[@]}" -d bench -A -F'|' -P footer=off -c 'TABLE bench.sample' >>"$file"
 }

@@ -38,7 +38,7 @@ $$;
 CREATE FUNCTION log_bytes() RETURNS bigint LANGUAGE sql AS $$
   SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind = 'r' AND n.nspname IN ('tracksync_log', 'pgq', 'tablelog_log')
+  WHERE c.relkind = 'r' AND n.nspname IN ('tracksync_log', 'pgq', 'audit_log')
 $$;
 
 CREATE FUNCTION record(part text, contender text, operation text, rows bigint, round int, wall interval, cpu float8, wal numeric,

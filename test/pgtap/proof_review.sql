@@ -1,6 +1,6 @@
 -- verify, repair and pull where links share tables or go there and back.
 SET client_min_messages = warning;
-SELECT plan(26);
+SELECT plan(30);
 CREATE SCHEMA pr; SET search_path = pr, public;
 CREATE FUNCTION done(name text) RETURNS text LANGUAGE sql AS
   $$ SELECT coalesce(string_agg(kind || rows, ' ' ORDER BY step), '') FROM tracksync.push(name) $$;
@@ -71,5 +71,13 @@ INSERT INTO h_a VALUES (1, 'x'), (2, 'x'); SELECT done('h_ab'), done('h_bc'); UP
 SELECT * FROM tracksync.pull('h_ab', discard => true); SELECT is(rows_of('h_a'), rows_of('h_b'), 'of a hub all rows come');
 INSERT INTO h_b VALUES (3, 'y'); SELECT done('h_bc');
 SELECT throws_ok($$SELECT * FROM tracksync.pull('h_ba', discard => true)$$, '55000', 'the source of link "h_ba" would not hold what its target holds', 'a row that another link holds stays, and that is said');
+-- TRUNCATE at one end: whose rows the others are nothing tells
+SELECT tracksync.push('h_ba'); TRUNCATE h_a;
+SELECT throws_ok($$SELECT done('h_ab')$$, '55000', 'link "h_ab" has to compare, and table pr.h_b has rows that are not in pr.h_a, but in the source of another link', 'a TRUNCATE that would not travel is refused');
+DELETE FROM h_b; SELECT done('h_ab'), done('h_ba'), done('h_bc'), done('h_cb');
+SELECT is(rows_of('h_a') || rows_of('h_b') || rows_of('h_c'), '', 'deleted at the hub they go everywhere');
+INSERT INTO h_a VALUES (1, 'x'); SELECT done('h_ab'), done('h_bc'); TRUNCATE h_a; INSERT INTO h_a VALUES (7, 'new');
+SELECT throws_ok($$SELECT done('h_ab')$$, '55000', NULL, 'also where there are rows again');
+SELECT * FROM tracksync.pull('h_ab', discard => true); SELECT is(rows_of('h_a'), '(1,x,)', 'or they come back');
 SELECT tracksync.drop_link(x) FROM unnest('{k1,k2,h_ab,h_ba,h_bc,h_cb,t_ab,t_ba,r_ab,r_ba,s1,s2,d,l}'::text[]) x; DROP SCHEMA pr CASCADE;
 SELECT * FROM finish();

@@ -191,6 +191,22 @@ a_("UPDATE a SET x = 'more'");
 is(error_of($side[0], "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM tracksync.push('ab')"), '0A000', 'not with a snapshot of before');
 is(error_of($side[0], "BEGIN; UPDATE a SET y = 'mine'; SELECT count(*) FROM tracksync.push('ab')"), '25001', 'nor own changes');
 is(steps($side[0], 'ab'), 'update2', 'but so');
+# a hub there: what another link has, too, is not left alone silently
+a_('CREATE TABLE c (LIKE a INCLUDING ALL)');
+a_("SELECT tracksync.create_link('cb', 'c', 'public.b', server => 'other', initial => 'none')");
+b_("SELECT tracksync.create_link('bc', 'b', 'public.c', server => 'other')");
+is(steps($side[1], 'bc') . steps($side[0], 'cb'), 'insert2', 'a hub');
+a_('TRUNCATE a');
+is(error_of($side[0], "SELECT tracksync.push('ab')"), '55000', 'TRUNCATE at an end of it is an error');
+is(a_("SELECT string_agg(kind || rows, ' ') FROM tracksync.pull('ab', discard => true)"), 'insert2', 'from which a pull brings the rows back');
+b_("SELECT tracksync.alter_link('ba', filter => 'id < 5')");
+is(steps($side[1], 'ba'), 'delete1', 'a way back that brings a part of the rows');
+a_('TRUNCATE a');
+is(steps($side[0], 'ab'), '', 'leaves the others where they are');
+a_("SELECT tracksync.drop_link('cb')");
+b_("SELECT tracksync.drop_link('bc')");
+b_("SELECT tracksync.alter_link('ba', filter => '')");
+is(steps($side[1], 'ba'), 'insert2', 'and brings all of them again');
 # whoever may write there only, may push there
 b_("CREATE ROLE writer LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON b TO writer; GRANT USAGE ON SCHEMA tracksync_target TO writer; GRANT ALL ON tracksync_target.position TO writer");
 a_("ALTER USER MAPPING FOR CURRENT_USER SERVER other OPTIONS (SET user 'writer')");
