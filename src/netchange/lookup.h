@@ -2,7 +2,7 @@
  * lookup.h: rows of a plain table by their key, through its unique index; made for many keys in ascending order.
  *
  * Where the keys lie close together, the index is walked from one to the next instead of being searched from its root: from some
- * four keys on a leaf page upward that is faster. Whether it is, is tried now and then.
+ * four keys on a leaf page upward it is taken for faster. Whether it is, is tried now and then.
  */
 #ifndef TS_LOOKUP_H
 #define TS_LOOKUP_H
