@@ -60,9 +60,9 @@ REGRESS_OPTS = --inputdir=test --outputdir=. --load-extension=tracksync
 ISOLATION = $(sort $(basename $(notdir $(wildcard test/specs/*.spec))))
 ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=tracksync
 
-# libpq: connections to other servers. Calls of our own functions are bound when the library is linked: the loader would look for each of them
-# in some forty libraries first, those of the server, which took every session that writes to a tracked table half a millisecond.
-SHLIB_LINK = $(libpq) $(if $(filter darwin,$(PORTNAME)),,-Wl,-Bsymbolic)
+# libpq is loaded when it is needed (src/remote/pq.c). Calls of our own functions are bound when the library is linked: the loader would look for
+# each of them in some forty libraries first, those of the server, which took every session that writes to a tracked table half a millisecond.
+SHLIB_LINK = $(if $(filter darwin,$(PORTNAME)),,-Wl,-Bsymbolic)
 
 # PostgreSQL's headers as system headers: their warnings are not ours to mend. Callbacks and fmgr functions have
 # parameters they do not use, and the server's own counters mix int and Size.

@@ -285,7 +285,7 @@ find_rows(TsDirect *direct, const TsWrite *write)
 		tell_columns(direct, write);
 	/* a published table needs a replica identity */
 	CheckCmdReplicaIdentity(direct->rel, write->op == TS_CHANGE_DELETE ? CMD_DELETE : CMD_UPDATE);
-	direct->lookup = ts_lookup_begin(direct->rel, direct->key, direct->snapshot);
+	direct->lookup = ts_lookup_begin(direct->rel, direct->key, direct->snapshot, true);
 	for (int r = 0; r < write->n; r++)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -235,10 +235,16 @@ number_events(TsLog *log)
 	}
 }
 
-/* A transaction that wrote before it was set READ ONLY. */
+/* Writes a buffer's events; a log dropped meanwhile takes them with it. */
 static void
-write_read_only(Relation rel, const LogBuffer *buf)
+write_buffer(const LogBuffer *buf)
 {
+	Relation	rel = try_relation_open(buf->log->written, RowExclusiveLock);
+	bool		read_only = XactReadOnly;
+
+	if (rel == NULL)
+		return;
+	/* a transaction that wrote before it was set READ ONLY */
 	XactReadOnly = false;
 	PG_TRY();
 	{
@@ -247,26 +253,9 @@ write_read_only(Relation rel, const LogBuffer *buf)
 	}
 	PG_FINALLY();
 	{
-		XactReadOnly = true;
+		XactReadOnly = read_only;
 	}
 	PG_END_TRY();
-}
-
-/* Writes a buffer's events; a log dropped meanwhile takes them with it. */
-static void
-write_buffer(const LogBuffer *buf)
-{
-	Relation	rel = try_relation_open(buf->log->written, RowExclusiveLock);
-
-	if (rel == NULL)
-		return;
-	if (XactReadOnly)
-		write_read_only(rel, buf);
-	else
-	{
-		number_events(buf->log);
-		ts_write_blocks(rel, buf->log, buf->blocks, buf->n);
-	}
 	relation_close(rel, NoLock);
 }
 

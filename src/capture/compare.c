@@ -26,7 +26,8 @@ ts_same_value(Form_pg_attribute att, Datum a, Datum b)
 			return true;
 		if (!VARATT_IS_EXTENDED(x) && !VARATT_IS_EXTENDED(y))
 			return false;
-		if (VARATT_IS_SHORT(x) && VARATT_IS_SHORT(y))
+		/* a pointer into the toast table counts as short, too */
+		if (VARATT_IS_SHORT(x) && !VARATT_IS_EXTERNAL(x) && VARATT_IS_SHORT(y) && !VARATT_IS_EXTERNAL(y))
 			return false;
 	}
 	return datum_image_eq(a, b, false, att->attlen);

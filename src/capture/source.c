@@ -57,6 +57,7 @@ log_lookup(const TsTracked *tracked)
 	{
 		log->seqid = InvalidOid;
 		log->desc = NULL;
+		memset(&log->aim, 0, sizeof(log->aim));
 		memset(log->slots, 0, sizeof(log->slots));
 	}
 	log->seqid = tracked->seq;

@@ -11,6 +11,8 @@
 #include "fmgr.h"
 #include "utils/relcache.h"
 
+#include "log/bound.h"
+
 /* The most rows of one multi-insert into a log. */
 #define TS_LOG_SLOTS 64
 
@@ -19,6 +21,7 @@ typedef struct TsLog
 {
 	Oid			logid;			/* hash key: the log's first half */
 	Oid			written;		/* the half to write to; an older answer does no harm */
+	TsLogAim	aim;			/* where it was last looked for the end */
 	Oid			seqid;
 	Oid			source;
 	TupleDesc	desc;

@@ -70,7 +70,7 @@ write_many(Relation rel, TsLog *log, TsBlock *blocks, int n)
 void
 ts_write_blocks(Relation rel, TsLog *log, TsBlock *blocks, int n)
 {
-	ts_log_aim(rel);
+	ts_log_aim(rel, &log->aim);
 	if (n == 1)
 		write_one(rel, log, blocks);
 	else

@@ -136,10 +136,18 @@ need_table(TsLink *link)
 
 	if (has_table(link))
 		return;
-	error = ts_attempt(make_table, link, false);
-	/* somebody else's first push may have made it meanwhile, and 23505 is what is said then */
-	if (error == NULL || (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && has_table(link)))
-		return;
+	/*
+	 * Somebody else's first push may make it meanwhile, and 23505 is what is said then. That server may not see at once what it had to wait
+	 * for: it looks up names in a cache, which the next attempt brings up to date.
+	 */
+	for (int tries = 0;; tries++)
+	{
+		error = ts_attempt(make_table, link, false);
+		if (error == NULL || (error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && has_table(link)))
+			return;
+		if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || tries == 2)
+			break;
+	}
 	if (error->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
 		error->hint = psprintf("Let somebody who may make it: %s; %s; GRANT USAGE ON SCHEMA tracksync_target, and SELECT, INSERT, UPDATE, DELETE "
 							   "ON tracksync_target.position, to the role of the user mapping.", ddl[0], ddl[1]);

@@ -167,6 +167,7 @@ typedef struct TsLink
 	bool		target_partitioned;	/* or has no children: no need to say ONLY */
 	bool		source_partitioned; /* or a view or the like: not to say ONLY */
 	char	   *storage;		/* the source's storage at the last push; NULL before the first one */
+	char	   *storage_now;	/* as the plan found it; NULL: it did not ask */
 	TsTracked  *tracked;		/* by_diff: the key only, no log */
 	bool		by_diff;		/* detect => 'diff': no log, each plan compares */
 	char	   *filter;			/* as it is kept; NULL: all rows */

@@ -21,15 +21,19 @@
 static uint64 cuts = 0;
 
 void
-ts_log_aim(Relation half)
+ts_log_aim(Relation half, TsLogAim *aim)
 {
+	/* the id comes first: see bound.h */
+	uint64		own = U64FromFullTransactionId(GetTopFullTransactionId());
 	BlockNumber target;
 
-	/* the id comes first: see bound.h */
-	(void) GetTopTransactionId();
+	if (aim->half == RelationGetRelid(half) && own < aim->txid + TS_LOG_AIMED)
+		return;
 	target = RelationGetTargetBlock(half);
 	if (target != InvalidBlockNumber && target + TS_LOG_SLACK < RelationGetNumberOfBlocks(half))
 		RelationSetTargetBlock(half, InvalidBlockNumber);
+	aim->half = RelationGetRelid(half);
+	aim->txid = own;
 }
 
 void
@@ -42,7 +46,7 @@ ts_log_note(TsLogNote *note, Oid half)
 		return;
 	note->half = half;
 	note->pages = RelationGetNumberOfBlocks(rel);
-	note->txid = U64FromFullTransactionId(ReadNextFullTransactionId());
+	note->txid = U64FromFullTransactionId(ReadNextFullTransactionId()) + TS_LOG_AIMED;
 	note->cuts = cuts;
 	relation_close(rel, NoLock);
 }
@@ -147,6 +151,7 @@ insert_anchor(Relation half, uint64 txid)
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(half), &TTSOpsHeapTuple);
 	ItemPointerData tid;
 	bytea	   *nothing = palloc(VARHDRSZ);
+	TsLogAim	aim = {0};
 
 	SET_VARSIZE(nothing, VARHDRSZ);
 	values[TS_LOG_TXID - 1] = UInt64GetDatum(U64FromFullTransactionId(GetTopFullTransactionId()));
@@ -157,7 +162,7 @@ insert_anchor(Relation half, uint64 txid)
 	nulls[TS_LOG_CAME_FROM - 1] = true;
 	tuple = heap_form_tuple(RelationGetDescr(half), values, nulls);
 	ExecStoreHeapTuple(tuple, slot, false);
-	ts_log_aim(half);
+	ts_log_aim(half, &aim);
 	table_tuple_insert(half, slot, GetCurrentCommandId(true), TS_LOG_INSERT, NULL);
 	tid = slot->tts_tid;
 	ExecDropSingleTupleTableSlot(slot);

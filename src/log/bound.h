@@ -4,7 +4,8 @@
  * A half of a log only grows at its end: writers take the last pages or new ones (ts_log_aim), never space that became free before
  * them. So if a half had N pages and X was the next transaction id after that, no row of transaction X or a later one lies before page
  * N - TS_LOG_SLACK: that transaction got its id first, and then looked where the half ends. Such a pair is a bound, a row of
- * tracksync.log_bound; pushes write them, one for every TS_LOG_STRETCH pages. Writers know nothing of them.
+ * tracksync.log_bound; pushes write them, one for every TS_LOG_STRETCH pages. Writers know nothing of them. They look again only when they
+ * have an id TS_LOG_AIMED higher than the last time, and a bound is for ids by as much higher than X.
  *
  * It would be wrong as soon as the half were cut off before N, by VACUUM or by us, and had grown again. So to each bound belongs an
  * anchor, a row of the log itself without events, that lies behind what the bound says (or the bound is moved before it): while it is
@@ -20,17 +21,26 @@
 
 /* How far from its end a half may be written to: each session goes on filling its own page. */
 #define TS_LOG_SLACK 32
+/* For so many transaction ids a session need not look where the end is again. */
+#define TS_LOG_AIMED 8
 /* The pages between two bounds. */
 #define TS_LOG_STRETCH 128
 
 /* What log rows are inserted with, after ts_log_aim. A log is not decoded: it is nobody's to replicate. */
 #define TS_LOG_INSERT (TABLE_INSERT_SKIP_FSM | TABLE_INSERT_NO_LOGICAL)
 
+/* When a session last looked where a half ends. Zero: never. */
+typedef struct TsLogAim
+{
+	Oid			half;
+	uint64		txid;
+} TsLogAim;
+
 /* Where a half ended at a moment. */
 typedef struct TsLogNote
 {
 	Oid			half;			/* InvalidOid: not noted */
-	uint64		txid;			/* the next transaction's, after its pages were counted */
+	uint64		txid;			/* those from here on got their id, and looked where it ends, after its pages were counted */
 	BlockNumber pages;
 	uint64		cuts;
 } TsLogNote;
@@ -44,7 +54,7 @@ typedef struct TsBound
 } TsBound;
 
 /* To be called before rows are inserted into a half: it must not go into a page that was the last one long ago. Takes a transaction id. */
-extern void ts_log_aim(Relation half);
+extern void ts_log_aim(Relation half, TsLogAim *aim);
 /* Notes where a half ends; it stays locked (AccessShare) until the transaction ends, so that nobody else cuts it off. */
 extern void ts_log_note(TsLogNote *note, Oid half);
 /* This session has cut a half off: what it noted does not count any more. */

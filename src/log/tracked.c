@@ -111,15 +111,17 @@ ts_tracked_adopt_links(Oid source)
 	int32		newest;
 	bool		isnull;
 
-	ts_sql(MOVED_COLUMNS
-		   "UPDATE tracksync.link l SET system_identity = $2, state = CASE l.state WHEN 'initial' THEN l.state ELSE 'resync' END, "
-		   "position = pg_current_snapshot(), own_txid = NULL, own_seq = 0, "
-		   "target_attnums = array_fill(0::smallint, ARRAY[cardinality(target_columns)]), "
-		   "keys = CASE WHEN l.keys IS NOT NULL THEN " MOVED("l.keys") " END, source_attnums = " MOVED("l.source_attnums") ", "
-		   "read_attnums = " MOVED("l.read_attnums") " WHERE l.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, types, values, NULL);
-	ts_sql(MOVED_COLUMNS
-		   "UPDATE tracksync.merge_rule r SET attnum = m.is FROM m, tracksync.link l WHERE m.was = r.attnum AND r.attnum > 0 AND m.was <> m.is AND l.name = r.link "
-		   "AND l.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 1, types, values, NULL);
+	/* once only, or numbers would move twice: another session may have done it meanwhile */
+	if (ts_sql(MOVED_COLUMNS
+			   "UPDATE tracksync.link l SET system_identity = $2, state = CASE l.state WHEN 'initial' THEN l.state ELSE 'resync' END, "
+			   "position = pg_current_snapshot(), own_txid = NULL, own_seq = 0, "
+			   "target_attnums = array_fill(0::smallint, ARRAY[cardinality(target_columns)]), "
+			   "keys = CASE WHEN l.keys IS NOT NULL THEN " MOVED("l.keys") " END, source_attnums = " MOVED("l.source_attnums") ", "
+			   "read_attnums = " MOVED("l.read_attnums") " WHERE l.source OPERATOR(pg_catalog.=) $1 AND l.system_identity <> $2",
+			   SPI_OK_UPDATE, 2, types, values, NULL) > 0)
+		ts_sql(MOVED_COLUMNS
+			   "UPDATE tracksync.merge_rule r SET attnum = m.is FROM m, tracksync.link l WHERE m.was = r.attnum AND r.attnum > 0 AND m.was <> m.is AND l.name = r.link "
+			   "AND l.source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 1, types, values, NULL);
 	/* where the newest shape is still the one of now, as in a copy, numbers mean what they did: what is pending stays so */
 	ts_sql("SELECT max(shape) FROM tracksync.table_shape WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_SELECT, 1, types, values, NULL);
 	newest = DatumGetInt32(ts_sql_value(0, 1, &isnull));
@@ -128,6 +130,17 @@ ts_tracked_adopt_links(Oid source)
 	if (isnull || newest != DatumGetInt32(shape[1]))
 		ts_sql("UPDATE tracksync.link SET shape = $2, followed = $2 WHERE source OPERATOR(pg_catalog.=) $1", SPI_OK_UPDATE, 2, shape_types,
 			   shape, NULL);
+}
+
+/* Has another session taken over the books while this one waited for their row? */
+static bool
+is_adopted(Oid source)
+{
+	static const Oid types[] = {OIDOID, TEXTOID};
+	Datum		values[] = {ObjectIdGetDatum(source), CStringGetTextDatum(ts_system_identity())};
+
+	return ts_sql("SELECT FROM tracksync.tracked_table WHERE source OPERATOR(pg_catalog.=) $1 AND system_identity = $2", SPI_OK_SELECT, 2, types,
+				  values, NULL) == 1;
 }
 
 /*
@@ -143,9 +156,11 @@ adopt(Oid source, const Oid *halves, bool strict)
 	if (ts_sql(MOVED_COLUMNS
 			   "UPDATE tracksync.tracked_table t SET system_identity = $2, keys = " MOVED("t.keys") ", "
 			   "ignored = (SELECT coalesce(array_agg(m.is ORDER BY k.ord), '{}') FROM unnest(t.ignored) WITH ORDINALITY k(n, ord) JOIN m ON m.was = k.n) "
-			   "WHERE t.source OPERATOR(pg_catalog.=) $1 AND cardinality(t.keys) = "
+			   "WHERE t.source OPERATOR(pg_catalog.=) $1 AND t.system_identity <> $2 AND cardinality(t.keys) = "
 			   "(SELECT count(*) FROM unnest(t.keys) k JOIN m ON m.was = k)", SPI_OK_UPDATE, 2, types, values, NULL) != 1)
 	{
+		if (is_adopted(source))
+			return true;
 		if (!strict)
 			return false;
 		ereport(ERROR,

@@ -2,6 +2,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/itup.h"
 #include "access/nbtree.h"
@@ -10,6 +11,7 @@
 #include "access/tableam.h"
 #include "access/transam.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -19,10 +21,10 @@
 #include "base/compat.h"
 #include "netchange/lookup.h"
 
-/* So many entries are stepped over before a search from the root. */
-#define MOST_STEPS 64
+/* So many leaps, each at most to the end of a page, are made before a search from the root. */
+#define MOST_LEAPS 2
 /* A search whose walk does not serve so many keys on average was not worth reading a whole leaf page for. */
-#define LEAST_SERVED 7
+#define LEAST_SERVED 4
 /* Over so many searches that is judged; so many keys are then searched for one by one before walking is tried again. */
 #define TRIAL_SEARCHES 4
 #define SINGLE_KEYS 512
@@ -50,16 +52,28 @@ struct TsLookup
 	Datum	   *last;			/* the key asked for last, per column of the index */
 	bool		last_found;		/* it has a row, which the slot still holds */
 	MemoryContext last_context;
+	Datum	   *from_keys;		/* the key that the scan began at, in the key's order */
+	MemoryContext from_context;
+	/* of rows that are only read */
+	bool		collects;		/* the index is walked first, for several keys; then their entries' pages are looked at */
+	int			first[TS_LOOKUP_AHEAD + 1]; /* per key: the first of its entries */
+	int			nentries;
+	int			room;
+	ItemPointerData *entries;
+	Buffer	   *pages;			/* per entry, pinned; once where the next one's is the same */
+	HeapTupleData tuple;		/* the slot points here */
 };
 
 TsLookup *
-ts_lookup_begin(Relation rel, const TsKeyIndex *index, Snapshot snapshot)
+ts_lookup_begin(Relation rel, const TsKeyIndex *index, Snapshot snapshot, bool to_write)
 {
 	TsLookup   *lookup = palloc0(sizeof(TsLookup));
 	int			n = index->nkeys;
 
 	lookup->home = CurrentMemoryContext;
 	lookup->last_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync key", ALLOCSET_SMALL_SIZES);
+	lookup->from_keys = palloc0(sizeof(Datum) * n);
+	lookup->from_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync key", ALLOCSET_SMALL_SIZES);
 	lookup->rel = rel;
 	lookup->snapshot = snapshot;
 	lookup->index = index_open(index->index, AccessShareLock);
@@ -104,6 +118,10 @@ ts_lookup_begin(Relation rel, const TsKeyIndex *index, Snapshot snapshot)
 	/* the entries are wanted too; to be asked for before the first rescan */
 	lookup->scan->xs_want_itup = lookup->can_walk;
 	lookup->slot = table_slot_create(rel, NULL);
+	lookup->collects = !to_write && rel->rd_tableam == GetHeapamTableAmRoutine();
+	lookup->room = 2 * TS_LOOKUP_AHEAD;
+	lookup->entries = palloc(sizeof(ItemPointerData) * lookup->room);
+	lookup->pages = palloc(sizeof(Buffer) * lookup->room);
 	return lookup;
 }
 
@@ -122,21 +140,46 @@ compare(const TsLookup *lookup, const Datum *a, const Datum *keys)
 	return 0;
 }
 
-/* Compares the entry that the scan stands at with a key; a NULL sorts behind everything, or before: then it is not walked over. */
+/* Compares an entry of the index with a key; a NULL sorts behind everything, or before: then it is not walked over. */
 static int
-compare_entry(const TsLookup *lookup, const Datum *keys)
+compare_entry(const TsLookup *lookup, IndexTuple entry, const Datum *keys)
 {
-	Datum		entry[INDEX_MAX_KEYS];
+	Datum		values[INDEX_MAX_KEYS];
 
 	for (int i = 0; i < lookup->nkeys; i++)
 	{
 		bool		isnull;
 
-		entry[i] = index_getattr(lookup->scan->xs_itup, i + 1, RelationGetDescr(lookup->index), &isnull);
+		values[i] = index_getattr(entry, i + 1, RelationGetDescr(lookup->index), &isnull);
 		if (isnull)
 			return 1;
 	}
-	return compare(lookup, entry, keys);
+	return compare(lookup, values, keys);
+}
+
+/*
+ * The scan stands before the key: goes to the last entry before it that the server has read from this page, by halves. An entry that is to be
+ * marked dead is told by where the scan stands: then it must not go.
+ */
+static void
+leap(TsLookup *lookup, const Datum *keys)
+{
+	BTScanOpaque so = (BTScanOpaque) lookup->scan->opaque;
+	int			before = so->currPos.itemIndex;
+	int			behind = so->currPos.lastItem + 1;
+
+	if (lookup->scan->kill_prior_tuple)
+		return;
+	while (behind - before > 1)
+	{
+		int			middle = (before + behind) / 2;
+
+		if (compare_entry(lookup, (IndexTuple) (so->currTuples + so->currPos.items[middle].tupleOffset), keys) < 0)
+			before = middle;
+		else
+			behind = middle;
+	}
+	so->currPos.itemIndex = before;
 }
 
 static void
@@ -151,6 +194,7 @@ remember(TsLookup *lookup, const Datum *keys)
 	MemoryContextSwitchTo(old);
 }
 
+/* The keys must stay where they are as long as the scan goes on. */
 static void
 search(TsLookup *lookup, ScanKeyData *scankeys, const Datum *keys)
 {
@@ -159,46 +203,82 @@ search(TsLookup *lookup, ScanKeyData *scankeys, const Datum *keys)
 	index_rescan(lookup->scan, scankeys, lookup->nkeys, NULL, 0);
 }
 
-/* Goes on until the key is found or passed. With a limit: 0 if it was not reached within so many steps, else 1. */
+/* The entry that the scan stands at has the key: fetches its row, or only notes it. True: the row is found. */
+static bool
+arrive(TsLookup *lookup)
+{
+	if (!lookup->collects)
+		return index_fetch_heap(lookup->scan, lookup->slot);
+	if (lookup->nentries == lookup->room)
+	{
+		lookup->room *= 2;
+		lookup->entries = repalloc(lookup->entries, sizeof(ItemPointerData) * lookup->room);
+		lookup->pages = repalloc(lookup->pages, sizeof(Buffer) * lookup->room);
+	}
+	lookup->entries[lookup->nentries++] = lookup->scan->xs_heaptid;
+	return false;
+}
+
+/* Goes on until the key is found or passed. With a limit: 0 if it was not reached within so many leaps, else 1. */
 static int
 walk(TsLookup *lookup, const Datum *keys, int limit, bool *found)
 {
+	int			leaps = 0;
+
 	*found = false;
-	for (int steps = 0; lookup->at_entry; steps++)
+	while (lookup->at_entry)
 	{
-		int			order = compare_entry(lookup, keys);
+		int			order = compare_entry(lookup, lookup->scan->xs_itup, keys);
 
 		if (order > 0)
 			return 1;
+		if (order < 0)
+		{
+			if (limit > 0 && leaps++ == limit)
+				return 0;
+			leap(lookup, keys);
+		}
 		/* one key may have entries for several versions of its row */
-		if (order == 0 && index_fetch_heap(lookup->scan, lookup->slot))
+		else if (arrive(lookup))
 		{
 			*found = true;
 			return 1;
 		}
-		if (limit > 0 && steps >= limit)
-			return 0;
 		lookup->at_entry = index_getnext_tid(lookup->scan, ForwardScanDirection) != NULL;
 	}
 	/* the end of the scan's range, not of the index */
 	return limit > 0 ? 0 : 1;
 }
 
+/* A page that is read later is still compared with them. */
+static const Datum *
+copy_keys(TsLookup *lookup, const Datum *keys)
+{
+	MemoryContext old;
+
+	MemoryContextReset(lookup->from_context);
+	old = MemoryContextSwitchTo(lookup->from_context);
+	for (int i = 0; i < lookup->nkeys; i++)
+		lookup->from_keys[lookup->key_of[i]] = datumCopy(keys[lookup->key_of[i]], lookup->atts[i]->attbyval, lookup->atts[i]->attlen);
+	MemoryContextSwitchTo(old);
+	return lookup->from_keys;
+}
+
 static bool
 walk_or_search(TsLookup *lookup, const Datum *keys)
 {
-	bool		found;
-
+	int			start = lookup->nentries;
 	int			order = lookup->at_entry ? compare(lookup, lookup->last, keys) : 1;
+	bool		found;
 
 	/*
 	 * Never fetch an entry's row twice: the first time changes the entry's tuple id to that of the row version found, and from a
 	 * heap-only version the server would conclude that the entry is dead, and mark it so.
 	 */
-	if (order == 0)
+	if (order == 0 && !lookup->collects)
 		return lookup->last_found;
 	/* what was asked for out of order may lie behind */
-	if (order < 0 && walk(lookup, keys, MOST_STEPS, &found))
+	if (order < 0 && walk(lookup, keys, MOST_LEAPS, &found))
 	{
 		lookup->served++;
 		return found;
@@ -209,17 +289,21 @@ walk_or_search(TsLookup *lookup, const Datum *keys)
 			lookup->single = SINGLE_KEYS;
 		lookup->searches = lookup->served = 0;
 	}
-	search(lookup, lookup->from, keys);
+	lookup->nentries = start;
+	search(lookup, lookup->from, copy_keys(lookup, keys));
 	lookup->at_entry = index_getnext_tid(lookup->scan, ForwardScanDirection) != NULL;
+	if (lookup->nkeys == 1)
+		ts_index_check_no_more(lookup->scan);
 	(void) walk(lookup, keys, 0, &found);
 	return found;
 }
 
-TupleTableSlot *
-ts_lookup_row(TsLookup *lookup, const Datum *keys)
+/* The index's part. */
+static bool
+find(TsLookup *lookup, const Datum *keys)
 {
 	MemoryContext old = MemoryContextSwitchTo(lookup->home);
-	bool		found;
+	bool		found = false;
 
 	if (lookup->can_walk && lookup->single == 0)
 	{
@@ -233,18 +317,115 @@ ts_lookup_row(TsLookup *lookup, const Datum *keys)
 		if (lookup->single > 0)
 			lookup->single--;
 		search(lookup, lookup->equal, keys);
-		found = index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot);
+		while (!found && index_getnext_tid(lookup->scan, ForwardScanDirection) != NULL)
+			found = arrive(lookup);
 	}
 	MemoryContextSwitchTo(old);
-	return found ? lookup->slot : NULL;
+	return found;
+}
+
+static void
+let_go(TsLookup *lookup)
+{
+	ExecClearTuple(lookup->slot);
+	for (int i = 0; i < lookup->nentries; i++)
+		if (i == 0 || lookup->pages[i] != lookup->pages[i - 1])
+			ReleaseBuffer(lookup->pages[i]);
+	lookup->nentries = 0;
+}
+
+/*
+ * The rows of scattered keys are in nobody's cache: waiting for memory was most of what it took to look at them, so all are asked for at
+ * once. Line pointers are read without a lock here, since nothing follows from what they say.
+ */
+static void
+hold_pages(TsLookup *lookup)
+{
+	for (int i = 0; i < lookup->nentries; i++)
+	{
+		BlockNumber block = ItemPointerGetBlockNumber(&lookup->entries[i]);
+
+		if (i > 0 && block == ItemPointerGetBlockNumber(&lookup->entries[i - 1]))
+			lookup->pages[i] = lookup->pages[i - 1];
+		else
+			lookup->pages[i] = ReadBuffer(lookup->rel, block);
+		__builtin_prefetch(PageGetItemId(BufferGetPage(lookup->pages[i]), ItemPointerGetOffsetNumber(&lookup->entries[i])));
+	}
+	for (int i = 0; i < lookup->nentries; i++)
+	{
+		Page		page = BufferGetPage(lookup->pages[i]);
+		char	   *row = (char *) page + ItemIdGetOffset(PageGetItemId(page, ItemPointerGetOffsetNumber(&lookup->entries[i])));
+
+		__builtin_prefetch(row);
+		__builtin_prefetch(row + 64);
+	}
+}
+
+void
+ts_lookup_ahead(TsLookup *lookup, int n, const Datum *const *keys)
+{
+	Assert(lookup->collects && n <= TS_LOOKUP_AHEAD);
+	let_go(lookup);
+	for (int i = 0; i < n; i++)
+	{
+		lookup->first[i] = lookup->nentries;
+		(void) find(lookup, keys[i]);
+	}
+	lookup->first[n] = lookup->nentries;
+	hold_pages(lookup);
+}
+
+/*
+ * An index scan would prune the pages that it comes by: of a source that was just changed all of them, which takes longer than to find the
+ * rows, and is for nothing that a push does. Those who write to these pages prune them as well.
+ */
+TupleTableSlot *
+ts_lookup_nth(TsLookup *lookup, int n)
+{
+	for (int i = lookup->first[n]; i < lookup->first[n + 1]; i++)
+	{
+		ItemPointerData tid = lookup->entries[i];
+		bool		found;
+
+		LockBuffer(lookup->pages[i], BUFFER_LOCK_SHARE);
+		found = heap_hot_search_buffer(&tid, lookup->rel, lookup->pages[i], lookup->snapshot, &lookup->tuple, NULL, true);
+		LockBuffer(lookup->pages[i], BUFFER_LOCK_UNLOCK);
+		if (!found)
+			continue;
+		lookup->tuple.t_tableOid = RelationGetRelid(lookup->rel);
+		return ExecStoreBufferHeapTuple(&lookup->tuple, lookup->slot, lookup->pages[i]);
+	}
+	return NULL;
+}
+
+TupleTableSlot *
+ts_lookup_row(TsLookup *lookup, const Datum *keys)
+{
+	if (lookup->collects)
+	{
+		ts_lookup_ahead(lookup, 1, &keys);
+		return ts_lookup_nth(lookup, 0);
+	}
+	return find(lookup, keys) ? lookup->slot : NULL;
+}
+
+int
+ts_lookup_can_ahead(const TsLookup *lookup)
+{
+	return lookup->collects ? Max(1, Min(TS_LOOKUP_AHEAD, NBuffers / 512)) : 1;
 }
 
 void
 ts_lookup_end(TsLookup *lookup)
 {
+	if (lookup->collects)
+		let_go(lookup);
 	ExecDropSingleTupleTableSlot(lookup->slot);
 	index_endscan(lookup->scan);
 	index_close(lookup->index, NoLock);
 	MemoryContextDelete(lookup->last_context);
+	MemoryContextDelete(lookup->from_context);
+	pfree(lookup->entries);
+	pfree(lookup->pages);
 	pfree(lookup);
 }

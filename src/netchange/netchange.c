@@ -18,19 +18,31 @@
 #include "netchange/probe.h"
 #include "netchange/scan.h"
 
+/* Images of so many bytes are kept in memory for keys whose rows are looked for at once. */
+#define TURN_BYTES (256 * 1024)
+
+/* A key whose events are folded, and whose row is looked for. */
+typedef struct Turn
+{
+	TsFold	   *fold;
+	Datum	   *keys;			/* in context */
+	MemoryContext context;
+} Turn;
+
 struct TsNetStream
 {
 	int			nkeys;
 	TsProbe    *probe;
-	TsFold	   *fold;
+	Turn		turns[TS_PROBE_AHEAD];
+	int			room;			/* so many are used, */
+	int			nturns;			/* so many are filled, */
+	int			turn;			/* and this one is next */
 	Tuplesortstate *sort;
 	TupleDesc	eventdesc;
 	TupleTableSlot *event;		/* the first event of the next key, if have_event */
 	bool		have_event;
 	FmgrInfo   *key_eq;
 	Oid		   *key_collation;
-	Datum	   *keys;			/* of the key at hand, in key_context */
-	MemoryContext key_context;
 	MemoryContext event_context;
 	bool	   *changed;
 	bool	   *ignored;
@@ -84,7 +96,7 @@ read_log(TsNetStream *stream, const TsTracked *tracked, Snapshot snapshot, const
 		if (pairs != NULL && logged->event.pair && !logged->echo)
 		{
 			if (*pairs == NULL)
-				*pairs = ts_moves_create(tracked, ts_probe_index(stream->probe), stream->eventdesc, stream->fold);
+				*pairs = ts_moves_create(tracked, ts_probe_index(stream->probe), stream->eventdesc, stream->turns[0].fold);
 			ts_moves_note(*pairs, ts_log_scan_slot(scan));
 		}
 		if (moves == NULL || ts_moves_overflow(moves) || !ts_moves_take(moves, ts_log_scan_slot(scan), logged->event.pair))
@@ -113,6 +125,15 @@ read_moves(TsNetStream *stream, const TsTracked *tracked, Snapshot snapshot, con
 	read_log(stream, tracked, snapshot, pos, NULL, NULL, pending);
 }
 
+static void
+begin_turn(TsNetStream *stream, Turn *turn, TupleDesc desc, const Bitmapset *tell)
+{
+	turn->fold = ts_fold_create(desc, stream->ignored, stream->is_key);
+	turn->fold->tell = tell;
+	turn->keys = palloc0(sizeof(Datum) * stream->nkeys);
+	turn->context = AllocSetContextCreate(CurrentMemoryContext, "tracksync key", ALLOCSET_SMALL_SIZES);
+}
+
 TsNetStream *
 ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const TsPosition *pos, bool follow_keys,
 			 const Bitmapset *tell, TsPending *pending)
@@ -135,12 +156,11 @@ ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const
 	for (int i = 0; i < tracked->nkeys; i++)
 		if (tracked->keys[i] <= desc->natts)
 			stream->is_key[tracked->keys[i] - 1] = true;
-	stream->fold = ts_fold_create(desc, stream->ignored, stream->is_key);
-	stream->fold->tell = tell;
+	stream->room = ts_probe_can_ahead(stream->probe);
+	for (int i = 0; i < stream->room; i++)
+		begin_turn(stream, &stream->turns[i], desc, tell);
 	stream->changed = palloc0(sizeof(bool) * (desc->natts + 1));
-	stream->keys = palloc0(sizeof(Datum) * stream->nkeys);
 	stream->event = MakeSingleTupleTableSlot(stream->eventdesc, &TTSOpsMinimalTuple);
-	stream->key_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync key", ALLOCSET_SMALL_SIZES);
 	stream->event_context = AllocSetContextCreate(CurrentMemoryContext, "tracksync event", ALLOCSET_DEFAULT_SIZES);
 	begin_sort(stream);
 	read_log(stream, tracked, snapshot, pos, NULL, follow_keys ? &pairs : NULL, pending);
@@ -154,12 +174,12 @@ ts_net_begin(Relation source, const TsTracked *tracked, Snapshot snapshot, const
 
 /* Keeps the key of the event at hand. */
 static void
-take_key(TsNetStream *stream)
+take_key(TsNetStream *stream, Turn *turn)
 {
 	MemoryContext old;
 
-	MemoryContextReset(stream->key_context);
-	old = MemoryContextSwitchTo(stream->key_context);
+	MemoryContextReset(turn->context);
+	old = MemoryContextSwitchTo(turn->context);
 	for (int i = 0; i < stream->nkeys; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(stream->eventdesc, TS_EVENT_FIRST_KEY - 1 + i);
@@ -167,77 +187,104 @@ take_key(TsNetStream *stream)
 		Datum		value = slot_getattr(stream->event, TS_EVENT_FIRST_KEY + i, &isnull);
 
 		Assert(!isnull);
-		stream->keys[i] = datumCopy(value, att->attbyval, att->attlen);
+		turn->keys[i] = datumCopy(value, att->attbyval, att->attlen);
 	}
 	MemoryContextSwitchTo(old);
 }
 
 static bool
-same_key(TsNetStream *stream)
+same_key(TsNetStream *stream, const Turn *turn)
 {
 	for (int i = 0; i < stream->nkeys; i++)
 	{
 		bool		isnull;
 		Datum		value = slot_getattr(stream->event, TS_EVENT_FIRST_KEY + i, &isnull);
 
-		if (!DatumGetBool(FunctionCall2Coll(&stream->key_eq[i], stream->key_collation[i], value, stream->keys[i])))
+		if (!DatumGetBool(FunctionCall2Coll(&stream->key_eq[i], stream->key_collation[i], value, turn->keys[i])))
 			return false;
 	}
 	return true;
 }
 
-/* Folds the events of one key. */
-static void
-fold_key(TsNetStream *stream)
+/* Folds the events of one key; returns how many bytes of images it keeps. */
+static Size
+fold_key(TsNetStream *stream, Turn *turn)
 {
-	ts_fold_reset(stream->fold);
-	take_key(stream);
+	TsFold	   *fold = turn->fold;
+	Size		bytes = 0;
+
+	ts_fold_reset(fold);
+	take_key(stream, turn);
 	do
 	{
 		bool		isnull;
 		Datum		value = slot_getattr(stream->event, TS_EVENT_IMAGE(stream->nkeys), &isnull);
 		TsImage		image = {0};
-		bool		keep = stream->fold->events < TS_FOLD_KEEP;
+		bool		keep = fold->events < TS_FOLD_KEEP;
 		char		op = ts_slot_op(stream->event);
 		MemoryContext old;
 
 		MemoryContextReset(stream->event_context);
-		old = MemoryContextSwitchTo(keep ? stream->fold->context : stream->event_context);
+		old = MemoryContextSwitchTo(keep ? fold->context : stream->event_context);
 		if (!isnull)
+		{
 			ts_image_read(keep ? datumCopy(value, false, -1) : value, &image);
+			bytes += VARSIZE_ANY(DatumGetPointer(value));
+		}
 		MemoryContextSwitchTo(old);
 		if (ts_op_is_echo(op))
-			ts_fold_echo(stream->fold, ts_op_plain(op), ts_slot_txid(stream->event), ts_slot_cid(stream->event), &image);
+			ts_fold_echo(fold, ts_op_plain(op), ts_slot_txid(stream->event), ts_slot_cid(stream->event), &image);
 		else
-			ts_fold_event(stream->fold, op, ts_slot_txid(stream->event), ts_slot_cid(stream->event), &image, keep);
+			ts_fold_event(fold, op, ts_slot_txid(stream->event), ts_slot_cid(stream->event), &image, keep);
 		stream->have_event = tuplesort_gettupleslot(stream->sort, true, false, stream->event, NULL);
-	} while (stream->have_event && same_key(stream));
+	} while (stream->have_event && same_key(stream, turn));
+	return bytes;
+}
+
+/* Folds the events of the next keys and has their rows looked for; false at the end. */
+static bool
+fold_keys(TsNetStream *stream)
+{
+	const Datum *keys[TS_PROBE_AHEAD];
+	Size		bytes = 0;
+
+	stream->turn = stream->nturns = 0;
+	while (stream->have_event && stream->nturns < stream->room && bytes < TURN_BYTES)
+	{
+		Turn	   *turn = &stream->turns[stream->nturns];
+
+		CHECK_FOR_INTERRUPTS();
+		bytes += fold_key(stream, turn);
+		if (!ts_fold_is_settled(turn->fold))
+			keys[stream->nturns++] = turn->keys;
+	}
+	ts_probe_ahead(stream->probe, stream->nturns, keys);
+	return stream->nturns > 0;
 }
 
 bool
 ts_net_next(TsNetStream *stream, TsNetChange *change)
 {
 	memset(change, 0, sizeof(*change));
-	while (stream->have_event)
+	while (stream->turn < stream->nturns || fold_keys(stream))
 	{
-		CHECK_FOR_INTERRUPTS();
-		fold_key(stream);
-		if (ts_fold_is_settled(stream->fold))
-			continue;
+		const Turn *turn = &stream->turns[stream->turn];
+		TsFold	   *fold = turn->fold;
+
 		/*
 		 * Also where the last event is a DELETE: keys that one statement moves round under a deferrable constraint are inserted
 		 * before they are deleted, so the order of the events does not tell what exists.
 		 */
-		change->live = ts_probe_row(stream->probe, stream->keys);
-		change->op = ts_fold_result(stream->fold, change->live, stream->changed);
+		change->live = ts_probe_nth(stream->probe, stream->turn++);
+		change->op = ts_fold_result(fold, change->live, stream->changed);
 		if (change->op == TS_NET_NOTHING)
 			continue;
-		change->keys = stream->keys;
-		change->old_known = stream->fold->known;
-		change->old_values = stream->fold->values;
-		change->old_nulls = stream->fold->nulls;
+		change->keys = turn->keys;
+		change->old_known = fold->known;
+		change->old_values = fold->values;
+		change->old_nulls = fold->nulls;
 		change->changed = stream->changed;
-		change->touched = stream->fold->touched;
+		change->touched = fold->touched;
 		return true;
 	}
 	return stream->moves != NULL && ts_moves_next(stream->moves, stream->probe, stream->changed, change);
@@ -249,8 +296,11 @@ ts_net_end(TsNetStream *stream)
 	ts_probe_end(stream->probe);
 	tuplesort_end(stream->sort);
 	ExecDropSingleTupleTableSlot(stream->event);
-	MemoryContextDelete(stream->fold->context);
-	MemoryContextDelete(stream->key_context);
+	for (int i = 0; i < stream->room; i++)
+	{
+		MemoryContextDelete(stream->turns[i].fold->context);
+		MemoryContextDelete(stream->turns[i].context);
+	}
 	MemoryContextDelete(stream->event_context);
 	pfree(stream);
 }

@@ -25,6 +25,7 @@ struct TsProbe
 	SPIPlanPtr	plan;
 	Oid			reader;			/* who runs it */
 	MemoryContext context;		/* of the row found */
+	const Datum *ahead[TS_PROBE_AHEAD]; /* the keys asked for; of a plain table only if they are looked for one by one */
 };
 
 /* SELECT s.a, NULL, s.c … FROM schema.source s WHERE, a column per attribute number, so that the row fits the table's slot: s.k1 OPERATOR(schema.=) $1 AND … */
@@ -86,7 +87,7 @@ ts_probe_begin(Relation source, const TsTracked *tracked, Snapshot snapshot)
 	if (source->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 		begin_sql(probe);
 	else
-		probe->lookup = ts_lookup_begin(source, probe->index, snapshot);
+		probe->lookup = ts_lookup_begin(source, probe->index, snapshot, false);
 	return probe;
 }
 
@@ -125,6 +126,27 @@ TupleTableSlot *
 ts_probe_row(TsProbe *probe, const Datum *keys)
 {
 	return probe->lookup != NULL ? ts_lookup_row(probe->lookup, keys) : probe_sql(probe, keys);
+}
+
+int
+ts_probe_can_ahead(const TsProbe *probe)
+{
+	return probe->lookup != NULL ? ts_lookup_can_ahead(probe->lookup) : 1;
+}
+
+void
+ts_probe_ahead(TsProbe *probe, int n, const Datum *const *keys)
+{
+	if (ts_probe_can_ahead(probe) > 1)
+		ts_lookup_ahead(probe->lookup, n, keys);
+	else
+		memcpy(probe->ahead, keys, sizeof(Datum *) * n);
+}
+
+TupleTableSlot *
+ts_probe_nth(TsProbe *probe, int n)
+{
+	return ts_probe_can_ahead(probe) > 1 ? ts_lookup_nth(probe->lookup, n) : ts_probe_row(probe, probe->ahead[n]);
 }
 
 const TsKeyIndex *

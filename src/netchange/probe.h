@@ -9,6 +9,7 @@
 
 #include "executor/tuptable.h"
 #include "log/tracked.h"
+#include "netchange/lookup.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
@@ -18,6 +19,12 @@ typedef struct TsProbe TsProbe;
 extern TsProbe *ts_probe_begin(Relation source, const TsTracked *tracked, Snapshot snapshot);
 /* The row with this key (values in tracked->keys' order), or NULL. Valid until the next call; in source's row type. */
 extern TupleTableSlot *ts_probe_row(TsProbe *probe, const Datum *keys);
+/* The same for many: looks for the rows of n keys, at most TS_PROBE_AHEAD, which stay where they are; then each can be asked for. */
+#define TS_PROBE_AHEAD TS_LOOKUP_AHEAD
+extern void ts_probe_ahead(TsProbe *probe, int n, const Datum *const *keys);
+extern TupleTableSlot *ts_probe_nth(TsProbe *probe, int n);
+/* So many at once are worth it. */
+extern int	ts_probe_can_ahead(const TsProbe *probe);
 extern const TsKeyIndex *ts_probe_index(const TsProbe *probe);
 extern void ts_probe_end(TsProbe *probe);
 

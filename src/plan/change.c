@@ -17,11 +17,12 @@ ts_change_init(TsChange *change, int ncolumns)
 	change->violations = NIL;
 	change->maybe = false;
 	change->order = NULL;
-	change->mask = palloc0(n);
-	change->new_values = palloc0(sizeof(Datum) * n);
-	change->new_nulls = palloc0(sizeof(bool) * n);
-	change->old_values = palloc0(sizeof(Datum) * n);
-	change->old_nulls = palloc0(sizeof(bool) * n);
+	/* one piece of memory: it is done for each row */
+	change->new_values = palloc0((2 * sizeof(Datum) + 3) * n);
+	change->old_values = change->new_values + n;
+	change->mask = (unsigned char *) (change->old_values + n);
+	change->new_nulls = (bool *) change->mask + n;
+	change->old_nulls = change->new_nulls + n;
 }
 
 bool

@@ -154,16 +154,20 @@ static int *
 rank_targets(int n, TsPlan **plans, const Refers *refers)
 {
 	int		   *rank = palloc(sizeof(int) * (n + 1));
+	int		   *ahead = palloc0(sizeof(int) * (n + 1));	/* how many that have no place yet it refers to */
 	int			placed = 0;
 
 	for (int i = 0; i < n; i++)
 		rank[i] = -1;
+	for (int i = 0; i < n; i++)
+		for (int j = 0; j < n; j++)
+			ahead[i] += refers[i * n + j] != REFERS_NOT;
 	for (int place = 0; placed < n; place++)
 	{
 		int			next = -1;
 
 		for (int i = 0; i < n && next < 0; i++)
-			if (rank[i] < 0 && waits(n, refers, rank, i) == REFERS_NOT)
+			if (rank[i] < 0 && ahead[i] == 0)
 				next = i;
 		if (next < 0)
 			next = break_circle(n, refers, rank);
@@ -172,6 +176,8 @@ rank_targets(int n, TsPlan **plans, const Refers *refers)
 			{
 				rank[i] = place;
 				placed++;
+				for (int j = 0; j < n; j++)
+					ahead[j] -= refers[j * n + i] != REFERS_NOT;
 			}
 	}
 	return rank;

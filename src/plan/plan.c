@@ -61,11 +61,12 @@ static const struct
 
 /* What an active link's plan can rely on. */
 static TsStorageChange
-source_trust(const TsLink *link, bool distrust)
+source_trust(TsLink *link, bool distrust)
 {
 	if (distrust)
 		return TS_STORAGE_LOST;
-	return ts_storage_compare(link->storage, ts_source_storage(link->source));
+	link->storage_now = ts_source_storage(link->source);
+	return ts_storage_compare(link->storage, link->storage_now);
 }
 
 List *
@@ -350,7 +351,8 @@ take_position(TsPlan *plan, const TsPending *pending)
 	if (plan->link->position->own_txid == ts_own_txid())
 		plan->own_seq = Max(plan->own_seq, plan->link->position->own_seq);
 	plan->position = ts_position_of_snapshot();
-	plan->storage = ts_source_storage(plan->link->source);
+	/* of the same snapshot */
+	plan->storage = plan->link->storage_now ? plan->link->storage_now : ts_source_storage(plan->link->source);
 }
 
 /*

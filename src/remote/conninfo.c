@@ -3,7 +3,6 @@
 
 #include "commands/defrem.h"
 #include "foreign/foreign.h"
-#include "libpq-fe.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -13,6 +12,7 @@
 #include "base/settings.h"
 #include "remote/conninfo.h"
 #include "remote/option.h"
+#include "remote/pq.h"
 
 /* Where neither server nor mapping says anything: a peer that is gone is noticed within about a minute. */
 static const struct

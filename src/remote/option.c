@@ -4,12 +4,12 @@
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
-#include "libpq-fe.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/varlena.h"
 
 #include "remote/option.h"
+#include "remote/pq.h"
 
 typedef enum Place
 {

@@ -3,10 +3,10 @@
 #define TS_STATE_H
 
 #include "lib/ilist.h"
-#include "libpq-fe.h"
 #include "utils/hsearch.h"
 
 #include "remote/connection.h"
+#include "remote/pq.h"
 #include "remote/request.h"
 
 /* The first error of a transaction there: the ones after it are its consequences. */

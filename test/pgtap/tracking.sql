@@ -1,6 +1,6 @@
 -- track, untrack, prune, has_changes, summary, changes, operation: what is recorded, and how it is shown.
 SET client_min_messages = warning;
-SELECT plan(41);
+SELECT plan(42);
 CREATE TABLE a (id int PRIMARY KEY, v text, w int, seen timestamptz);
 
 SELECT lives_ok($$SELECT tracksync.track('a', ignore => '{seen}')$$, 'track');
@@ -114,6 +114,16 @@ UPDATE vf SET v = meddle(id);
 SELECT is((SELECT updates FROM tracksync.summary('vf')), 2::bigint, 'both rows are changed');
 SELECT results_eq($$SELECT (old ->> 'v') || (new ->> 'v') FROM tracksync.changes('vf') WHERE key ->> 'id' = '1' ORDER BY old ->> 'v', new ->> 'v'$$,
   $$VALUES ('ab'), ('bc'), ('cb')$$, 'with their own rows before and after');
+
+-- the same value, stored anew out of line
+CREATE TABLE big (id int PRIMARY KEY, v text, w int);
+ALTER TABLE big ALTER v SET STORAGE EXTERNAL;
+INSERT INTO big VALUES (1, repeat('long', 1000), 1);
+SELECT tracksync.track('big');
+UPDATE big SET v = left(v || 'x', 4000);
+UPDATE big SET v = left(v || 'x', 4000), w = 2;
+UPDATE big SET v = overlay(v PLACING 'x' FROM 4000);
+SELECT results_eq($$SELECT changed FROM tracksync.changes('big') ORDER BY seq$$, $$VALUES ('{w}'::text[]), ('{v}')$$, 'a value that is only stored elsewhere has not changed');
 
 -- every object is described
 SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'tracksync'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL$$, 'functions have comments');
