@@ -73,17 +73,6 @@
 #define ts_index_beginscan(heap, index, snapshot, nkeys) index_beginscan((heap), (index), (snapshot), NULL, (nkeys), 0)
 #endif
 
-/*
- * PostgreSQL 17: a page of a btree whose last entry meets the conditions is not checked entry by entry. For a scan that has reached a place from
- * where on all entries meet them.
- */
-#if PG_VERSION_NUM < 170000
-#include "access/nbtree.h"
-#define ts_index_check_no_more(scan) (((BTScanOpaque) (scan)->opaque)->numberOfKeys = 0)
-#else
-#define ts_index_check_no_more(scan) ((void) (scan))
-#endif
-
 /* PostgreSQL 18: a minimal tuple may have room before it. */
 #if PG_VERSION_NUM < 180000
 #define ts_form_minimal_tuple(desc, values, nulls) heap_form_minimal_tuple((desc), (values), (nulls))

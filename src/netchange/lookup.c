@@ -21,10 +21,10 @@
 #include "base/compat.h"
 #include "netchange/lookup.h"
 
-/* So many leaps, each at most to the end of a page, are made before a search from the root. */
-#define MOST_LEAPS 2
+/* So many entries are stepped over before a search from the root. */
+#define MOST_STEPS 64
 /* A search whose walk does not serve so many keys on average was not worth reading a whole leaf page for. */
-#define LEAST_SERVED 4
+#define LEAST_SERVED 7
 /* Over so many searches that is judged; so many keys are then searched for one by one before walking is tried again. */
 #define TRIAL_SEARCHES 4
 #define SINGLE_KEYS 512
@@ -140,46 +140,21 @@ compare(const TsLookup *lookup, const Datum *a, const Datum *keys)
 	return 0;
 }
 
-/* Compares an entry of the index with a key; a NULL sorts behind everything, or before: then it is not walked over. */
+/* Compares the entry that the scan stands at with a key; a NULL sorts behind everything, or before: then it is not walked over. */
 static int
-compare_entry(const TsLookup *lookup, IndexTuple entry, const Datum *keys)
+compare_entry(const TsLookup *lookup, const Datum *keys)
 {
-	Datum		values[INDEX_MAX_KEYS];
+	Datum		entry[INDEX_MAX_KEYS];
 
 	for (int i = 0; i < lookup->nkeys; i++)
 	{
 		bool		isnull;
 
-		values[i] = index_getattr(entry, i + 1, RelationGetDescr(lookup->index), &isnull);
+		entry[i] = index_getattr(lookup->scan->xs_itup, i + 1, RelationGetDescr(lookup->index), &isnull);
 		if (isnull)
 			return 1;
 	}
-	return compare(lookup, values, keys);
-}
-
-/*
- * The scan stands before the key: goes to the last entry before it that the server has read from this page, by halves. An entry that is to be
- * marked dead is told by where the scan stands: then it must not go.
- */
-static void
-leap(TsLookup *lookup, const Datum *keys)
-{
-	BTScanOpaque so = (BTScanOpaque) lookup->scan->opaque;
-	int			before = so->currPos.itemIndex;
-	int			behind = so->currPos.lastItem + 1;
-
-	if (lookup->scan->kill_prior_tuple)
-		return;
-	while (behind - before > 1)
-	{
-		int			middle = (before + behind) / 2;
-
-		if (compare_entry(lookup, (IndexTuple) (so->currTuples + so->currPos.items[middle].tupleOffset), keys) < 0)
-			before = middle;
-		else
-			behind = middle;
-	}
-	so->currPos.itemIndex = before;
+	return compare(lookup, entry, keys);
 }
 
 static void
@@ -219,31 +194,25 @@ arrive(TsLookup *lookup)
 	return false;
 }
 
-/* Goes on until the key is found or passed. With a limit: 0 if it was not reached within so many leaps, else 1. */
+/* Goes on until the key is found or passed. With a limit: 0 if it was not reached within so many steps, else 1. */
 static int
 walk(TsLookup *lookup, const Datum *keys, int limit, bool *found)
 {
-	int			leaps = 0;
-
 	*found = false;
-	while (lookup->at_entry)
+	for (int steps = 0; lookup->at_entry; steps++)
 	{
-		int			order = compare_entry(lookup, lookup->scan->xs_itup, keys);
+		int			order = compare_entry(lookup, keys);
 
 		if (order > 0)
 			return 1;
-		if (order < 0)
-		{
-			if (limit > 0 && leaps++ == limit)
-				return 0;
-			leap(lookup, keys);
-		}
 		/* one key may have entries for several versions of its row */
-		else if (arrive(lookup))
+		if (order == 0 && arrive(lookup))
 		{
 			*found = true;
 			return 1;
 		}
+		if (limit > 0 && steps >= limit)
+			return 0;
 		lookup->at_entry = index_getnext_tid(lookup->scan, ForwardScanDirection) != NULL;
 	}
 	/* the end of the scan's range, not of the index */
@@ -278,7 +247,7 @@ walk_or_search(TsLookup *lookup, const Datum *keys)
 	if (order == 0 && !lookup->collects)
 		return lookup->last_found;
 	/* what was asked for out of order may lie behind */
-	if (order < 0 && walk(lookup, keys, MOST_LEAPS, &found))
+	if (order < 0 && walk(lookup, keys, MOST_STEPS, &found))
 	{
 		lookup->served++;
 		return found;
@@ -292,8 +261,6 @@ walk_or_search(TsLookup *lookup, const Datum *keys)
 	lookup->nentries = start;
 	search(lookup, lookup->from, copy_keys(lookup, keys));
 	lookup->at_entry = index_getnext_tid(lookup->scan, ForwardScanDirection) != NULL;
-	if (lookup->nkeys == 1)
-		ts_index_check_no_more(lookup->scan);
 	(void) walk(lookup, keys, 0, &found);
 	return found;
 }
