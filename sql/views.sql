@@ -7,8 +7,8 @@ SELECT l.name, l.name AS link, l.source::regclass AS source,
                    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = l.target),
                 pg_catalog.quote_ident(l.target_schema) || '.' || pg_catalog.quote_ident(l.target_name)) AS target,
        l.server::name AS server, l.state, p.pending, p.oldest_pending,
-       (SELECT pg_catalog.sum(pg_catalog.pg_total_relation_size(c.oid))::bigint FROM tracksync.tracked_table t
-          JOIN pg_catalog.pg_class c ON c.oid IN (t.log, t.spare) WHERE t.source = l.source AND l.detect = 'log') AS log_bytes,
+       (SELECT pg_catalog.sum(pg_catalog.pg_relation_size(c.oid) + coalesce(pg_catalog.pg_relation_size(nullif(c.reltoastrelid, 0)), 0))::bigint
+          FROM tracksync.tracked_table t JOIN pg_catalog.pg_class c ON c.oid IN (t.log, t.spare) WHERE t.source = l.source AND l.detect = 'log') AS log_bytes,
        l.last_push, l.last_rows, l.last_elapsed,
        (SELECT pg_catalog.count(*) FROM tracksync.quarantine_record q WHERE q.link = l.name AND NOT q.released) AS quarantined,
        (SELECT pg_catalog.count(*) FROM tracksync.conflict_record r WHERE r.link = l.name) AS conflicts

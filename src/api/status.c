@@ -256,13 +256,13 @@ tracksync_link_pending(PG_FUNCTION_ARGS)
 		TsLogScan  *scan;
 		const TsLogged *logged;
 
-		pending = ts_log_pending(tracked, GetActiveSnapshot(), link->position, false);
-		/* the time is in the transaction's operation record; a transaction that still runs has none */
 		scan = ts_log_scan_begin(tracked, GetActiveSnapshot(), link->position);
-		while (pending.rows > 0 && (logged = ts_log_scan_next(scan)) != NULL)
+		while ((logged = ts_log_scan_next(scan)) != NULL)
 		{
 			TsOperation op;
 
+			ts_pending_add(&pending, logged);
+			/* the time is in the transaction's operation record; a transaction that still runs has none */
 			if (logged->event.op != TS_OP_OPERATION || logged->echo)
 				continue;
 			ts_operation_read(&logged->event, &op);
@@ -270,6 +270,7 @@ tracksync_link_pending(PG_FUNCTION_ARGS)
 				values[1] = Int64GetDatum(op.logged);
 			nulls[1] = false;
 		}
+		nulls[1] |= pending.rows == 0;
 		ts_log_scan_end(scan);
 	}
 	PopActiveSnapshot();
