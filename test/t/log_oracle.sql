@@ -34,15 +34,17 @@ BEGIN
   RETURN res;
 END $$;
 
--- Rows of some keys of session c (key % 4 = c): a few, or all of them.
+-- Rows of some keys of session c (key % 4 = c): a few, or all of them. No value comes twice: without images a row that has its former value again is
+-- pushed, too, and would be counted.
+CREATE SEQUENCE lo.value;
 CREATE FUNCTION lo.dml(c int) RETURNS text LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
   w text := format('id %% 4 = %s AND id < 200', c) || CASE WHEN lo.r(2) > 0 THEN format(' AND id / 4 %% 10 = %s', lo.r(10)) ELSE '' END;
 BEGIN
   RETURN CASE lo.r(6)
     WHEN 0 THEN 'DELETE FROM lo.s WHERE ' || w
-    WHEN 1 THEN format('INSERT INTO lo.s SELECT id, lo.pad(id), %s FROM generate_series(0, 199) id WHERE %s ON CONFLICT DO NOTHING', lo.r(100), w)
-    ELSE format('UPDATE lo.s SET v = %s WHERE %s', lo.r(1000), w) END;
+    WHEN 1 THEN format('INSERT INTO lo.s SELECT id, lo.pad(id), %s FROM generate_series(0, 199) id WHERE %s ON CONFLICT DO NOTHING', nextval('lo.value'), w)
+    ELSE format('UPDATE lo.s SET v = %s WHERE %s', nextval('lo.value'), w) END;
 END $$;
 
 CREATE FUNCTION lo.difference(c int, l int) RETURNS text LANGUAGE sql AS $$
@@ -145,6 +147,8 @@ BEGIN
       PERFORM lo.ex(0, 'UPDATE lo.s SET v = v + 1');
       PERFORM lo.push(0);
     END LOOP;
+    -- the position is to be some transactions after the last bound: bounds are made for later ones (TS_LOG_AIMED)
+    FOR i IN 1..20 LOOP PERFORM lo.qu(0, 'SELECT pg_current_xact_id()::text'); END LOOP;
     PERFORM lo.push(1);
     PERFORM lo.ex(0, 'UPDATE lo.s SET v = v + 1 WHERE id < 10');
     PERFORM lo.ex(4, 'UPDATE tracksync.log_bound SET block = block + 1000000 WHERE txid <> ''0''');
