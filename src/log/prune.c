@@ -161,7 +161,7 @@ renew_keys(Oid source, const Oid *halves)
 	TsTracked  *tracked = ts_tracked_load(source);
 	Relation	rel = relation_open(source, AccessShareLock);
 
-	if (tracked != NULL && !ts_tracked_keys_fit(tracked, RelationGetDescr(rel)) && 
+	if (tracked != NULL && !ts_tracked_keys_fit(tracked, RelationGetDescr(rel)) &&
 		!has_keys(halves[0]) && !has_keys(halves[1]))
 		ts_tracked_renew_keys(source);
 	relation_close(rel, NoLock);
